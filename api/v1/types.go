@@ -1,0 +1,139 @@
+// Package v1 holds the JSON documents of version 1 of the HTTP API, shared by the server and its Go client. Amounts
+// and versions that may pass 2^53 are strings.
+package v1
+
+import "time"
+
+// Node is the answer of GET /v1/node: what this node is and how it fares.
+type Node struct {
+	ID        string    `json:"id" doc:"Peer id of this node"`
+	Network   Network   `json:"network"`
+	Zone      string    `json:"zone,omitempty" doc:"Failure domain that the node announces"`
+	Version   string    `json:"version" doc:"Version of the program"`
+	Started   time.Time `json:"started"`
+	Addresses []string  `json:"addresses" doc:"Multiaddrs at which other peers reach this node, each ending in its peer id"`
+	Peers     Counts    `json:"peers"`
+	Records   Records   `json:"records"`
+	Ready     bool      `json:"ready"`
+	NotReady  string    `json:"not_ready,omitempty" doc:"Why the node is not ready"`
+}
+
+// Network names the network that a node belongs to.
+type Network struct {
+	Name string `json:"name"`
+	ID   string `json:"id" doc:"52 base32 characters"`
+	Open bool   `json:"open" doc:"True when everybody who knows the name may enter"`
+}
+
+// Counts is how many peers, this node not included, are in each state.
+type Counts struct {
+	Alive   int `json:"alive"`
+	Suspect int `json:"suspect"`
+	Away    int `json:"away"`
+	Dead    int `json:"dead"`
+}
+
+// Records sums up what this node's disk holds.
+type Records struct {
+	Stored    int64 `json:"stored" doc:"Records on this node's disk, tombstones not included"`
+	DiskBytes int64 `json:"disk_bytes" doc:"Bytes used on disk"`
+	Wanted    int   `json:"wanted" doc:"Copies wanted of each record now: the configured number or the number of peers known, whichever is less"`
+	Copies    int   `json:"copies" doc:"Copies configured"`
+	Quorum    int   `json:"quorum" doc:"Copies that must be on disk before a write is acknowledged"`
+}
+
+// Peer is one peer as this node sees it.
+type Peer struct {
+	ID         string    `json:"id"`
+	State      string    `json:"state" enum:"alive,suspect,away,dead,unknown"`
+	Zone       string    `json:"zone,omitempty"`
+	Version    string    `json:"version,omitempty"`
+	Since      time.Time `json:"since,omitzero" doc:"When the peer entered this state"`
+	LastSeen   time.Time `json:"last_seen,omitzero"`
+	RTTMicros  int64     `json:"rtt_us,omitempty" doc:"Smoothed round trip in microseconds"`
+	Connected  bool      `json:"connected"`
+	Transports []string  `json:"transports,omitempty" doc:"Transports of the open connections: tcp, quic-v1, ws, webtransport, webrtc-direct"`
+	Addresses  []string  `json:"addresses"`
+	FoundBy    []string  `json:"found_by,omitempty" doc:"Names of the finders that reported the peer"`
+	Self       bool      `json:"self,omitempty"`
+}
+
+// Peers is the answer of GET /v1/peers, sorted by id; the node itself is included.
+type Peers struct {
+	Peers []Peer `json:"peers"`
+}
+
+// PingRequest is the body of POST /v1/ping.
+type PingRequest struct {
+	Target string `json:"target" doc:"A peer id, or a multiaddr with or without /p2p/PEERID"`
+}
+
+// Pong is the answer to one ping.
+type Pong struct {
+	ID        string `json:"id" doc:"Peer id, proven by the secure handshake"`
+	Address   string `json:"address" doc:"Multiaddr of the connection used"`
+	RTTMicros int64  `json:"rtt_us" doc:"Round trip in microseconds"`
+}
+
+// Copies says on how many peers' disks a write was when it was acknowledged.
+type Copies struct {
+	Stored     int `json:"stored" doc:"Copies on disk when the write was acknowledged"`
+	Wanted     int `json:"wanted" doc:"Copies wanted now"`
+	Configured int `json:"configured" doc:"Copies wanted in a network that is large enough"`
+}
+
+// Written is the answer to PUT and DELETE of a record.
+type Written struct {
+	Key     string    `json:"key"`
+	Version string    `json:"version" doc:"The record's version, as in its ETag"`
+	Author  string    `json:"author"`
+	Expires time.Time `json:"expires,omitzero"`
+	Copies  Copies    `json:"copies"`
+}
+
+// Record is a record with its value, as the command line and export write it.
+type Record struct {
+	Key         string    `json:"key"`
+	Value       *string   `json:"value,omitempty" doc:"The value, when it is UTF-8"`
+	ValueBase64 []byte    `json:"value_base64,omitempty" doc:"The value, when it is not UTF-8"`
+	Version     string    `json:"version"`
+	Author      string    `json:"author"`
+	Expires     time.Time `json:"expires,omitzero"`
+}
+
+// Entry is one record in a listing.
+type Entry struct {
+	Key     string    `json:"key"`
+	Version string    `json:"version"`
+	Author  string    `json:"author"`
+	Size    int64     `json:"size" doc:"Bytes of the value"`
+	Expires time.Time `json:"expires,omitzero"`
+}
+
+// Page is the answer of GET /v1/records: keys in byte order.
+type Page struct {
+	Records  []Entry  `json:"records"`
+	Cursor   string   `json:"cursor,omitempty" doc:"Pass it to get the next page; absent on the last"`
+	Complete bool     `json:"complete" doc:"False when so many holders did not answer that keys may be missing"`
+	Missing  []string `json:"missing,omitempty" doc:"Peers that did not answer"`
+}
+
+// Provider is a peer that offers what a key names.
+type Provider struct {
+	ID        string    `json:"id"`
+	Addresses []string  `json:"addresses"`
+	Expires   time.Time `json:"expires" doc:"When the provider record ends unless it is renewed"`
+}
+
+// Providers is the answer of GET /v1/providers/KEY; peers that are known to be dead are left out.
+type Providers struct {
+	Key       string     `json:"key"`
+	Providers []Provider `json:"providers"`
+}
+
+// Provided is the answer of PUT /v1/providers/KEY.
+type Provided struct {
+	Key     string    `json:"key"`
+	Expires time.Time `json:"expires"`
+	Copies  Copies    `json:"copies"`
+}

@@ -1,0 +1,19 @@
+// Package routing decides which peers to ask. Membership keeps a live view of the network with its own failure
+// detector; Kademlia looks up what the view does not hold.
+package routing
+
+import (
+	"context"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// A Router finds peers by asking others. Implementations are exchangeable: each passes routingtest's conformance suite.
+type Router interface {
+	// FindPeer returns p's addresses. It is fault.NotFound when enough peers were asked and none knew p, and
+	// fault.Unavailable when ctx ended first or nobody could be asked.
+	FindPeer(ctx context.Context, p peer.ID) (peer.AddrInfo, error)
+	// ClosestPeers returns up to n peers, nearest first, whose Kademlia ids (SHA-256 of the peer id) are closest by XOR to the SHA-256 of key. Only
+	// peers that are believed alive are returned; the node itself may be among them.
+	ClosestPeers(ctx context.Context, key []byte, n int) ([]peer.ID, error)
+}

@@ -1,0 +1,100 @@
+package routing
+
+import (
+	"slices"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+)
+
+// State is what this node believes of a peer, from its own failure detector.
+type State uint8
+
+const (
+	// Alive: the peer answers.
+	Alive State = iota + 1
+	// Suspect: direct and indirect probes went unanswered; it is still asked, but not waited for.
+	Suspect
+	// Away: the peer announced that it stops and means to come back.
+	Away
+	// Dead: certain not to answer. It stays in the view, and counts as known, until it has been silent for the time after which it is forgotten.
+	Dead
+)
+
+// String returns the state's lower-case name.
+func (s State) String() string {
+	switch s {
+	case Alive:
+		return "alive"
+	case Suspect:
+		return "suspect"
+	case Away:
+		return "away"
+	case Dead:
+		return "dead"
+	}
+	return "unknown"
+}
+
+// Member is a peer of the network as this node sees it.
+type Member struct {
+	ID    peer.ID
+	Addrs []ma.Multiaddr
+	// Zone is the failure domain that the peer announced; empty when it announced none.
+	Zone string
+	// Version is the program version that the peer announced.
+	Version string
+	State   State
+	// Since is when State was entered.
+	Since time.Time
+	// LastSeen is when the peer last answered this node, or the zero time.
+	LastSeen time.Time
+	// RTT is the smoothed round-trip time of probes; 0 while unknown.
+	RTT time.Duration
+}
+
+// View is a picture of the network at one moment: the node itself and every peer that it knows, those included that have been
+// silent for less than the time after which they are forgotten (10 minutes by default). A View never changes; callers must not modify it.
+type View struct {
+	Self peer.ID
+	// Members is sorted by ID and contains Self, which is Alive.
+	Members []Member
+}
+
+// Member returns the member with the given id.
+func (v *View) Member(id peer.ID) (Member, bool) {
+	i, ok := slices.BinarySearchFunc(v.Members, id, func(m Member, id peer.ID) int {
+		switch {
+		case m.ID < id:
+			return -1
+		case m.ID > id:
+			return 1
+		}
+		return 0
+	})
+	if !ok {
+		return Member{}, false
+	}
+	return v.Members[i], true
+}
+
+// Count returns how many members are in one of the given states.
+func (v *View) Count(states ...State) int {
+	n := 0
+	for i := range v.Members {
+		if slices.Contains(states, v.Members[i].State) {
+			n++
+		}
+	}
+	return n
+}
+
+// Viewer gives the current view. Membership implements it; what only reads the view depends on this.
+type Viewer interface {
+	// View returns the current view without blocking.
+	View() *View
+	// Changed returns a channel that is closed at the next change of the view's composition or of a member's state. Call it
+	// before View so that no change is missed.
+	Changed() <-chan struct{}
+}
