@@ -4,6 +4,7 @@ import (
 	_ "github.com/cockroachdb/pebble/v2"
 	_ "github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	_ "github.com/danielgtaylor/huma/v2"
+	_ "github.com/gofrs/flock"
 	_ "github.com/danielgtaylor/huma/v2/adapters/humago"
 	_ "github.com/libp2p/go-libp2p"
 	_ "github.com/libp2p/go-libp2p-kad-dht"
@@ -22,3 +23,4 @@ import (
 	_ "golang.org/x/time/rate"
 	_ "golang.org/x/tools/go/packages"
 )
+

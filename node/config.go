@@ -1,0 +1,104 @@
+package node
+
+import (
+	"log/slog"
+	"time"
+
+	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/swarm"
+)
+
+// Config describes a node. Home and Network must be set; the zero value of everything else is a sensible default.
+type Config struct {
+	// Home is the folder that holds the node's identity and data; it is made when it does not exist. One node at a
+	// time may use it.
+	Home string
+	// Network is the name of the open network to enter. Empty means the network that Home was made for.
+	Network string
+	// Zone is the failure domain that copies are spread over; on Kubernetes, the name of the cluster's node. May be empty.
+	Zone string
+	// Listen holds the multiaddrs to listen on; empty means TCP and QUIC on swarm.DefaultPort, IPv4 and IPv6.
+	Listen []ma.Multiaddr
+	// Announce holds multiaddrs at which the node is reached from outside, told to others beside those it listens on.
+	Announce []ma.Multiaddr
+	// Bootstrap holds multiaddrs of peers to try first, with or without their /p2p part.
+	Bootstrap []ma.Multiaddr
+	// DNS holds names, each NAME or NAME:PORT, whose A, AAAA and SRV answers are peers: a headless Service of Kubernetes.
+	DNS []string
+	// MDNS looks for peers on the local links.
+	MDNS bool
+	// Copies is how many copies of each record are wanted, 1 to MaxCopies; 0 means DefaultCopies.
+	Copies int
+	// AwayGrace is how long others wait for this node's return after it stopped; 0 means DefaultAwayGrace.
+	AwayGrace time.Duration
+	// MaxConnections bounds the connections to other peers; 0 means sized from the machine.
+	MaxConnections int
+	// API describes the HTTP API; without a listen address there is none.
+	API APIConfig
+	// Version is the program's version as told to others.
+	Version string
+	// Logger is where the node logs; nil discards.
+	Logger *slog.Logger
+}
+
+// APIConfig describes a node's HTTP API.
+type APIConfig struct {
+	// Listen is HOST:PORT; port 0 takes a free one. Empty means no API.
+	Listen string
+	// Token is asked of every request when it is set. Addresses other than loopback need it.
+	Token string
+	// TLSCert and TLSKey are the PEM files of the server's certificate.
+	TLSCert, TLSKey string
+	// Insecure allows addresses other than loopback without TLS.
+	Insecure bool
+}
+
+// Defaults and bounds of Config.
+const (
+	DefaultCopies    = 5
+	MaxCopies        = 16
+	DefaultAwayGrace = time.Minute
+	MaxAwayGrace     = 24 * time.Hour
+	MaxZone          = 63
+)
+
+// Validate returns a fault.Invalid error that names the first field that cannot be accepted.
+func (c *Config) Validate() error {
+	switch {
+	case c.Home == "":
+		return fault.New(fault.Invalid, "home: no folder given")
+	case c.Copies < 0 || c.Copies > MaxCopies:
+		return fault.New(fault.Invalid, "copies: %d is not from 1 to %d", c.Copies, MaxCopies)
+	case c.AwayGrace < 0 || c.AwayGrace > MaxAwayGrace:
+		return fault.New(fault.Invalid, "away grace: %s is not from 0 to %s", c.AwayGrace, MaxAwayGrace)
+	case c.MaxConnections < 0:
+		return fault.New(fault.Invalid, "max connections: %d is negative", c.MaxConnections)
+	case len(c.Zone) > MaxZone:
+		return fault.New(fault.Invalid, "zone: longer than %d bytes", MaxZone)
+	}
+	if c.Network != "" {
+		if _, err := swarm.OpenNetwork(c.Network); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// withDefaults returns c with zero values replaced.
+func (c Config) withDefaults() Config {
+	if c.Copies == 0 {
+		c.Copies = DefaultCopies
+	}
+	if c.AwayGrace == 0 {
+		c.AwayGrace = DefaultAwayGrace
+	}
+	if c.Version == "" {
+		c.Version = "devel"
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
