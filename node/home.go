@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/internal/atomicfile"
 	"github.com/folkmoot/folkmoot/swarm"
 )
 
@@ -142,24 +143,10 @@ func readJSON(path string, v any) error {
 	return nil
 }
 
-// writeJSON replaces path atomically: after a crash it holds the old document or the new one, whole.
 func writeJSON(path string, v any) error {
 	b, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // fails, as it should, once the file was renamed
-	if err := errors.Join(f.Chmod(0o600), writeSync(f, append(b, '\n'))); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
-}
-
-func writeSync(f *os.File, b []byte) error {
-	_, err := f.Write(b)
-	return errors.Join(err, f.Sync(), f.Close())
+	return atomicfile.Write(path, append(b, '\n'), 0o600)
 }
