@@ -1,0 +1,93 @@
+package node
+
+import (
+	"context"
+	"time"
+
+	"github.com/folkmoot/folkmoot/api"
+	v1 "github.com/folkmoot/folkmoot/api/v1"
+	"github.com/folkmoot/folkmoot/records"
+)
+
+func (b backend) PutRecord(ctx context.Context, key string, value []byte, opts api.PutOptions) (v1.Written, error) {
+	o, err := putOptions(opts)
+	if err != nil {
+		return v1.Written{}, err
+	}
+	w, err := b.n.store.Put(ctx, key, value, o)
+	return written(w), err
+}
+
+func (b backend) DeleteRecord(ctx context.Context, key string, opts api.PutOptions) (v1.Written, error) {
+	o, err := putOptions(opts)
+	if err != nil {
+		return v1.Written{}, err
+	}
+	w, err := b.n.store.Delete(ctx, key, o)
+	return written(w), err
+}
+
+func (b backend) GetRecord(ctx context.Context, key string) (api.Record, error) {
+	r, err := b.n.store.Get(ctx, key)
+	if err != nil {
+		return api.Record{}, err
+	}
+	return api.Record{Key: r.Key, Value: r.Value, Version: r.Version.String(), Author: r.Author.String(), Expires: r.Expires}, nil
+}
+
+func (b backend) ListRecords(ctx context.Context, opts api.ListOptions) (v1.Page, error) {
+	p, err := b.n.store.List(ctx, records.ListOptions(opts))
+	if err != nil {
+		return v1.Page{}, err
+	}
+	page := v1.Page{Records: make([]v1.Entry, 0, len(p.Entries)), Cursor: p.Cursor, Complete: p.Complete}
+	for _, e := range p.Entries {
+		page.Records = append(page.Records, v1.Entry{
+			Key: e.Key, Version: e.Version.String(), Author: e.Author.String(), Size: e.Size, Expires: e.Expires,
+		})
+	}
+	for _, id := range p.Missing {
+		page.Missing = append(page.Missing, id.String())
+	}
+	return page, nil
+}
+
+func (b backend) Provide(ctx context.Context, key string) (v1.Provided, error) {
+	w, err := b.n.store.Provide(ctx, key)
+	return v1.Provided{Key: key, Expires: w.Expires, Copies: copies(w)}, err
+}
+
+func (b backend) Providers(ctx context.Context, key string) (v1.Providers, error) {
+	found, err := b.n.store.Providers(ctx, key)
+	if err != nil {
+		return v1.Providers{}, err
+	}
+	doc := v1.Providers{Key: key, Providers: make([]v1.Provider, 0, len(found))}
+	for _, p := range found {
+		doc.Providers = append(doc.Providers, v1.Provider{ID: p.ID.String(), Addresses: addrStrings(p.Addrs), Expires: p.Expires})
+	}
+	return doc, nil
+}
+
+func putOptions(o api.PutOptions) (records.PutOptions, error) {
+	c, err := records.ParseConsistency(o.Consistency)
+	return records.PutOptions{TTL: o.TTL, Consistency: c}, err
+}
+
+func written(w records.Written) v1.Written {
+	return v1.Written{
+		Key: w.Key, Version: w.Version.String(), Author: w.Author.String(), Expires: whole(w.Expires), Copies: copies(w),
+	}
+}
+
+func copies(w records.Written) v1.Copies {
+	return v1.Copies{Stored: w.Stored, Wanted: w.Wanted, Configured: w.Copies}
+}
+
+// whole keeps the zero time zero in UTC, so that JSON leaves it out.
+func whole(t time.Time) time.Time {
+	if t.IsZero() {
+		return time.Time{}
+	}
+	return t.UTC()
+}
