@@ -1,0 +1,122 @@
+package house
+
+import "regexp"
+
+// Rules are what Check holds a tree to.
+type Rules struct {
+	// Module is the path of the module, the prefix of the tree's own imports.
+	Module string
+	// Layers says which folders of the tree a folder may import, tests aside.
+	Layers []Layer
+	// Modules says who may import packages of other modules, tests aside.
+	Modules []ModuleRule
+	// Fuzzed are the packages that decode bytes from the wire or the disk: each has a fuzz target.
+	Fuzzed []string
+	// MaxLines is the length limit of a Go file.
+	MaxLines int
+	// Text are patterns that appear nowhere in the tree.
+	Text []TextRule
+	// TextExempt are files that may hold such text, as the rules themselves do.
+	TextExempt []string
+}
+
+// A Layer is a folder with everything below it, up to folders that have an entry of their own.
+type Layer struct {
+	Folder string
+	// May lists the folders that it may import besides itself; "*" stands for all.
+	May []string
+}
+
+// A ModuleRule says who may import the packages whose path matches Import.
+type ModuleRule struct {
+	// Import matches whole import paths.
+	Import *regexp.Regexp
+	// Except matches those of them that are free for all; may be nil.
+	Except *regexp.Regexp
+	// By lists the folders that may import them, those below included.
+	By []string
+	// Why ends the sentence "only ... may import it: ".
+	Why string
+}
+
+// A TextRule is a pattern that has no place in the tree.
+type TextRule struct {
+	Pattern *regexp.Regexp
+	Why     string
+}
+
+// Folkmoot returns the rules of this project.
+//
+// Data flows from the commands down to the wire: cmd, node, then records, then routing and discovery, then swarm. The HTTP
+// API sees the node through the interfaces that it declares, and its client needs nothing but the documents.
+func Folkmoot() Rules {
+	return Rules{
+		Module: "github.com/folkmoot/folkmoot",
+		Layers: []Layer{
+			{Folder: "fault"},
+			{Folder: "internal", May: []string{"fault"}},
+			{Folder: "swarm", May: []string{"fault", "internal"}},
+			{Folder: "discovery", May: []string{"swarm", "fault", "internal"}},
+			{Folder: "routing", May: []string{"swarm", "fault", "internal"}},
+			{Folder: "records", May: []string{"routing", "swarm", "fault", "internal"}},
+			{Folder: "api/v1"},
+			{Folder: "api/client", May: []string{"api/v1", "fault"}},
+			{Folder: "api", May: []string{"api/v1", "fault", "internal"}},
+			{Folder: "node", May: []string{"api", "api/v1", "records", "routing", "discovery", "swarm", "fault", "internal"}},
+			{Folder: "cmd", May: []string{
+				"node", "api", "api/v1", "api/client", "records", "routing", "discovery", "swarm", "fault", "internal"}},
+			{Folder: "bench", May: []string{"*"}},
+			{Folder: "test", May: []string{"*"}},
+		},
+		Modules: []ModuleRule{
+			{
+				Import: regexp.MustCompile(`^github\.com/libp2p/go-libp2p(/.*)?$`),
+				Except: regexp.MustCompile(`^github\.com/libp2p/go-libp2p/((core|x)(/.*)?|p2p/discovery/mdns)$`),
+				By:     []string{"swarm", "bench"},
+				Why:    "implementations of libp2p are built in one place",
+			},
+			{
+				Import: regexp.MustCompile(`^github\.com/libp2p/go-libp2p/p2p/discovery/mdns$`),
+				By:     []string{"discovery/mdns"},
+				Why:    "libp2p's mDNS is a finder's business",
+			},
+			{
+				Import: regexp.MustCompile(`^github\.com/libp2p/go-libp2p-(kad-dht|kbucket|record)(/.*)?$`),
+				By:     []string{"routing", "bench"},
+				Why:    "Kademlia is one of several routers",
+			},
+			{
+				Import: regexp.MustCompile(`^github\.com/cockroachdb/pebble(/.*)?$`),
+				By:     []string{"records"},
+				Why:    "the disk belongs to the record store",
+			},
+			{
+				Import: regexp.MustCompile(`^github\.com/danielgtaylor/huma(/.*)?$`),
+				By:     []string{"api"},
+				Why:    "HTTP stays at the boundary",
+			},
+			{
+				Import: regexp.MustCompile(`^github\.com/spf13/(cobra|pflag)(/.*)?$`),
+				By:     []string{"cmd"},
+				Why:    "the command line stays at the boundary",
+			},
+			{
+				Import: regexp.MustCompile(`^(testing(/.*)?|github\.com/(marcopolo/simnet|rogpeppe/go-internal/.*|stretchr/testify/.*))$`),
+				By:     []string{"test"},
+				Why:    "what tests need stays out of the program",
+			},
+			{
+				Import: regexp.MustCompile(`^(log|github\.com/ipfs/go-log(/.*)?|go\.uber\.org/zap(/.*)?)$`),
+				By:     nil,
+				Why:    "logging is by a *slog.Logger handed in",
+			},
+		},
+		Fuzzed:   []string{"swarm", "swarm/rpc", "routing", "records", "discovery/peercache"},
+		MaxLines: 500,
+		Text: []TextRule{
+			{regexp.MustCompile(`\b(TODO|FIXME|XXX|HACK)\b`), "unfinished work is finished or left out"},
+			{regexp.MustCompile(`(^|[^\w.])/(work/(main|shared)|tmp/plan|root/go)\b`), "a path of somebody's machine"},
+		},
+		TextExempt: []string{"test/house/rules.go", "test/house/house_test.go"},
+	}
+}
