@@ -1,0 +1,237 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+
+	"github.com/folkmoot/folkmoot/fault"
+)
+
+// errIdle ends a stream that was not used for the idle timeout.
+var errIdle = errors.New("idle")
+
+// link is a client's stream to a peer with the calls on it. One goroutine reads and one writes; both end when the link fails.
+type link struct {
+	client *Client
+	remote *remote
+	stream network.Stream
+	out    *sender
+
+	mu       sync.Mutex
+	pending  map[uint64]chan result // guarded by mu; calls without response, by id
+	lastID   uint64                 // guarded by mu
+	answered bool                   // guarded by mu; the peer has sent something
+	lastUse  time.Time              // guarded by mu; when pending last became empty
+	err      error                  // guarded by mu; why the link failed
+}
+
+// result ends a call.
+type result struct {
+	response []byte
+	err      error
+}
+
+// resultPool holds empty channels of capacity 1.
+var resultPool = sync.Pool{New: func() any { return make(chan result, 1) }}
+
+// newLink starts to use a stream. The client is not closed, and its mu is held.
+func newLink(c *Client, r *remote, stream network.Stream) *link {
+	l := &link{
+		client:  c,
+		remote:  r,
+		stream:  stream,
+		out:     newSender(stream, stream.Scope()),
+		pending: make(map[uint64]chan result),
+		lastUse: time.Now(),
+	}
+	c.tasks.Go(l.write)
+	c.tasks.Go(l.read)
+	return l
+}
+
+// call sends a request and waits for its response. sent says whether the peer may have got the request.
+func (l *link) call(ctx context.Context, request []byte) (response []byte, sent bool, err error) {
+	done := resultPool.Get().(chan result)
+	defer resultPool.Put(done)
+	id, err := l.register(done)
+	if err != nil {
+		return nil, false, l.lost(err)
+	}
+	end, err := l.out.send(ctx, id, kindRequest, request)
+	if err != nil {
+		if !l.forget(id) {
+			<-done // the link failed meanwhile
+		}
+		if ctx.Err() != nil {
+			return nil, false, abandoned(l.remote.id, ctx.Err())
+		}
+		return nil, false, l.lost(err)
+	}
+	var r result
+	select {
+	case r = <-done:
+	case <-ctx.Done():
+		if l.forget(id) {
+			return nil, true, abandoned(l.remote.id, ctx.Err())
+		}
+		r = <-done // it came at the last moment
+	}
+	if r.err != nil {
+		return nil, l.out.wrote(end), l.lost(r.err)
+	}
+	return r.response, true, nil
+}
+
+// lost is the error of a call on a link that failed with err.
+func (l *link) lost(err error) error {
+	if errors.Is(err, ErrClosed) {
+		return failed(l.remote.id, fault.Unavailable, ErrClosed, nil)
+	}
+	return failed(l.remote.id, fault.Unavailable, ErrStreamLost, err)
+}
+
+// register gives a call an id under which the result will be put into done, exactly once unless forget comes first.
+func (l *link) register(done chan result) (uint64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err != nil {
+		return 0, l.err
+	}
+	l.lastID++
+	l.pending[l.lastID] = done
+	return l.lastID, nil
+}
+
+// forget abandons a call. It returns false when its result is there already.
+func (l *link) forget(id uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, ok := l.pending[id]
+	l.remove(id)
+	return ok
+}
+
+// remove takes a call out of pending. mu is held.
+func (l *link) remove(id uint64) {
+	delete(l.pending, id)
+	if len(l.pending) == 0 {
+		l.lastUse = time.Now()
+	}
+}
+
+// read hands out responses until the stream ends.
+func (l *link) read() {
+	in := newFrameReader(l.stream, kindResponse, l.client.cfg.MaxMessage)
+	for {
+		h, err := in.header()
+		if err != nil {
+			l.fail(err)
+			return
+		}
+		response, err := in.payload(h)
+		if err != nil {
+			l.fail(err)
+			return
+		}
+		if err := l.deliver(h.id, response); err != nil {
+			l.fail(err)
+			return
+		}
+	}
+}
+
+// deliver ends a call. Responses to calls that were abandoned are dropped.
+func (l *link) deliver(id uint64, response []byte) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if id == 0 || id > l.lastID {
+		return fmt.Errorf("%w: response to call %d, which was not made", errViolation, id)
+	}
+	l.answered = true
+	if done, ok := l.pending[id]; ok {
+		l.remove(id)
+		done <- result{response: response}
+	}
+	return nil
+}
+
+// write writes requests until the link fails or was idle for too long, and then disposes of the stream, which interrupts read.
+func (l *link) write() {
+	defer l.dispose()
+	idle := time.NewTimer(l.client.cfg.IdleTimeout)
+	defer idle.Stop()
+	for {
+		select {
+		case <-l.out.wake:
+			if err := l.out.flush(); err != nil {
+				l.fail(err)
+			}
+		case now := <-idle.C:
+			rest := l.idleLeft(now)
+			if rest <= 0 {
+				l.retire(now)
+			}
+			idle.Reset(max(rest, 0))
+		case <-l.out.stopped:
+			return
+		}
+	}
+}
+
+// idleLeft returns for how long the link may stay unused from now on.
+func (l *link) idleLeft(now time.Time) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.pending) > 0 {
+		return l.client.cfg.IdleTimeout
+	}
+	return l.client.cfg.IdleTimeout - now.Sub(l.lastUse)
+}
+
+// retire fails the link, unless it came into use before the client could be told to open another; it then serves that use, and is retired
+// later. Calls that come between the check and the failure were not written, as write is the one who is here, and are made again.
+func (l *link) retire(now time.Time) {
+	l.client.drop(l)
+	if l.idleLeft(now) <= 0 {
+		l.fail(errIdle)
+	}
+}
+
+// fail ends the link and every call on it. Only the first call counts.
+func (l *link) fail(err error) {
+	l.client.drop(l)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err != nil {
+		return
+	}
+	l.err = err
+	for id, done := range l.pending {
+		delete(l.pending, id)
+		done <- result{err: err}
+	}
+	l.out.stop(err)
+}
+
+// dispose frees the stream. It may have to wait until the connection takes a message.
+func (l *link) dispose() {
+	l.mu.Lock()
+	err, answered := l.err, l.answered
+	l.mu.Unlock()
+	// Close waits for the protocol negotiation, which a peer that never answers would hold up.
+	if errors.Is(err, errIdle) && answered {
+		l.stream.Close()
+		return
+	}
+	l.client.cfg.Logger.Debug("stream reset", "peer", l.remote.id, "protocol", l.client.cfg.Protocol, "error", err)
+	code := network.StreamNoError
+	if errors.Is(err, errViolation) {
+		code = network.StreamProtocolViolation
+	}
+	l.stream.ResetWithError(code)
+}

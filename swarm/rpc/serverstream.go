@@ -1,0 +1,177 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+var (
+	// errFinished ends a stream that the client has closed.
+	errFinished = errors.New("closed by the client")
+	// errBusy says that no request ended for busyTimeout.
+	errBusy = errors.New("too many requests that do not end")
+)
+
+// serverStream serves one stream: the goroutine that calls serve reads, one writes, and each request has one of its own.
+type serverStream struct {
+	cfg    *ServerConfig
+	stream network.Stream
+	from   peer.ID
+	in     *frameReader
+	out    *sender
+	slots  chan struct{} // one element for each request at work
+
+	// ctx ends when the stream does; its cause says why. finish ends it.
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	tasks  sync.WaitGroup // the writer and the requests
+}
+
+func newServerStream(cfg *ServerConfig, stream network.Stream) *serverStream {
+	c := &serverStream{
+		cfg:    cfg,
+		stream: stream,
+		from:   stream.Conn().RemotePeer(),
+		in:     newFrameReader(stream, kindRequest, cfg.MaxMessage),
+		out:    newSender(stream, stream.Scope()),
+		slots:  make(chan struct{}, cfg.MaxInFlight),
+	}
+	c.ctx, c.cancel = context.WithCancelCause(context.Background())
+	return c
+}
+
+// serve returns when the stream has ended and nothing of it is left.
+func (c *serverStream) serve() {
+	c.tasks.Go(c.write)
+	c.finish(c.read())
+	c.tasks.Wait()
+}
+
+// finish ends the stream for the given reason; only the first call counts.
+func (c *serverStream) finish(cause error) {
+	c.cancel(cause)
+	c.out.stop(context.Cause(c.ctx))
+}
+
+// read takes in requests until the stream ends, and says why it did.
+func (c *serverStream) read() error {
+	for {
+		h, err := c.in.header()
+		if errors.Is(err, io.EOF) {
+			return errFinished
+		}
+		if err != nil {
+			return err
+		}
+		if err := c.takeSlot(); err != nil {
+			return err
+		}
+		if err := c.takeRequest(h); err != nil {
+			<-c.slots
+			return err
+		}
+	}
+}
+
+// takeSlot waits until fewer than MaxInFlight requests are at work.
+func (c *serverStream) takeSlot() error {
+	select {
+	case c.slots <- struct{}{}:
+		return nil
+	default:
+	}
+	limit := time.NewTimer(busyTimeout)
+	defer limit.Stop()
+	select {
+	case c.slots <- struct{}{}:
+		return nil
+	case <-c.ctx.Done():
+		return context.Cause(c.ctx)
+	case <-limit.C:
+		return errBusy
+	}
+}
+
+// takeRequest reads a request and has it answered.
+func (c *serverStream) takeRequest(h header) error {
+	large := 0
+	if h.size > trustedSize {
+		large = h.size
+		if err := c.stream.Scope().ReserveMemory(large, network.ReservationPriorityMedium); err != nil {
+			return fmt.Errorf("reserve memory for a request of %d bytes: %w", large, err)
+		}
+	}
+	request, err := c.in.payload(h)
+	if err != nil {
+		return err // the end of the stream frees what was reserved
+	}
+	c.tasks.Go(func() {
+		defer func() { <-c.slots }()
+		c.answer(h.id, request)
+		if large > 0 {
+			c.stream.Scope().ReleaseMemory(large)
+		}
+	})
+	return nil
+}
+
+func (c *serverStream) answer(id uint64, request []byte) {
+	response, err := c.cfg.Handler(c.ctx, c.from, request)
+	switch {
+	case c.ctx.Err() != nil:
+		return
+	case err != nil:
+		c.finish(fmt.Errorf("%w: %w", errViolation, err))
+		return
+	case len(response) > c.cfg.MaxMessage:
+		c.cfg.Logger.Error("response over the message limit", "protocol", c.cfg.Protocol,
+			"bytes", len(response), "limit", c.cfg.MaxMessage)
+		c.finish(ErrTooLarge)
+		return
+	}
+	if _, err := c.out.send(c.ctx, id, kindResponse, response); err != nil {
+		c.finish(err)
+	}
+}
+
+// write writes responses until the stream ends, and then disposes of it, which interrupts read.
+func (c *serverStream) write() {
+	for c.ctx.Err() == nil {
+		select {
+		case <-c.out.wake:
+			if err := c.out.flush(); err != nil {
+				c.finish(err)
+			}
+		case <-c.ctx.Done():
+		}
+	}
+	cause := context.Cause(c.ctx)
+	if errors.Is(cause, errFinished) {
+		c.stream.Close()
+		return
+	}
+	c.cfg.Logger.Debug("stream reset", "peer", c.from, "protocol", c.cfg.Protocol, "error", cause)
+	c.stream.ResetWithError(resetCode(cause))
+}
+
+// resetCode tells the peer why its stream is reset.
+func resetCode(cause error) network.StreamErrorCode {
+	switch {
+	case errors.Is(cause, errViolation):
+		return network.StreamProtocolViolation
+	case errors.Is(cause, errClosing):
+		return network.StreamShutdown
+	case errors.Is(cause, errBusy):
+		return network.StreamRateLimited
+	case errors.Is(cause, network.ErrResourceLimitExceeded):
+		return network.StreamResourceLimitExceeded
+	}
+	return network.StreamNoError
+}
