@@ -65,6 +65,7 @@ func Folkmoot() Rules {
 			{Folder: "node", May: []string{"api", "api/v1", "records", "routing", "discovery", "swarm", "fault", "internal"}},
 			{Folder: "cmd", May: []string{
 				"node", "api", "api/v1", "api/client", "records", "routing", "discovery", "swarm", "fault", "internal"}},
+			{Folder: "examples", May: []string{"node", "records", "routing", "swarm", "fault"}},
 			{Folder: "bench", May: []string{"*"}},
 			{Folder: "test", May: []string{"*"}},
 		},
