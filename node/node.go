@@ -223,3 +223,6 @@ func (n *Node) Records() *records.Store { return n.store }
 
 // View returns the network as the node sees it now.
 func (n *Node) View() *routing.View { return n.membership.View() }
+
+// ViewChanged returns a channel that is closed at the next change of the view. Call it before View, so that no change is missed.
+func (n *Node) ViewChanged() <-chan struct{} { return n.membership.Changed() }
