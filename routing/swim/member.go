@@ -1,0 +1,148 @@
+package swim
+
+import (
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// rttWeight is the share that a new sample has in the smoothed round-trip time, as 1 in rttWeight (RFC 6298's alpha).
+const rttWeight = 8
+
+// member is what the machine keeps of one peer.
+type member struct {
+	claim           *Claim
+	state           State
+	since, lastSeen time.Time
+	rtt             time.Duration
+
+	// acked is the newest incarnation of this node that the peer is known to know.
+	acked uint64
+	// awayUntil is when an absence ends. Valid in Away.
+	awayUntil time.Time
+	// suspicion is valid in Suspect.
+	suspicion suspicion
+	// accusers are peers that said, lately, that they suspect this one by their own probes. Valid in Alive.
+	accusers accusers
+	// failures is the number of probes in a row that failed.
+	failures int
+	// queued is true while the member waits in Machine.urgent; hasty makes the probe it waits for a hasty one.
+	queued, hasty bool
+	// heardOf is when hearsay last caused a probe of the member; words bounds what hearsay from the member causes.
+	heardOf time.Time
+	words   bucket
+}
+
+func (mem *member) id() peer.ID { return mem.claim.ID }
+
+func (mem *member) export() Member {
+	return Member{Claim: mem.claim, State: mem.state, Since: mem.since, LastSeen: mem.lastSeen, RTT: mem.rtt}
+}
+
+// lastKnown is when the member was last seen or, if never, entered.
+func (mem *member) lastKnown() time.Time {
+	if mem.lastSeen.IsZero() {
+		return mem.since
+	}
+	return mem.lastSeen
+}
+
+func (mem *member) sample(rtt time.Duration) {
+	if mem.rtt == 0 {
+		mem.rtt = rtt
+		return
+	}
+	mem.rtt += (rtt - mem.rtt) / rttWeight
+}
+
+func compareID(mem *member, id peer.ID) int { return strings.Compare(string(mem.claim.ID), string(id)) }
+
+// enter adds a member.
+func (m *Machine) enter(c *Claim, s State) *member {
+	mem := &member{claim: c, state: s, since: m.now, words: newBucket(sourceBurst, sourceRate, m.now)}
+	m.members[c.ID] = mem
+	i, _ := slices.BinarySearchFunc(m.roster, c.ID, compareID)
+	m.roster = slices.Insert(m.roster, i, mem)
+	m.counts[s]++
+	m.do(Changed{Member: mem.export()})
+	return mem
+}
+
+func (m *Machine) forget(mem *member) {
+	delete(m.members, mem.id())
+	i, _ := slices.BinarySearchFunc(m.roster, mem.id(), compareID)
+	m.roster = slices.Delete(m.roster, i, i+1)
+	m.counts[mem.state]--
+	m.gossip.forget(mem.id())
+	m.urgent = slices.DeleteFunc(m.urgent, func(u *member) bool { return u == mem })
+	m.do(Forgotten{ID: mem.id()})
+}
+
+// transition moves mem to state s and tells others what they may want to check themselves.
+func (m *Machine) transition(mem *member, s State) {
+	from := mem.state
+	m.counts[from]--
+	m.counts[s]++
+	mem.state, mem.since = s, m.now
+	switch s {
+	case Alive:
+		mem.failures = 0
+		mem.accusers = accusers{}
+	case Suspect:
+		mem.suspicion = suspicion{since: m.now, nextProbe: m.now, confirmed: slices.Clone(mem.accusers.fresh(m.now))}
+	case Away:
+		mem.awayUntil = m.now.Add(min(mem.claim.Away, MaxAbsence))
+	case Dead:
+		m.do(Disconnect{Target: mem.id()})
+	}
+	if s != Away {
+		m.gossip.rumour(Rumour{Subject: mem.id(), Incarnation: mem.claim.Incarnation, Verdict: s, Own: true})
+	}
+	m.do(Changed{Member: mem.export(), From: from})
+}
+
+// answers records proof that mem runs. A member that announced its absence stays away until it announces its return.
+func (m *Machine) answers(mem *member) {
+	mem.lastSeen = m.now
+	mem.failures = 0
+	if mem.state == Alive || mem.claim.Away > 0 {
+		return
+	}
+	if !mem.state.present() {
+		m.wantSync = mem.id()
+	}
+	m.transition(mem, Alive)
+}
+
+// rotation hands out members in a random order that visits each once per round (SWIM, section 4.3).
+type rotation struct {
+	round []peer.ID
+}
+
+// next returns the next member whose state fits and that no probe is under way to, or nil.
+func (r *rotation) next(m *Machine, fits func(State) bool) *member {
+	for range 2 {
+		for len(r.round) > 0 {
+			id := r.round[0]
+			r.round = r.round[1:]
+			if mem := m.members[id]; mem != nil && fits(mem.state) && m.underWay(mem) == 0 {
+				return mem
+			}
+		}
+		r.refill(m.roster, fits, m.rand)
+	}
+	return nil
+}
+
+func (r *rotation) refill(roster []*member, fits func(State) bool, rnd *rand.Rand) {
+	r.round = r.round[:0]
+	for _, mem := range roster {
+		if fits(mem.state) {
+			r.round = append(r.round, mem.id())
+		}
+	}
+	rnd.Shuffle(len(r.round), func(i, j int) { r.round[i], r.round[j] = r.round[j], r.round[i] })
+}

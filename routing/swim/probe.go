@@ -1,0 +1,334 @@
+package swim
+
+import (
+	"slices"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// probe is one direct probe and, where it goes unanswered, the indirect ones that follow.
+type probe struct {
+	id     ProbeID
+	target peer.ID
+	began  time.Time
+	// deadline ends the present phase: direct, indirect or, once judged, the wait for late answers.
+	deadline time.Time
+	kind     probeKind
+	indirect bool
+	judged   bool
+	// hasty probes suspect as soon as the direct probe fails, because others found the same before.
+	hasty bool
+	// failed is set once the direct probe can't be answered any more, refused when that was because the connection was refused.
+	failed, refused bool
+	// asked are the helpers, denied is how many said that they had no answer.
+	asked, denied int
+}
+
+type probeKind uint8
+
+const (
+	probePresent probeKind = iota
+	probeAbsent
+	probeCandidate
+)
+
+// probe begins a probe of mem if the bounds allow.
+func (m *Machine) probe(mem *member) bool {
+	if m.waiting() >= maxProbes {
+		return false
+	}
+	p := &probe{kind: probePresent, target: mem.id(), hasty: mem.hasty}
+	timeout := m.health.timeout(m.t.Direct)
+	if !mem.state.present() {
+		p.kind, timeout = probeAbsent, m.t.AbsentTimeout
+	}
+	if mem.state == Suspect {
+		mem.suspicion.nextProbe = m.now.Add(m.t.Period)
+	}
+	mem.hasty = false
+	m.begin(p, timeout, nil)
+	return true
+}
+
+func (m *Machine) begin(p *probe, timeout time.Duration, candidate *Claim) {
+	m.lastID++
+	p.id, p.began, p.deadline = m.lastID, m.now, m.now.Add(timeout)
+	m.probes = append(m.probes, p)
+	a := Probe{ID: p.id, Target: p.target, Timeout: timeout}
+	if p.kind == probePresent {
+		a.Timeout = m.t.Patience
+	}
+	if candidate != nil {
+		a.Addrs = candidate.Addrs
+	}
+	m.do(a)
+}
+
+// waiting is the number of probes not judged yet.
+func (m *Machine) waiting() int {
+	n := 0
+	for _, p := range m.probes {
+		if !p.judged {
+			n++
+		}
+	}
+	return n
+}
+
+// underWay is the number of probes of mem not judged yet.
+func (m *Machine) underWay(mem *member) int {
+	n := 0
+	for _, p := range m.probes {
+		if !p.judged && p.target == mem.id() {
+			n++
+		}
+	}
+	return n
+}
+
+// Answered reports that the target of a direct probe answered, after rtt. What the answer carried is to be handed to Receive before.
+func (m *Machine) Answered(now time.Time, id ProbeID, rtt time.Duration) {
+	m.advance(now)
+	p := m.take(id)
+	if p == nil {
+		return
+	}
+	if !p.judged {
+		m.health.better()
+	}
+	if mem := m.members[p.target]; mem != nil {
+		m.gossip.dropHearsay(p.target)
+		mem.sample(rtt)
+		m.answers(mem)
+	} else if p.kind == probeCandidate {
+		m.admit(p.target, rtt)
+	}
+	m.pump()
+}
+
+// Failed reports that a direct probe failed without having been answered; refused, that the target's machine refused the connection.
+func (m *Machine) Failed(now time.Time, id ProbeID, refused bool) {
+	m.advance(now)
+	p := m.find(id)
+	if p == nil || p.failed {
+		return
+	}
+	p.failed, p.refused = true, refused
+	switch {
+	case p.judged:
+		m.take(id)
+	case p.kind != probePresent:
+		m.judge(p)
+	case !p.indirect:
+		m.askHelpers(p)
+	default:
+		m.judgeIfAllDenied(p)
+	}
+	m.pump()
+}
+
+// Vouched reports that a helper got an answer from the target.
+func (m *Machine) Vouched(now time.Time, id ProbeID) {
+	m.advance(now)
+	p := m.find(id)
+	if p == nil {
+		return
+	}
+	if mem := m.members[p.target]; mem != nil && mem.state.present() {
+		m.answers(mem)
+	}
+	m.settle(p)
+	m.pump()
+}
+
+// Denied reports that a helper got no answer from the target.
+func (m *Machine) Denied(now time.Time, id ProbeID) {
+	m.advance(now)
+	p := m.find(id)
+	if p == nil || p.judged {
+		return
+	}
+	p.denied++
+	m.judgeIfAllDenied(p)
+	m.pump()
+}
+
+func (m *Machine) judgeIfAllDenied(p *probe) {
+	if p.failed && p.denied >= p.asked {
+		m.judge(p)
+	}
+}
+
+// expireProbes ends the phases that have run out.
+func (m *Machine) expireProbes() {
+	for _, p := range slices.Clone(m.probes) {
+		switch {
+		case m.now.Before(p.deadline):
+		case p.judged:
+			m.take(p.id)
+		case p.kind == probePresent && !p.indirect:
+			m.askHelpers(p)
+		default:
+			m.judge(p)
+		}
+	}
+}
+
+// askHelpers begins the indirect phase. The direct probe may still be answered in it.
+func (m *Machine) askHelpers(p *probe) {
+	mem := m.members[p.target]
+	if mem == nil {
+		m.take(p.id)
+		return
+	}
+	if (p.hasty || p.refused) && mem.state == Alive {
+		m.transition(mem, Suspect)
+		mem.suspicion.refused = p.refused
+		mem.suspicion.nextProbe = m.now.Add(m.t.Period)
+	}
+	p.indirect = true
+	timeout := m.health.timeout(m.t.Indirect)
+	p.deadline = m.now.Add(timeout)
+	var helpers []*member
+	for len(helpers) < m.t.Helpers {
+		h := m.pick(func(h *member) bool { return h.state == Alive && h != mem && !slices.Contains(helpers, h) })
+		if h == nil {
+			break
+		}
+		helpers = append(helpers, h)
+		m.do(Ask{ID: p.id, Helper: h.id(), Target: p.target, Timeout: timeout})
+	}
+	if p.asked = len(helpers); p.failed && p.asked == 0 {
+		m.judge(p)
+	}
+}
+
+// judge concludes that a probe failed.
+func (m *Machine) judge(p *probe) {
+	if p.kind == probeCandidate {
+		m.take(p.id)
+		m.candidates.failed(m.now, &m.t, p.target)
+		return
+	}
+	m.settle(p)
+	mem := m.members[p.target]
+	if mem == nil {
+		return
+	}
+	if mem.failures++; mem.failures == disconnectAfter {
+		m.do(Disconnect{Target: mem.id()})
+	}
+	if p.kind == probePresent {
+		m.weighHealth(p)
+	}
+	switch mem.state {
+	case Alive:
+		if p.kind == probePresent {
+			m.transition(mem, Suspect)
+			mem.suspicion.refused = p.refused
+		}
+	case Suspect:
+		mem.suspicion.own++
+		mem.suspicion.refused = mem.suspicion.refused || p.refused
+	}
+}
+
+// disconnectAfter is the number of probes that fail in a row before the connections to a member are given up.
+const disconnectAfter = 2
+
+// weighHealth holds a failed probe against this node itself when the helpers' refusals, which should have come, are missing too (Lifeguard, section IV-A).
+func (m *Machine) weighHealth(p *probe) {
+	switch {
+	case p.refused:
+	case p.asked == 0:
+		m.health.worse(1)
+	default:
+		m.health.worse(p.asked - p.denied)
+	}
+}
+
+// settle marks a probe as judged. A direct answer may still come.
+func (m *Machine) settle(p *probe) {
+	if p.judged {
+		return
+	}
+	if p.failed || p.kind != probePresent {
+		m.take(p.id)
+	}
+	p.judged, p.deadline = true, p.began.Add(m.t.Patience)
+}
+
+func (m *Machine) find(id ProbeID) *probe {
+	for _, p := range m.probes {
+		if p.id == id {
+			return p
+		}
+	}
+	return nil
+}
+
+// take removes a probe.
+func (m *Machine) take(id ProbeID) *probe {
+	i := slices.IndexFunc(m.probes, func(p *probe) bool { return p.id == id })
+	if i < 0 {
+		return nil
+	}
+	p := m.probes[i]
+	m.probes = slices.Delete(m.probes, i, i+1)
+	return p
+}
+
+// hint queues mem for a probe as soon as the bounds allow.
+func (m *Machine) hint(mem *member, hasty bool) {
+	if m.underWay(mem) > 0 {
+		for _, p := range m.probes {
+			if p.target == mem.id() && hasty {
+				p.hasty = true
+			}
+		}
+		return
+	}
+	mem.hasty = mem.hasty || hasty
+	if !mem.queued {
+		mem.queued = true
+		m.urgent = append(m.urgent, mem)
+	}
+}
+
+// pump begins the probes that were hinted at, as far as the bounds allow.
+func (m *Machine) pump() {
+	for len(m.urgent) > 0 && m.hints.has(m.now) && m.waiting() < maxProbes {
+		mem := m.urgent[0]
+		m.urgent = m.urgent[1:]
+		mem.queued = false
+		if m.underWay(mem) > 0 {
+			continue
+		}
+		m.hints.take()
+		m.probe(mem)
+	}
+}
+
+// ConnectionLost reports that the last connection to a peer is gone, which a peer that stops can't help.
+func (m *Machine) ConnectionLost(now time.Time, id peer.ID) {
+	m.advance(now)
+	if mem := m.members[id]; mem != nil && mem.state.present() {
+		m.hint(mem, true)
+	}
+	m.pump()
+}
+
+// Met reports that a peer connected, or sent a message though it is not alive here. It is probed, and that decides.
+func (m *Machine) Met(now time.Time, id peer.ID) {
+	m.advance(now)
+	switch mem := m.members[id]; {
+	case id == m.self.ID:
+	case mem == nil:
+		m.candidates.met(m.now, id)
+		m.probeCandidates()
+	case mem.state != Alive:
+		m.hint(mem, false)
+	}
+	m.pump()
+}
