@@ -1,0 +1,133 @@
+package disk
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/folkmoot/folkmoot/fault"
+)
+
+const (
+	// maxQueued bounds the writes that wait for the committer; more callers block.
+	maxQueued = 256
+	// maxGroup and maxGroupBytes bound the writes that share one sync. A single write may be larger.
+	maxGroup      = 256
+	maxGroupBytes = 1 << 20
+)
+
+// errClosed is the end of a write that met the store closing.
+var errClosed = fault.New(fault.Unavailable, "the record store is closed")
+
+// tx is a group of writes in the making. It is used by the committer alone.
+type tx struct {
+	// batch is indexed: a write sees those before it in the group.
+	batch *pebble.Batch
+	// live is by how much the group changes the count of records.
+	live int64
+}
+
+// update is one write on its way through the committer.
+type update struct {
+	// apply compares and sets. What it has set is written even if it returns an error.
+	apply func(*tx) error
+	err   error         // set before done is closed
+	done  chan struct{} // closed once the write is synced or has failed
+}
+
+// update lets the committer run apply and returns when the disk has what it set. An error of kind fault.Full or of the context leaves open
+// whether it will yet be set.
+func (d *Disk) update(ctx context.Context, apply func(*tx) error) error {
+	if err := d.Err(); err != nil {
+		return err
+	}
+	full := d.fs.full()
+	u := &update{apply: apply, done: make(chan struct{})}
+	select {
+	case d.queue <- u:
+	case <-full:
+		return errFull
+	case <-d.failed:
+		return d.failure
+	case <-d.closing:
+		return errClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case <-u.done:
+		return u.err
+	case <-full:
+		return errFull
+	case <-d.failed:
+		return d.failure
+	case <-d.committed:
+		return errClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// commitLoop is the committer. It ends when the store closes; who still waits then gets errClosed.
+func (d *Disk) commitLoop() {
+	defer close(d.committed)
+	for {
+		select {
+		case u := <-d.queue:
+			d.commitGroup(u)
+		case <-d.closing:
+			return
+		}
+	}
+}
+
+// commitGroup carries out first and whatever waits behind it.
+func (d *Disk) commitGroup(first *update) {
+	t := &tx{batch: d.db.NewIndexedBatch()}
+	group := append(d.group[:0], first)
+	first.err = first.apply(t)
+gather:
+	for len(group) < maxGroup && t.batch.Len() < maxGroupBytes {
+		select {
+		case u := <-d.queue:
+			group = append(group, u)
+			u.err = u.apply(t)
+		default:
+			break gather
+		}
+	}
+	err := d.commit(t)
+	for _, u := range group {
+		if u.err == nil {
+			u.err = err
+		}
+		close(u.done)
+	}
+	clear(group)
+	d.group = group
+}
+
+// commit writes the group to the disk and waits for the sync.
+func (d *Disk) commit(t *tx) error {
+	if t.batch.Empty() {
+		return t.batch.Close()
+	}
+	if err := d.Err(); err != nil {
+		return err
+	}
+	count := d.count.Load() + t.live
+	if t.live != 0 {
+		if err := t.batch.Set(metaKey(metaCount), binary.BigEndian.AppendUint64(nil, uint64(count)), nil); err != nil {
+			return fmt.Errorf("count the records: %w", err)
+		}
+	}
+	// After what pebble holds to be fatal, of which it tells only its logger, Apply returns nil.
+	if err := errors.Join(d.db.Apply(t.batch, d.write), d.Err()); err != nil {
+		return err
+	}
+	d.count.Store(count)
+	return t.batch.Close()
+}
