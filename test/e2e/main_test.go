@@ -1,0 +1,115 @@
+//go:build e2e && linux
+
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/folkmoot/folkmoot/test/moottest"
+	"github.com/folkmoot/folkmoot/test/netns"
+)
+
+// A capability is something that tests need of the machine.
+type capability string
+
+const (
+	namespaces   capability = "network namespaces"
+	mounts       capability = "mounts"
+	packageIndex capability = "Debian's package index"
+)
+
+var (
+	binary string               // the program under test, set by TestMain
+	gaps   map[capability]error // what this machine lacks and why, set by TestMain
+)
+
+func TestMain(m *testing.M) {
+	code, err := run(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func run(m *testing.M) (code int, err error) {
+	gaps = missing()
+	for what, why := range gaps {
+		fmt.Printf("GAP: this machine has no %s: %v\n", what, why)
+	}
+	if len(gaps) > 0 && !gapsAllowed() {
+		return 1, errors.New("gaps are failures here, as CI is true or MOOT_ALLOW_GAPS is 0")
+	}
+	dir, err := os.MkdirTemp("", "moot-e2e-")
+	if err != nil {
+		return 1, err
+	}
+	defer os.RemoveAll(dir)
+	if binary, err = moottest.Build(context.Background(), dir); err != nil {
+		return 1, err
+	}
+	return m.Run(), nil
+}
+
+func gapsAllowed() bool {
+	switch os.Getenv("MOOT_ALLOW_GAPS") {
+	case "0":
+		return false
+	case "1":
+		return true
+	}
+	return os.Getenv("CI") != "true"
+}
+
+// missing tries each capability.
+func missing() map[capability]error {
+	found := map[capability]error{}
+	for what, try := range map[capability]func() error{
+		namespaces: netns.Supported, mounts: tryMount, packageIndex: tryPackageIndex,
+	} {
+		if err := try(); err != nil {
+			found[what] = err
+		}
+	}
+	return found
+}
+
+func tryMount() error {
+	dir, err := os.MkdirTemp("", "moot-e2e-mount-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(dir)
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {
+		return fmt.Errorf("mount a tmpfs: %w", err)
+	}
+	return syscall.Unmount(dir, 0)
+}
+
+func tryPackageIndex() error {
+	out, err := exec.Command("apt-cache", "dumpavail").Output()
+	if err != nil {
+		return fmt.Errorf("apt-cache dumpavail: %w", err)
+	}
+	if n := strings.Count(string(out), "\nPackage: "); n < minPackages {
+		return fmt.Errorf("apt knows %d packages, fewer than %d: run apt-get update", n, minPackages)
+	}
+	return nil
+}
+
+// needs leaves the test out when the machine lacks a capability, which TestMain has reported and allowed.
+func needs(t *testing.T, what ...capability) {
+	t.Helper()
+	for _, w := range what {
+		if why := gaps[w]; why != nil {
+			t.Skipf("GAP: no %s: %v", w, why)
+		}
+	}
+}
