@@ -1,5 +1,6 @@
 # Folkmoot's checks. `make test` is the quick one; `make test-all` is what continuous integration runs.
 
+.NOTPARALLEL:
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help

@@ -58,16 +58,6 @@ func run(m *testing.M) (code int, err error) {
 	return m.Run(), nil
 }
 
-func gapsAllowed() bool {
-	switch os.Getenv("MOOT_ALLOW_GAPS") {
-	case "0":
-		return false
-	case "1":
-		return true
-	}
-	return os.Getenv("CI") != "true"
-}
-
 // missing tries each capability.
 func missing() map[capability]error {
 	found := map[capability]error{}
