@@ -94,7 +94,7 @@ func (n *Node) WaitReady(ctx context.Context) error {
 		}
 		select {
 		case <-n.Ended():
-			return fmt.Errorf("the node on %s ended before it was ready: %w\n%s", n.Home, n.err, n.Output())
+			return fmt.Errorf("the node on %s ended before it was ready: %s\n%s", n.Home, n.cmd.ProcessState, n.Output())
 		case <-ctx.Done():
 			return fmt.Errorf("the node on %s is not ready: %w", n.Home, err)
 		case <-tick.C:

@@ -23,7 +23,6 @@ type Process struct {
 	cmd    *exec.Cmd
 	output tail
 	ended  chan struct{}
-	err    error // set before ended is closed
 }
 
 // start starts cmd, whose output goes to the Process. The process is killed when this program ends, however it ends.
@@ -40,7 +39,7 @@ func start(cmd *exec.Cmd) (*Process, error) {
 		err := cmd.Start()
 		started <- err
 		if err == nil {
-			p.err = cmd.Wait()
+			cmd.Wait() // what it returns is told by the exit code
 			close(p.ended)
 		}
 	}()
