@@ -1,0 +1,168 @@
+package swarm
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"syscall"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/p2p/security/noise"
+	libp2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
+	"github.com/libp2p/go-libp2p/p2p/transport/quic"
+	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
+	"github.com/libp2p/go-libp2p/p2p/transport/webrtc"
+	"github.com/libp2p/go-libp2p/p2p/transport/websocket"
+	"github.com/libp2p/go-libp2p/p2p/transport/webtransport"
+	ma "github.com/multiformats/go-multiaddr"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/folkmoot/folkmoot/fault"
+)
+
+// NewHost makes a host that listens and answers identify and ping. It dials TCP, QUIC, WebSocket, WebTransport and WebRTC-direct addresses,
+// and secures connections with TLS 1.3 or Noise. extra is appended to libp2p's options; it is for simulated links only. Closing the host
+// releases everything.
+//
+// An error is fault.Invalid when the configuration or the machine's limits rule a host out, and fault.Conflict when a port is in use.
+func NewHost(cfg Config, extra ...libp2p.Option) (host.Host, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg = cfg.withDefaults()
+	l, err := newLimits(cfg.MaxConnections, memoryLimit(), descriptorLimit())
+	if err != nil {
+		return nil, err
+	}
+	opts, err := options(&cfg, l)
+	if err != nil {
+		return nil, err
+	}
+	h, err := libp2p.New(append(opts, extra...)...)
+	if err != nil {
+		return nil, fmt.Errorf("make the libp2p host: %w", err)
+	}
+	if err := listen(h, &cfg); err != nil {
+		h.Close()
+		return nil, err
+	}
+	if cfg.Registerer == nil {
+		return h, nil
+	}
+	c := newCollector(h.Network())
+	if err := cfg.Registerer.Register(c); err != nil {
+		h.Close()
+		return nil, fmt.Errorf("register the swarm's metrics: %w", err)
+	}
+	return &measured{Host: h, registerer: cfg.Registerer, collector: c}, nil
+}
+
+// measured is a host whose metrics are registered until it is closed.
+type measured struct {
+	host.Host
+	registerer prometheus.Registerer
+	collector  prometheus.Collector
+}
+
+// Close closes the host.
+func (m *measured) Close() error {
+	m.registerer.Unregister(m.collector)
+	return m.Host.Close()
+}
+
+// options returns libp2p's options. What a private network has no use for is left out: relaying, port mapping, finding out whether the node can be reached
+// (others are told what Announce says), and libp2p's own metrics.
+func options(cfg *Config, l limits) ([]libp2p.Option, error) {
+	rm, err := l.resourceManager()
+	if err != nil {
+		return nil, err
+	}
+	cm, err := l.connectionManager()
+	if err != nil {
+		rm.Close()
+		return nil, err
+	}
+	return []libp2p.Option{
+		libp2p.Identity(cfg.Key),
+		libp2p.UserAgent(cfg.UserAgent),
+		libp2p.ProtocolVersion(string(cfg.Network.Protocol("swarm/1"))),
+		// Sharing a port by SO_REUSEPORT would let a second node take half the connections of the first one unnoticed.
+		libp2p.Transport(tcp.NewTCPTransport, tcp.DisableReuseport()),
+		libp2p.Transport(libp2pquic.NewTransport),
+		libp2p.Transport(websocket.New),
+		libp2p.Transport(libp2pwebtransport.New),
+		libp2p.Transport(libp2pwebrtc.New),
+		libp2p.Security(libp2ptls.ID, libp2ptls.New),
+		libp2p.Security(noise.ID, noise.New),
+		libp2p.DefaultMuxers,
+		libp2p.NoListenAddrs, // listen does it, address by address
+		libp2p.AddrsFactory(announcing(cfg.Announce)),
+		libp2p.ConnectionGater(gater{gate: cfg.Gate, logger: cfg.Logger}),
+		libp2p.ResourceManager(rm),
+		libp2p.ConnectionManager(cm),
+		libp2p.DisableRelay(),
+		libp2p.ForceReachabilityPublic(),
+		libp2p.DisableIdentifyAddressDiscovery(),
+		libp2p.DisableMetrics(),
+	}, nil
+}
+
+// addrListener is a network that tells why it cannot listen on an address; libp2p's Listen is content when one of several works.
+type addrListener interface {
+	AddListenAddr(ma.Multiaddr) error
+}
+
+// listen listens on the configured addresses. Only a default one may fail, and not because its port is taken.
+func listen(h host.Host, cfg *Config) error {
+	addrs, optional := cfg.Listen, false
+	if len(addrs) == 0 {
+		addrs, optional = DefaultListen(DefaultPort), true
+	}
+	n, ok := h.Network().(addrListener)
+	if !ok {
+		return fmt.Errorf("listen: %T does not take single addresses", h.Network())
+	}
+	var failed []error
+	for _, a := range inListenOrder(addrs) {
+		err := n.AddListenAddr(a)
+		if err == nil {
+			continue
+		}
+		err = listenError(a, err)
+		if !optional || fault.KindOf(err) == fault.Conflict {
+			return err
+		}
+		cfg.Logger.Debug("address left out", "address", a, "error", err)
+		failed = append(failed, err)
+	}
+	if len(failed) == len(addrs) {
+		return errors.Join(failed...)
+	}
+	return nil
+}
+
+// inListenOrder puts WebRTC last: it shares a port with QUIC only when that is there already.
+func inListenOrder(addrs []ma.Multiaddr) []ma.Multiaddr {
+	order := func(a ma.Multiaddr) int {
+		if TransportOf(a) == "webrtc-direct" {
+			return 1
+		}
+		return 0
+	}
+	return slices.SortedStableFunc(slices.Values(addrs), func(a, b ma.Multiaddr) int { return order(a) - order(b) })
+}
+
+// listenError says why an address cannot be listened on, and what to do.
+func listenError(a ma.Multiaddr, err error) error {
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("listen on %s (--listen): %w", a, err)
+	}
+	port, kind := "", ""
+	for _, p := range []int{ma.P_TCP, ma.P_UDP} {
+		if v, err := a.ValueForProtocol(p); err == nil {
+			port, kind = v, ma.ProtocolWithCode(p).Name
+		}
+	}
+	return fault.New(fault.Conflict, "listen on %s: %s port %s is in use; choose another with --listen: %w", a, kind, port, err)
+}

@@ -1,0 +1,191 @@
+package swarm
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/folkmoot/folkmoot/fault"
+)
+
+const (
+	// maxIdentityFile is the size limit of an identity file, in bytes; one has about 300.
+	maxIdentityFile = 4 << 10
+	// identityComment opens an identity file; the peer id follows.
+	identityComment = "# Private key of a Folkmoot peer: whoever has it is this peer. Keep it secret.\n# Peer id: "
+	// pemType is the type of a PKCS #8 key in PEM (RFC 7468, section 10).
+	pemType = "PRIVATE KEY"
+)
+
+// errDamaged is an identity file that is not byte for byte what CreateIdentity writes.
+var errDamaged = errors.New("it is damaged or not an identity file; restore it from a backup")
+
+// CreateIdentity makes an identity key and writes it to a new file that only the owner may read. The file is there complete, and on
+// disk, or not at all. An error is fault.Conflict when the file exists.
+func CreateIdentity(path string) (crypto.PrivKey, error) {
+	key, _, err := crypto.GenerateEd25519Key(rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("make an identity key: %w", err)
+	}
+	data, err := encodeIdentity(key)
+	if err != nil {
+		return nil, fmt.Errorf("encode an identity key: %w", err)
+	}
+	err = writeNew(path, data)
+	if errors.Is(err, fs.ErrExist) {
+		return nil, fault.New(fault.Conflict, "create the identity %s: %w", path, fs.ErrExist)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("create the identity %s: %w", path, err)
+	}
+	return key, nil
+}
+
+// LoadIdentity reads a file that CreateIdentity wrote. An error is fault.NotFound when there is none, and fault.Invalid when it is damaged or others
+// than its owner can read it.
+func LoadIdentity(path string) (crypto.PrivKey, error) {
+	data, err := readPrivate(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fault.New(fault.NotFound, "load the identity %s: %w", path, fs.ErrNotExist)
+	}
+	if err != nil {
+		return nil, fault.New(fault.Invalid, "load the identity %s: %w", path, err)
+	}
+	key, err := decodeIdentity(data)
+	if err != nil {
+		return nil, fault.New(fault.Invalid, "load the identity %s: %w", path, err)
+	}
+	return key, nil
+}
+
+// encodeIdentity returns the contents of an identity file.
+func encodeIdentity(key crypto.PrivKey) ([]byte, error) {
+	id, err := peer.IDFromPrivateKey(key)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := key.Raw()
+	if err != nil {
+		return nil, err
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(ed25519.PrivateKey(raw))
+	if err != nil {
+		return nil, err
+	}
+	head := []byte(identityComment + id.String() + "\n")
+	return append(head, pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: der})...), nil
+}
+
+// decodeIdentity is the inverse of encodeIdentity. The peer id and the one form that is accepted reveal any damage.
+func decodeIdentity(data []byte) (crypto.PrivKey, error) {
+	block, _ := pem.Decode(data)
+	if block == nil {
+		return nil, errDamaged
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, errDamaged // the cause might quote the key
+	}
+	std, ok := parsed.(ed25519.PrivateKey)
+	if !ok {
+		return nil, errDamaged
+	}
+	key, err := crypto.UnmarshalEd25519PrivateKey(std)
+	if err != nil {
+		return nil, errDamaged
+	}
+	if again, err := encodeIdentity(key); err != nil || !bytes.Equal(again, data) {
+		return nil, errDamaged
+	}
+	return key, nil
+}
+
+// errIrregular is a path that names a directory, a pipe or the like.
+var errIrregular = errors.New("it is not a regular file")
+
+// readPrivate reads a small file that only its owner may read.
+func readPrivate(path string) ([]byte, error) {
+	// Looked at before it is opened, as opening a pipe would wait for a writer.
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errIrregular
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err = f.Stat()
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, errIrregular
+	case runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0: // Windows has no such mode
+		return nil, fmt.Errorf("others than its owner can read it (mode %04o); run: chmod 600 %q", info.Mode().Perm(), path)
+	case info.Size() > maxIdentityFile:
+		return nil, errDamaged
+	}
+	return io.ReadAll(io.LimitReader(f, maxIdentityFile))
+}
+
+// writeNew writes a file that did not exist, readable by its owner only, and waits until it is on disk.
+func writeNew(path string, data []byte) (err error) {
+	dir := filepath.Dir(path)
+	tmp, err := os.CreateTemp(dir, ".identity-*") // made with mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.Write(data)
+	if err == nil {
+		err = tmp.Sync()
+	}
+	if err = errors.Join(err, tmp.Close()); err != nil {
+		return err
+	}
+	if err := linkNew(tmp.Name(), path); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+// linkNew gives a file its final name unless that is taken.
+func linkNew(tmp, path string) error {
+	err := os.Link(tmp, path)
+	if err == nil || errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	// Some network file systems have no links. Two processes that create the same identity at the same moment are not kept apart there.
+	if _, statErr := os.Lstat(path); statErr == nil {
+		return fs.ErrExist
+	}
+	return os.Rename(tmp, path)
+}
+
+// syncDir waits until the names in a directory are on disk.
+func syncDir(dir string) error {
+	if runtime.GOOS == "windows" { // which does not sync directories
+		return nil
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
