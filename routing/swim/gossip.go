@@ -201,11 +201,28 @@ func (m *Machine) heed(from peer.ID, r Rumour) {
 		}
 		if m.hearsay(from, mem, len(mem.accusers.fresh(m.now)) >= hastyAccusers) {
 			m.gossip.rumour(Rumour{Subject: r.Subject, Incarnation: mem.claim.Incarnation, Verdict: r.Verdict})
+			m.spread()
 		}
 	case accused && mem.state == Suspect && r.Own:
 		mem.suspicion.confirm(from)
 	case r.Verdict == Alive && mem.state != Alive:
 		m.hearsay(from, mem, false)
+	}
+}
+
+// spread probes a few members out of turn, so that news doesn't wait for the rotation. News passed on so takes a few round trips to reach
+// everybody. The pause between two spreads bounds its cost, whatever the cause.
+func (m *Machine) spread() {
+	if m.now.Before(m.nextSpread) {
+		return
+	}
+	m.nextSpread = m.now.Add(m.t.Period)
+	for range m.t.MaxProbesPerPeriod {
+		mem := m.pick(func(mem *member) bool { return mem.state == Alive && m.underWay(mem) == 0 })
+		if mem == nil {
+			return
+		}
+		m.probe(mem)
 	}
 }
 

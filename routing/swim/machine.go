@@ -24,7 +24,7 @@ const (
 	// hintBurst and hintRate (per second) bound the probes that outside events cause, sourceBurst and sourceRate the part of
 	// them that one member's words cause.
 	hintBurst   = 128
-	hintRate    = 64
+	hintRate    = 32
 	sourceBurst = 64
 	sourceRate  = 4
 )
@@ -79,6 +79,7 @@ type Machine struct {
 	health     health
 
 	nextSync, syncAllowed time.Time
+	nextSpread            time.Time
 	wantSync              peer.ID
 
 	actions []Action
@@ -245,6 +246,7 @@ func (m *Machine) Announce(now time.Time, c *Claim) {
 	if c.ID == m.self.ID && c.Incarnation > m.self.Incarnation {
 		m.self = c
 		m.gossip.claim(c)
+		m.spread()
 	}
 }
 

@@ -102,6 +102,9 @@ func (m *Machine) transition(mem *member, s State) {
 		m.gossip.rumour(Rumour{Subject: mem.id(), Incarnation: mem.claim.Incarnation, Verdict: s, Own: true})
 	}
 	m.do(Changed{Member: mem.export(), From: from})
+	if from == Alive && s == Suspect {
+		m.spread()
+	}
 }
 
 // answers records proof that mem runs. A member that announced its absence stays away until it announces its return.

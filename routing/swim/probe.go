@@ -122,8 +122,6 @@ func (m *Machine) Failed(now time.Time, id ProbeID, refused bool) {
 		m.judge(p)
 	case !p.indirect:
 		m.askHelpers(p)
-	default:
-		m.judgeIfAllDenied(p)
 	}
 	m.pump()
 }
@@ -149,15 +147,10 @@ func (m *Machine) Denied(now time.Time, id ProbeID) {
 	if p == nil || p.judged {
 		return
 	}
-	p.denied++
-	m.judgeIfAllDenied(p)
-	m.pump()
-}
-
-func (m *Machine) judgeIfAllDenied(p *probe) {
-	if p.failed && p.denied >= p.asked {
+	if p.denied++; p.denied >= p.asked {
 		m.judge(p)
 	}
+	m.pump()
 }
 
 // expireProbes ends the phases that have run out.
@@ -310,13 +303,17 @@ func (m *Machine) pump() {
 	}
 }
 
-// ConnectionLost reports that the last connection to a peer is gone, which a peer that stops can't help.
+// ConnectionLost reports that the last connection to a peer is gone, which a peer that stops can't help. A probe under way may
+// have been lost with it, so another begins.
 func (m *Machine) ConnectionLost(now time.Time, id peer.ID) {
 	m.advance(now)
-	if mem := m.members[id]; mem != nil && mem.state.present() {
-		m.hint(mem, true)
+	mem := m.members[id]
+	if mem == nil || !mem.state.present() || m.underWay(mem) >= maxSuspectProbes || !m.hints.has(m.now) {
+		return
 	}
-	m.pump()
+	m.hints.take()
+	mem.hasty = true
+	m.probe(mem)
 }
 
 // Met reports that a peer connected, or sent a message though it is not alive here. It is probed, and that decides.
