@@ -36,7 +36,7 @@ func OpenNetwork(name string) (NetworkID, error) {
 	return sha256.Sum256([]byte(openNetworkDomain + name)), nil
 }
 
-// ParseNetworkID reads what String wrote.
+// ParseNetworkID reads what String wrote; capital letters are allowed. Each id has one spelling.
 func ParseNetworkID(s string) (NetworkID, error) {
 	var id NetworkID
 	b, err := networkIDText.DecodeString(strings.ToUpper(s))
@@ -44,6 +44,9 @@ func ParseNetworkID(s string) (NetworkID, error) {
 		return id, fault.New(fault.Invalid, "network id %q: want 52 base32 characters", s)
 	}
 	copy(id[:], b)
+	if id.String() != strings.ToLower(s) { // the last character has bits to spare
+		return NetworkID{}, fault.New(fault.Invalid, "network id %q: its last character is wrong", s)
+	}
 	return id, nil
 }
 
