@@ -1,0 +1,204 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	ma "github.com/multiformats/go-multiaddr"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/node"
+	"github.com/folkmoot/folkmoot/routing"
+)
+
+const (
+	maxDemoPeers = 32
+	// demoPatience bounds the wait until all peers of a demo see one another.
+	demoPatience = 30 * time.Second
+	// demoPoll is how often that is looked at.
+	demoPoll = 10 * time.Millisecond
+)
+
+func newDemo(a *app) *cobra.Command {
+	var peers int
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Run a whole network on this machine, to try things out",
+		Long: `Run several peers in one process, each with a home, ports and an HTTP API of its own on 127.0.0.1, until SIGINT or SIGTERM.
+Nothing is left behind.`,
+		Example: `  moot demo
+  moot demo --peers 8`,
+		Args:              wants(0, 0),
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if peers < 1 || peers > maxDemoPeers {
+			return fault.New(fault.Invalid, "option --peers: want 1 to %d, got %d", maxDemoPeers, peers)
+		}
+		dir, err := os.MkdirTemp("", "moot-demo-")
+		if err != nil {
+			return fmt.Errorf("make a folder for the demo: %w", err)
+		}
+		clean := func() { os.RemoveAll(dir) }
+		defer clean()
+		return a.untilSignal(cmd.Context(), clean, func(ctx context.Context) error { return a.demo(ctx, dir, peers) })
+	}
+	cmd.Flags().IntVar(&peers, "peers", 4, "how many peers, 1 to 32")
+	return cmd
+}
+
+// demo runs a network of peers with their homes in dir until ctx ends.
+func (a *app) demo(ctx context.Context, dir string, peers int) error {
+	nodes, err := openDemo(dir, peers)
+	if err != nil {
+		return fmt.Errorf("start the demo: %w", err)
+	}
+	running, ctx := errgroup.WithContext(ctx)
+	for _, n := range nodes {
+		running.Go(func() error { return n.Run(ctx) })
+	}
+	running.Go(func() error {
+		if err := awaitDemo(ctx, nodes); err != nil {
+			return err
+		}
+		return a.presentDemo(dir, nodes)
+	})
+	if err := running.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("run the demo: %w", err)
+	}
+	return nil
+}
+
+// openDemo opens the nodes; each knows the first one's address.
+func openDemo(dir string, peers int) (nodes []*node.Node, err error) {
+	defer func() {
+		if err != nil {
+			for _, n := range nodes {
+				err = errors.Join(err, n.Close())
+			}
+		}
+	}()
+	var first []ma.Multiaddr
+	for i := range peers {
+		cfg, err := demoConfig(demoHome(dir, i), first)
+		if err != nil {
+			return nodes, err
+		}
+		n, err := node.New(cfg)
+		if err != nil {
+			return nodes, fmt.Errorf("peer %d: %w", i+1, err)
+		}
+		nodes = append(nodes, n)
+		first = nodes[0].Addrs()
+	}
+	return nodes, nil
+}
+
+func demoHome(dir string, i int) string { return filepath.Join(dir, fmt.Sprintf("peer-%d", i+1)) }
+
+func demoConfig(home string, bootstrap []ma.Multiaddr) (node.Config, error) {
+	var listen []ma.Multiaddr
+	for _, text := range []string{"/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"} {
+		addr, err := ma.NewMultiaddr(text)
+		if err != nil {
+			return node.Config{}, err
+		}
+		listen = append(listen, addr)
+	}
+	return node.Config{
+		Home: home, Network: "demo", Listen: listen, Bootstrap: bootstrap,
+		API:     node.APIConfig{Listen: "127.0.0.1:0"},
+		Version: thisBuild().Version,
+	}, nil
+}
+
+// awaitDemo waits until every node serves and sees all the others alive.
+func awaitDemo(ctx context.Context, nodes []*node.Node) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, demoPatience, fault.New(fault.Unavailable, "the peers did not find one another within %s", demoPatience))
+	defer cancel()
+	for _, n := range nodes {
+		select {
+		case <-n.Ready():
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		for n.View().Count(routing.Alive) < len(nodes) {
+			if pause(ctx, demoPoll) != nil {
+				return context.Cause(ctx)
+			}
+		}
+	}
+	return nil
+}
+
+// presentDemo prints the peers, and commands for another terminal.
+func (a *app) presentDemo(dir string, nodes []*node.Node) error {
+	if a.json {
+		var doc struct {
+			Peers []runningNode `json:"peers"`
+		}
+		for i, n := range nodes {
+			doc.Peers = append(doc.Peers, describeNode(n, demoHome(dir, i)))
+		}
+		return a.printJSON(doc)
+	}
+	table := newTable(a.stdout)
+	for i, n := range nodes {
+		fmt.Fprintf(table, "peer %d\t%s\t%s\n", i+1, n.ID(), n.APIURL())
+	}
+	table.Flush()
+	one, other := nodes[0], nodes[min(1, len(nodes)-1)]
+	last := nodes[len(nodes)-1]
+	moot := programName()
+	a.printf("\n%s in one network. In another terminal:\n\n", plural(len(nodes), "peer"))
+	for _, line := range [][2]string{
+		{one.APIURL(), `put greeting "hello from peer 1"`},
+		{last.APIURL(), "get greeting"},
+		{other.APIURL(), "ls -l"},
+		{one.APIURL(), "peers"},
+		{one.APIURL(), "ping " + last.ID().String()},
+		{other.APIURL(), "shell"},
+	} {
+		a.printf("  %s --api %s %s\n", moot, line[0], line[1])
+	}
+	a.printf("\nready; Ctrl-C stops it, and nothing is left behind\n")
+	return nil
+}
+
+// programName returns how another terminal can call this very program: by its name when that finds it, and else by its
+// path, which "go run" keeps for as long as the program runs.
+func programName() string {
+	path, err := os.Executable()
+	if err != nil {
+		return "moot"
+	}
+	if found, err := exec.LookPath("moot"); err == nil && sameFile(found, path) {
+		return "moot"
+	}
+	return shellQuote(path)
+}
+
+func sameFile(a, b string) bool {
+	infoA, errA := os.Stat(a)
+	infoB, errB := os.Stat(b)
+	return errA == nil && errB == nil && os.SameFile(infoA, infoB)
+}
+
+// shellQuote quotes text for a POSIX shell where it needs that.
+func shellQuote(text string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-+:@%=", r)
+	}
+	if text != "" && strings.IndexFunc(text, func(r rune) bool { return !plain(r) }) < 0 {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+}

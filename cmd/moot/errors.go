@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"unicode"
+
+	"github.com/folkmoot/folkmoot/fault"
+)
+
+// Exit codes.
+const (
+	exitDone       = 0
+	exitFailed     = 1
+	exitUsage      = 2
+	exitNotFound   = 3
+	exitIncomplete = 4 // no quorum, incomplete, or timed out
+	exitConflict   = 5
+	exitSignal     = 128 // plus the signal's number
+)
+
+// exitCode returns the exit code for err: the one table from kinds of errors to exit codes.
+func exitCode(err error) int {
+	if err == nil {
+		return exitDone
+	}
+	if stop, ok := errors.AsType[interruption](err); ok {
+		return exitSignal + stop.number()
+	}
+	switch fault.KindOf(err) {
+	case fault.Invalid, fault.TooLarge:
+		return exitUsage
+	case fault.NotFound:
+		return exitNotFound
+	case fault.Unavailable:
+		return exitIncomplete
+	case fault.Conflict:
+		return exitConflict
+	default:
+		return exitFailed
+	}
+}
+
+// interruption is the error of a command that a signal stopped.
+type interruption struct{ signal os.Signal }
+
+func (i interruption) Error() string { return "interrupted" }
+
+func (i interruption) number() int {
+	if s, ok := i.signal.(syscall.Signal); ok {
+		return int(s)
+	}
+	return int(syscall.SIGINT)
+}
+
+// advised is an error that knows what the user can do next.
+type advised struct {
+	error
+	next string
+}
+
+func (e advised) Unwrap() error { return e.error }
+
+// advise adds what to do next to err. The advice given first, nearest to the failure, is kept.
+func advise(err error, format string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	if _, ok := errors.AsType[advised](err); ok {
+		return err
+	}
+	return advised{err, fmt.Sprintf(format, args...)}
+}
+
+// printError writes err as one line on stderr.
+func (a *app) printError(err error) {
+	text := err.Error()
+	if e, ok := errors.AsType[advised](err); ok {
+		text += "; " + e.next
+	}
+	fmt.Fprintf(a.stderr, "moot: %s\n", oneLine(text))
+}
+
+// oneLine makes text fit a line and harmless to a terminal: it may hold what another peer said.
+func oneLine(text string) string {
+	var parts []string
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" {
+			parts = append(parts, line)
+		}
+	}
+	return printable(strings.Join(parts, "; "))
+}
+
+// printable replaces what could move the cursor, change colours or turn the direction of writing.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, text)
+}
+
+// askFailed says that asking the node for something failed, and advises by kind.
+func (a *app) askFailed(what, on string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if on != "" {
+		what += " " + quoteKey(on)
+	}
+	wrapped := fmt.Errorf("%s: %w", what, err)
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return advise(wrapped, `no node answers there: start one with "moot run", or name another with --api`)
+	}
+	switch fault.KindOf(err) {
+	case fault.Invalid, fault.TooLarge:
+		return advise(wrapped, "change it and try again")
+	case fault.Unavailable:
+		if errors.Is(err, context.DeadlineExceeded) {
+			return advise(wrapped, `try again, or wait longer with --timeout`)
+		}
+		return advise(wrapped, `try again; "moot peers" shows who answers`)
+	case fault.Forbidden:
+		return advise(wrapped, "give the node's token with --token-file or MOOT_TOKEN")
+	case fault.Full:
+		return advise(wrapped, "make room on the node's disk, or remove records")
+	case fault.Internal:
+		return advise(wrapped, "the node's log may say more")
+	}
+	return wrapped
+}
+
+// quoteKey quotes a key where it would otherwise run into the text around it.
+func quoteKey(key string) string {
+	if key != "" && !strings.ContainsFunc(key, func(r rune) bool {
+		return r == ':' || r == ';' || r == '"' || !unicode.IsGraphic(r) || unicode.IsSpace(r)
+	}) {
+		return key
+	}
+	return fmt.Sprintf("%q", key)
+}

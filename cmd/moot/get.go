@@ -1,0 +1,127 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+
+	"github.com/folkmoot/folkmoot/api/client"
+	v1 "github.com/folkmoot/folkmoot/api/v1"
+	"github.com/folkmoot/folkmoot/fault"
+)
+
+func newGet(a *app) *cobra.Command {
+	var output string
+	cmd := a.command("get KEY", "Print a record's value", wants(1, 1), func(ctx context.Context, args []string) error {
+		return a.get(ctx, args[0], output)
+	})
+	cmd.Long = `Print the newest value of a key that a majority of its holders knows: exactly its bytes.
+On a terminal a newline is added, and binary values are refused.`
+	cmd.Example = `  moot get greeting
+  moot get photo.jpg --output photo.jpg
+  moot get config/site.yaml --json | jq .version`
+	cmd.Flags().StringVarP(&output, "output", "o", "", "`FILE` to write the value to, whole or not at all; - for standard output, whatever the bytes")
+	cmd.ValidArgsFunction = a.completeKeys(1)
+	return cmd
+}
+
+func (a *app) get(ctx context.Context, key, output string) error {
+	if err := checkKey(key); err != nil {
+		return err
+	}
+	c, err := a.client()
+	if err != nil {
+		return err
+	}
+	record, err := c.GetRecord(ctx, key)
+	if err != nil {
+		err = a.askFailed("get", key, err)
+		if fault.KindOf(err) == fault.NotFound {
+			return advise(err, `"moot ls" lists the keys`)
+		}
+		return err
+	}
+	if output != "" && output != "-" {
+		if err := writeOutput(output, record.Value); err != nil {
+			return fmt.Errorf("write the value: %w", err)
+		}
+		if !a.json {
+			return nil
+		}
+	}
+	if a.json {
+		return a.printJSON(recordDocument(record))
+	}
+	return a.printValue(record.Value, output == "-")
+}
+
+// printValue writes exactly the bytes of value; on a terminal, unless raw, text alone, with a newline at its end.
+func (a *app) printValue(value []byte, raw bool) error {
+	if a.stdoutTerminal && !raw {
+		if !isText(value) {
+			return advise(fault.New(fault.Invalid, "print the value: its %s are not text", plural(len(value), "byte")),
+				"save it with --output FILE")
+		}
+		if !bytes.HasSuffix(value, []byte("\n")) {
+			value = append(value, '\n')
+		}
+	}
+	if _, err := a.stdout.Write(value); err != nil {
+		return fmt.Errorf("print the value: %w", err)
+	}
+	return nil
+}
+
+// isText tells whether a terminal can show value without harm.
+func isText(value []byte) bool {
+	if !utf8.Valid(value) {
+		return false
+	}
+	for _, b := range value {
+		if b < ' ' && b != '\n' && b != '\t' && b != '\r' || b == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// recordDocument returns a record as --json writes it.
+func recordDocument(r client.Record) v1.Record {
+	doc := v1.Record{Key: r.Key, Version: r.Version, Author: r.Author, Expires: r.Expires}
+	doc.SetValue(r.Value)
+	return doc
+}
+
+// writeOutput writes value to path whole or not at all. A file that is there keeps its mode, a new one gets what the umask
+// leaves; what is no file, such as a pipe or device, is written to as it is.
+func writeOutput(path string, value []byte) (err error) {
+	st, statErr := os.Stat(path)
+	if statErr == nil && !st.Mode().IsRegular() {
+		return os.WriteFile(path, value, 0)
+	}
+	temporary := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"-"+rand.Text())
+	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			os.Remove(temporary)
+		}
+	}()
+	if statErr == nil {
+		err = f.Chmod(st.Mode().Perm())
+	}
+	_, writeErr := f.Write(value)
+	if err := errors.Join(err, writeErr, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(temporary, path)
+}

@@ -1,0 +1,221 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	ma "github.com/multiformats/go-multiaddr"
+	"github.com/spf13/cobra"
+
+	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/node"
+)
+
+// runOptions are the options of moot run as they were written.
+type runOptions struct {
+	network                          string
+	open                             bool
+	listen, announce, bootstrap, dns []string
+	mdns                             bool
+	zone                             string
+	copies                           int
+	awayGrace                        time.Duration
+	maxConnections                   int
+	apiListen                        string
+	apiTLSCert, apiTLSKey            string
+	apiInsecure                      bool
+	logLevel, logFormat              *choice
+}
+
+func newRun(a *app) *cobra.Command {
+	o := runOptions{logLevel: newChoice("info", "debug", "info", "warn", "error"), logFormat: newChoice("text", "text", "json")}
+	cmd := a.command("run [--network NAME --open]", "Run a node until it is stopped", wants(0, 0), func(ctx context.Context, _ []string) error {
+		return a.runNode(ctx, o)
+	})
+	cmd.Long = `Run a node until SIGINT or SIGTERM. With --network and --open an empty home becomes a node of that open network first.
+On stopping, the node tells the others that it will be back, and ends within 5 seconds; a second SIGINT ends it at once.`
+	cmd.Example = `  moot run --network town --open
+  moot run --bootstrap /ip4/192.0.2.7/tcp/4242 --mdns=false
+  moot run --network town --open --dns moot.default.svc.cluster.local --zone "$NODE_NAME"
+  moot run --api-listen 0.0.0.0:7070 --token-file token --api-tls-cert tls.crt --api-tls-key tls.key`
+	addNetworkOptions(cmd, &o.network, &o.open)
+	f := cmd.Flags()
+	f.StringSliceVar(&o.listen, "listen", nil, "`MULTIADDR` to listen on; may be repeated (default: port 4242, TCP and QUIC)")
+	f.StringSliceVar(&o.announce, "announce", nil, "`MULTIADDR` at which others reach this node, beside those it listens on; may be repeated")
+	f.StringSliceVar(&o.bootstrap, "bootstrap", nil, "`MULTIADDR` of a peer to try first; may be repeated")
+	f.StringSliceVar(&o.dns, "dns", nil, "`NAME` whose addresses are peers, such as a headless Service; may be repeated")
+	f.BoolVar(&o.mdns, "mdns", true, "look for peers on the local network")
+	f.StringVar(&o.zone, "zone", "", "failure domain that copies are spread over; on Kubernetes, the `NAME` of the cluster's node")
+	f.IntVar(&o.copies, "copies", node.DefaultCopies, "copies wanted of each record")
+	f.DurationVar(&o.awayGrace, "away-grace", node.DefaultAwayGrace, "how long others wait for this node to come back before they copy what it held")
+	f.IntVar(&o.maxConnections, "max-connections", 0, "most connections to other peers (default: sized from the machine)")
+	f.StringVar(&o.apiListen, "api-listen", defaultAPIListen, "`HOST:PORT` of the HTTP API; other addresses than loopback need a token and TLS")
+	f.StringVar(&o.apiTLSCert, "api-tls-cert", "", "`file` with the API's certificate, PEM")
+	f.StringVar(&o.apiTLSKey, "api-tls-key", "", "`file` with the certificate's private key, PEM")
+	f.BoolVar(&o.apiInsecure, "api-insecure", false, "serve the API without TLS on addresses other than loopback")
+	addChoice(cmd, o.logLevel, "log-level", "least important log entries to write")
+	addChoice(cmd, o.logFormat, "log-format", "how log entries are written")
+	return cmd
+}
+
+func (a *app) runNode(ctx context.Context, o runOptions) error {
+	cfg, err := a.nodeConfig(o)
+	if err != nil {
+		return err
+	}
+	n, err := node.New(cfg)
+	if err != nil {
+		return fmt.Errorf("start the node: %w", err)
+	}
+	running := make(chan error, 1)
+	go func() { running <- n.Run(ctx) }()
+	a.announce(n)
+	select {
+	case <-n.Ready():
+		err = a.announceReady(n)
+	case <-ctx.Done():
+	case err := <-running:
+		return failedRun(err)
+	}
+	return errors.Join(err, failedRun(<-running))
+}
+
+func failedRun(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("run the node: %w", err)
+}
+
+// announce says, for people, who the node is and where it is found.
+func (a *app) announce(n *node.Node) {
+	a.notef("peer id  %s", n.ID())
+	a.notef("network  %s", n.Network())
+	for _, addr := range n.Addrs() {
+		a.notef("address  %s", addr)
+	}
+	a.notef("api      %s", n.APIURL())
+}
+
+// runningNode is what --json prints of a node once it is ready.
+type runningNode struct {
+	ID        string   `json:"id"`
+	Network   string   `json:"network"`
+	Addresses []string `json:"addresses"`
+	API       string   `json:"api"`
+	Home      string   `json:"home"`
+}
+
+func describeNode(n *node.Node, home string) runningNode {
+	d := runningNode{ID: n.ID().String(), Network: n.Network(), API: n.APIURL(), Home: home, Addresses: []string{}}
+	for _, addr := range n.Addrs() {
+		d.Addresses = append(d.Addresses, addr.String())
+	}
+	return d
+}
+
+func (a *app) announceReady(n *node.Node) error {
+	if a.json {
+		return a.printJSON(describeNode(n, a.home))
+	}
+	a.notef("ready")
+	return nil
+}
+
+// nodeConfig turns options into a node's configuration.
+func (a *app) nodeConfig(o runOptions) (node.Config, error) {
+	cfg := node.Config{
+		Home: a.home, Network: o.network, Zone: o.zone, DNS: o.dns, MDNS: o.mdns,
+		Copies: o.copies, AwayGrace: o.awayGrace, MaxConnections: o.maxConnections,
+		API:     node.APIConfig{Listen: o.apiListen, TLSCert: o.apiTLSCert, TLSKey: o.apiTLSKey, Insecure: o.apiInsecure},
+		Version: thisBuild().Version,
+		Logger:  a.logger(o),
+	}
+	for _, list := range []struct {
+		option string
+		texts  []string
+		addrs  *[]ma.Multiaddr
+		sample string
+	}{
+		{"listen", o.listen, &cfg.Listen, "/ip4/0.0.0.0/tcp/4242 or /ip4/0.0.0.0/udp/4242/quic-v1"},
+		{"announce", o.announce, &cfg.Announce, "/dns4/peer.example.org/tcp/4242"},
+		{"bootstrap", o.bootstrap, &cfg.Bootstrap, exampleAddr},
+	} {
+		var err error
+		if *list.addrs, err = parseAddrs(list.option, list.texts, list.sample); err != nil {
+			return cfg, err
+		}
+	}
+	if err := o.check(); err != nil {
+		return cfg, err
+	}
+	if err := cfg.Validate(); err != nil {
+		return cfg, advise(err, "see: moot run --help")
+	}
+	if err := a.checkHome(o); err != nil {
+		return cfg, err
+	}
+	var err error
+	cfg.API.Token, err = a.token()
+	return cfg, err
+}
+
+// check refuses what node.Config would take for "not given".
+func (o *runOptions) check() error {
+	switch {
+	case o.copies < 1:
+		return fault.New(fault.Invalid, "option --copies: want 1 to %d, got %d", node.MaxCopies, o.copies)
+	case o.awayGrace <= 0:
+		return fault.New(fault.Invalid, "option --away-grace: want more than 0, got %s", o.awayGrace)
+	case o.apiListen == "":
+		return advise(fault.New(fault.Invalid, "option --api-listen is empty"), "write it like %s", defaultAPIListen)
+	case (o.apiTLSCert == "") != (o.apiTLSKey == ""):
+		return fault.New(fault.Invalid, "options --api-tls-cert and --api-tls-key go together; give both or neither")
+	}
+	return nil
+}
+
+// checkHome makes sure that it is clear which network the node belongs to before anything is made.
+func (a *app) checkHome(o runOptions) error {
+	info, err := node.ReadHome(a.home)
+	switch {
+	case err == nil && o.network != "" && o.network != info.Network:
+		return advise(fault.New(fault.Conflict, "run: home %s is a node of network %s, not of %s", a.home, quoteKey(info.Network), quoteKey(o.network)),
+			"leave --network out, or give another --home")
+	case err == nil:
+		return nil
+	case fault.KindOf(err) != fault.NotFound:
+		return fmt.Errorf("run: %w", err)
+	case o.network == "":
+		return advise(fault.New(fault.Invalid, "run: home %s holds no node yet", a.home),
+			`say "moot run --network NAME --open" to make or enter an open network, make a node first with "moot init", or give another --home`)
+	case !o.open:
+		return mustSayOpen("run", o.network)
+	}
+	return nil
+}
+
+// parseAddrs parses the multiaddrs of an option; sample shows how one is written.
+func parseAddrs(option string, texts []string, sample string) ([]ma.Multiaddr, error) {
+	var addrs []ma.Multiaddr
+	for _, text := range texts {
+		addr, err := ma.NewMultiaddr(text)
+		if err != nil {
+			return nil, advise(fault.New(fault.Invalid, "option --%s: %q is not a multiaddr", option, text), "write it like %s", sample)
+		}
+		addrs = append(addrs, addr)
+	}
+	return addrs, nil
+}
+
+func (a *app) logger(o runOptions) *slog.Logger {
+	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
+	opts := &slog.HandlerOptions{Level: levels[o.logLevel.value]}
+	if o.logFormat.value == "json" {
+		return slog.New(slog.NewJSONHandler(a.stderr, opts))
+	}
+	return slog.New(slog.NewTextHandler(a.stderr, opts))
+}
