@@ -11,7 +11,7 @@ type Node struct {
 	Zone      string    `json:"zone,omitempty" doc:"Failure domain that the node announces"`
 	Version   string    `json:"version" doc:"Version of the program"`
 	Started   time.Time `json:"started"`
-	Addresses []string  `json:"addresses" doc:"Multiaddrs at which other peers reach this node, each ending in its peer id"`
+	Addresses []string  `json:"addresses" nullable:"false" doc:"Multiaddrs at which other peers reach this node, each ending in its peer id"`
 	Peers     Counts    `json:"peers"`
 	Records   Records   `json:"records"`
 	Ready     bool      `json:"ready"`
@@ -52,15 +52,15 @@ type Peer struct {
 	LastSeen   time.Time `json:"last_seen,omitzero"`
 	RTTMicros  int64     `json:"rtt_us,omitempty" doc:"Smoothed round trip in microseconds"`
 	Connected  bool      `json:"connected"`
-	Transports []string  `json:"transports,omitempty" doc:"Transports of the open connections: tcp, quic-v1, ws, webtransport, webrtc-direct"`
-	Addresses  []string  `json:"addresses"`
-	FoundBy    []string  `json:"found_by,omitempty" doc:"Names of the finders that reported the peer"`
+	Transports []string  `json:"transports,omitempty" nullable:"false" doc:"Transports of the open connections: tcp, quic-v1, ws, webtransport, webrtc-direct"`
+	Addresses  []string  `json:"addresses" nullable:"false"`
+	FoundBy    []string  `json:"found_by,omitempty" nullable:"false" doc:"Names of the finders that reported the peer"`
 	Self       bool      `json:"self,omitempty"`
 }
 
 // Peers is the answer of GET /v1/peers, sorted by id; the node itself is included.
 type Peers struct {
-	Peers []Peer `json:"peers"`
+	Peers []Peer `json:"peers" nullable:"false"`
 }
 
 // PingRequest is the body of POST /v1/ping.
@@ -112,23 +112,23 @@ type Entry struct {
 
 // Page is the answer of GET /v1/records: keys in byte order.
 type Page struct {
-	Records  []Entry  `json:"records"`
+	Records  []Entry  `json:"records" nullable:"false"`
 	Cursor   string   `json:"cursor,omitempty" doc:"Pass it to get the next page; absent on the last"`
 	Complete bool     `json:"complete" doc:"False when so many holders did not answer that keys may be missing"`
-	Missing  []string `json:"missing,omitempty" doc:"Peers that did not answer"`
+	Missing  []string `json:"missing,omitempty" nullable:"false" doc:"Peers that did not answer"`
 }
 
 // Provider is a peer that offers what a key names.
 type Provider struct {
 	ID        string    `json:"id"`
-	Addresses []string  `json:"addresses"`
+	Addresses []string  `json:"addresses" nullable:"false"`
 	Expires   time.Time `json:"expires" doc:"When the provider record ends unless it is renewed"`
 }
 
 // Providers is the answer of GET /v1/providers/KEY; peers that are known to be dead are left out.
 type Providers struct {
 	Key       string     `json:"key"`
-	Providers []Provider `json:"providers"`
+	Providers []Provider `json:"providers" nullable:"false"`
 }
 
 // Provided is the answer of PUT /v1/providers/KEY.

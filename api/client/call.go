@@ -1,0 +1,156 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+
+	v1 "github.com/folkmoot/folkmoot/api/v1"
+	"github.com/folkmoot/folkmoot/fault"
+)
+
+// Bounds of what a node may answer, in bytes.
+const (
+	maxHeader = 64 << 10
+	// maxDocument is far above a full page of the longest keys.
+	maxDocument = 32 << 20
+	maxProblem  = 64 << 10
+	// maxQuoted is how much of an answer that is no node's an error repeats.
+	maxQuoted = 200
+)
+
+// call is one request.
+type call struct {
+	method string
+	// path follows the base URL's and needs no escapes; segment, escaped, follows path.
+	path, segment string
+	query         url.Values
+	// body is sent when it is not nil.
+	body        []byte
+	contentType string
+	accept      string
+	// limit is the most bytes of an answer.
+	limit int64
+}
+
+// do makes the call and returns the whole answer's headers and body. Answers that are not 200 are errors.
+func (c *Client) do(ctx context.Context, what call) (http.Header, []byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	req, err := c.request(ctx, what)
+	if err != nil {
+		return nil, nil, err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, nil, c.transportError(ctx, err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, nil, c.answeredError(resp)
+	}
+	body, err := readAll(resp, what.limit)
+	if err != nil {
+		return nil, nil, c.transportError(ctx, err)
+	}
+	return resp.Header, body, nil
+}
+
+func (c *Client) request(ctx context.Context, what call) (*http.Request, error) {
+	u := *c.base
+	u.Path += what.path + what.segment
+	u.RawPath = c.base.Path + what.path + escapeSegment(what.segment)
+	u.RawQuery = what.query.Encode()
+	req := &http.Request{
+		Method: what.method, URL: &u, Host: u.Host, Header: http.Header{},
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}
+	if what.body != nil {
+		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(what.body)), int64(len(what.body))
+		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(what.body)), nil }
+		req.Header.Set("Content-Type", what.contentType)
+		if len(what.body) == 0 {
+			req.Body = http.NoBody
+		}
+	}
+	req.Header.Set("Accept", what.accept)
+	req.Header.Set("User-Agent", c.agent)
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	return req.WithContext(ctx), nil
+}
+
+// escapeSegment escapes s as one path segment that nobody on the way takes for another: slashes are escaped, and so are the segments "." and "..".
+func escapeSegment(s string) string {
+	switch s {
+	case ".":
+		return "%2E"
+	case "..":
+		return "%2E%2E"
+	}
+	return url.PathEscape(s)
+}
+
+func readAll(resp *http.Response, limit int64) ([]byte, error) {
+	if resp.ContentLength > limit {
+		return nil, fault.New(fault.TooLarge, "the node answered %d bytes: at most %d are allowed", resp.ContentLength, limit)
+	}
+	var buf bytes.Buffer
+	if resp.ContentLength > 0 {
+		buf.Grow(int(resp.ContentLength) + bytes.MinRead)
+	}
+	n, err := buf.ReadFrom(io.LimitReader(resp.Body, limit+1))
+	if err != nil {
+		return nil, fmt.Errorf("read the answer: %w", err)
+	}
+	if n > limit {
+		return nil, fault.New(fault.TooLarge, "the node answered more than %d bytes", limit)
+	}
+	return buf.Bytes(), nil
+}
+
+// document makes a call whose answer is a JSON document of type T.
+func document[T any](ctx context.Context, c *Client, what call) (T, error) {
+	var doc T
+	what.accept, what.limit = "application/json", maxDocument
+	_, body, err := c.do(ctx, what)
+	if err != nil {
+		return doc, err
+	}
+	if err := json.Unmarshal(body, &doc); err != nil {
+		return doc, fault.New(fault.Internal, "%s answered what is not the document expected: %w; is it a moot node's API?", c.URL(), err)
+	}
+	return doc, nil
+}
+
+// answeredError is the error that the node answered.
+func (c *Client) answeredError(resp *http.Response) error {
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxProblem))
+	var p v1.Problem
+	if err == nil && resp.Header.Get("Content-Type") == v1.ProblemType && json.Unmarshal(body, &p) == nil && p.Kind != "" {
+		return fault.New(fault.ParseKind(p.Kind), "%s", p.Detail)
+	}
+	return fault.New(kindOfStatus(resp.StatusCode), "%s answered %s (%q); is it a moot node's API?",
+		c.URL(), resp.Status, bytes.TrimSpace(body[:min(len(body), maxQuoted)]))
+}
+
+// kindOfStatus is for answers that no node gave, but a proxy or another program. None of them says that a record does not exist.
+func kindOfStatus(status int) fault.Kind {
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired:
+		return fault.Forbidden
+	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return fault.Unavailable
+	case http.StatusRequestEntityTooLarge, http.StatusRequestURITooLong, http.StatusRequestHeaderFieldsTooLarge:
+		return fault.TooLarge
+	}
+	if status >= 400 && status < 500 {
+		return fault.Invalid
+	}
+	return fault.Internal
+}

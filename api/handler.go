@@ -1,0 +1,185 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/folkmoot/folkmoot/fault"
+)
+
+// handler is everything between a connection and a route: who may call, bounds, keys, logging and metrics.
+type handler struct {
+	mux     *http.ServeMux
+	guard   *guard
+	metrics *metrics
+	logger  *slog.Logger
+	// server is the Server header.
+	server  string
+	timeout time.Duration
+	// slots holds a token for each request that is worked on.
+	slots chan struct{}
+}
+
+// ServeHTTP serves one request.
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), h.timeout)
+	defer cancel()
+	r = r.WithContext(ctx)
+	rec := &recorder{ResponseWriter: w}
+	start := time.Now()
+	defer func() {
+		h.recoverPanic(rec, r, recover())
+		h.observe(rec, r, time.Since(start))
+	}()
+
+	setSafetyHeaders(rec.Header())
+	if p := h.guard.check(r); p != nil {
+		refuse(rec, p)
+		return
+	}
+	rec.Header().Set("Server", h.server)
+	if !isHealthPath(r.URL.Path) {
+		select {
+		case h.slots <- struct{}{}:
+			defer func() { <-h.slots }()
+		default:
+			refuse(rec, statusProblem(http.StatusServiceUnavailable,
+				fmt.Sprintf("the node works on %d requests already: try again in a second", cap(h.slots))))
+			return
+		}
+	}
+	if p := prepare(w, r); p != nil {
+		refuse(rec, p)
+		return
+	}
+	h.mux.ServeHTTP(rec, r)
+}
+
+// prepare checks the parts of r that no route looks at and makes it routable; w is the server's own writer.
+func prepare(w http.ResponseWriter, r *http.Request) *problem {
+	if n := headerBytes(r); n > maxHeader {
+		return statusProblem(http.StatusRequestHeaderFieldsTooLarge,
+			fmt.Sprintf("the request's line and headers have %d bytes: at most %d are allowed", n, maxHeader))
+	}
+	if r.ContentLength > maxBody {
+		return problemOf(fault.New(fault.TooLarge, "the body has %d bytes: at most %d are allowed", r.ContentLength, maxBody))
+	}
+	if err := checkQuery(r.URL.RawQuery); err != nil {
+		return problemOf(err)
+	}
+	if err := checkWrite(r); err != nil {
+		return problemOf(err)
+	}
+	u, err := routableURL(r.URL)
+	if err != nil {
+		return problemOf(err)
+	}
+	r.URL = u
+	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	return nil
+}
+
+// writeHeaders would change what a write means (RFC 9110): a server that stored the body regardless would do harm.
+var writeHeaders = [...]string{"If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "Content-Range", "Content-Encoding"}
+
+func checkWrite(r *http.Request) error {
+	if r.Method != http.MethodPut && r.Method != http.MethodDelete {
+		return nil
+	}
+	for _, name := range writeHeaders {
+		if r.Header.Get(name) != "" {
+			return fault.New(fault.Invalid, "the header %s does not work with %s: leave it out", name, r.Method)
+		}
+	}
+	return nil
+}
+
+func headerBytes(r *http.Request) int {
+	n := len(r.Method) + len(r.RequestURI) + len(r.Host)
+	for name, values := range r.Header {
+		for _, v := range values {
+			n += len(name) + len(v)
+		}
+	}
+	return n
+}
+
+// setSafetyHeaders keeps browsers and caches from making more of an answer than it is.
+func setSafetyHeaders(h http.Header) {
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Referrer-Policy", "no-referrer")
+}
+
+// refuse answers a request that no route gets to see.
+func refuse(w http.ResponseWriter, p *problem) {
+	switch p.Status {
+	case http.StatusUnauthorized:
+		w.Header().Set("WWW-Authenticate", `Bearer realm="moot"`)
+	case http.StatusServiceUnavailable:
+		w.Header().Set("Retry-After", "1")
+	}
+	writeProblem(w, p)
+}
+
+// recoverPanic answers a request whose handler panicked with what. Once the answer has begun, only cutting the connection tells the client.
+func (h *handler) recoverPanic(rec *recorder, r *http.Request, what any) {
+	if what == nil {
+		return
+	}
+	if err, ok := what.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		panic(what)
+	}
+	h.logger.Error("a request handler panicked", "method", r.Method, "uri", r.RequestURI, "panic", what, "stack", string(debug.Stack()))
+	if rec.status != 0 {
+		panic(http.ErrAbortHandler)
+	}
+	writeProblem(rec, statusProblem(http.StatusInternalServerError, "the node failed on this request; its log says more"))
+}
+
+func (h *handler) observe(rec *recorder, r *http.Request, took time.Duration) {
+	status := rec.status
+	if status == 0 {
+		status = http.StatusOK
+	}
+	h.metrics.observe(routeOf(r.Pattern), r.Method, strconv.Itoa(status), took)
+	h.logger.Debug("request", "method", r.Method, "uri", r.RequestURI, "from", r.RemoteAddr, "status", status, "bytes", rec.bytes, "took", took)
+}
+
+// recorder remembers what was answered.
+type recorder struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+}
+
+// WriteHeader remembers the first final status.
+func (w *recorder) WriteHeader(status int) {
+	if w.status == 0 && status >= http.StatusOK {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write counts.
+func (w *recorder) Write(p []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	n, err := w.ResponseWriter.Write(p)
+	w.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap is for http.ResponseController.
+func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func quoted(s string) string { return strconv.QuoteToASCII(s) }
