@@ -49,6 +49,9 @@ type Client struct {
 	ctx    context.Context // ends when the client closes
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup // every goroutine; nothing is added once closed
+	// results holds empty channels of type chan result with capacity 1. It is not shared between clients, as channels may not leave
+	// the bubble of a test with simulated time.
+	results sync.Pool
 
 	mu     sync.Mutex
 	closed bool                // guarded by mu

@@ -36,9 +36,6 @@ type result struct {
 	err      error
 }
 
-// resultPool holds empty channels of capacity 1.
-var resultPool = sync.Pool{New: func() any { return make(chan result, 1) }}
-
 // newLink starts to use a stream. The client is not closed, and its mu is held.
 func newLink(c *Client, r *remote, stream network.Stream) *link {
 	l := &link{
@@ -56,8 +53,11 @@ func newLink(c *Client, r *remote, stream network.Stream) *link {
 
 // call sends a request and waits for its response. sent says whether the peer may have got the request.
 func (l *link) call(ctx context.Context, request []byte) (response []byte, sent bool, err error) {
-	done := resultPool.Get().(chan result)
-	defer resultPool.Put(done)
+	done, ok := l.client.results.Get().(chan result)
+	if !ok {
+		done = make(chan result, 1)
+	}
+	defer l.client.results.Put(done)
 	id, err := l.register(done)
 	if err != nil {
 		return nil, false, l.lost(err)
