@@ -108,7 +108,7 @@ func Folkmoot() Rules {
 			},
 			{
 				Import: regexp.MustCompile(`^(log|github\.com/ipfs/go-log(/.*)?|go\.uber\.org/zap(/.*)?)$`),
-				By:     nil,
+				By:     []string{"examples"},
 				Why:    "logging is by a *slog.Logger handed in",
 			},
 		},
