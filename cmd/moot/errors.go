@@ -1,7 +1,7 @@
 package main
 
 import (
-	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"os"
@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"unicode"
 
+	"github.com/folkmoot/folkmoot/api/client"
 	"github.com/folkmoot/folkmoot/fault"
 )
 
@@ -106,34 +107,31 @@ func printable(text string) string {
 	}, text)
 }
 
-// askFailed says that asking the node for something failed, and advises by kind.
+// askFailed says that asking the node for something failed, and advises by kind. What the node answered says what failed on what; on is
+// added where it does not.
 func (a *app) askFailed(what, on string, err error) error {
-	if err == nil {
-		return nil
+	if errors.Is(err, client.ErrNotRunning) {
+		return advise(err, "or name another node with --api")
 	}
-	if on != "" {
-		what += " " + quoteKey(on)
+	if on == "" {
+		err = fmt.Errorf("%s: %w", what, err)
+	} else if !strings.Contains(err.Error(), on) {
+		err = fmt.Errorf("%s %s: %w", what, quoteKey(on), err)
 	}
-	wrapped := fmt.Errorf("%s: %w", what, err)
-	if errors.Is(err, syscall.ECONNREFUSED) {
-		return advise(wrapped, `no node answers there: start one with "moot run", or name another with --api`)
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return advise(err, "SSL_CERT_FILE can name its certificate")
 	}
 	switch fault.KindOf(err) {
-	case fault.Invalid, fault.TooLarge:
-		return advise(wrapped, "change it and try again")
 	case fault.Unavailable:
-		if errors.Is(err, context.DeadlineExceeded) {
-			return advise(wrapped, `try again, or wait longer with --timeout`)
-		}
-		return advise(wrapped, `try again; "moot peers" shows who answers`)
+		return advise(err, `try again; "moot peers" shows who answers`)
 	case fault.Forbidden:
-		return advise(wrapped, "give the node's token with --token-file or MOOT_TOKEN")
+		return advise(err, "give the node's token with --token-file or MOOT_TOKEN")
 	case fault.Full:
-		return advise(wrapped, "make room on the node's disk, or remove records")
+		return advise(err, "make room on the node's disk, or remove records")
 	case fault.Internal:
-		return advise(wrapped, "the node's log may say more")
+		return advise(err, "the node's log may say more")
 	}
-	return wrapped
+	return err
 }
 
 // quoteKey quotes a key where it would otherwise run into the text around it.

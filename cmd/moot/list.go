@@ -75,34 +75,40 @@ func (a *app) list(ctx context.Context, opts client.ListOptions, l listing) erro
 
 // eachPage hands the entries of every page to show until there are no more or the limit is reached.
 func (l *listing) eachPage(ctx context.Context, c *client.Client, opts client.ListOptions, show func([]v1.Entry) error) error {
-	for {
-		if l.limit > 0 {
-			opts.Limit = min(l.limit-l.shown, maxPage)
-		}
-		page, err := c.ListRecords(ctx, opts)
+	opts.Limit = min(l.limit, maxPage)
+	for page, err := range c.Pages(ctx, opts) {
 		if err != nil {
 			return err
 		}
-		l.partial = l.partial || !page.Complete
-		for _, p := range page.Missing {
-			if !slices.Contains(l.missing, p) {
-				l.missing = append(l.missing, p)
-			}
+		entries := page.Records
+		if l.limit > 0 {
+			entries = entries[:min(len(entries), l.limit-l.shown)]
+			l.cut = l.shown+len(entries) == l.limit && (page.Cursor != "" || len(entries) < len(page.Records))
 		}
-		l.shown += len(page.Records)
-		if err := show(page.Records); err != nil {
+		l.shown += len(entries)
+		l.note(page)
+		if err := show(entries); err != nil {
 			return err
 		}
-		l.cut = l.limit > 0 && l.shown >= l.limit && page.Cursor != ""
-		if page.Cursor == "" || l.cut {
+		if l.cut {
 			return nil
 		}
-		opts.Cursor = page.Cursor
 	}
+	return nil
 }
 
 // maxPage is the most entries that a node gives in one answer.
 const maxPage = 1000
+
+// note remembers who was missing from a page.
+func (l *listing) note(page v1.Page) {
+	l.partial = l.partial || !page.Complete
+	for _, p := range page.Missing {
+		if !slices.Contains(l.missing, p) {
+			l.missing = append(l.missing, p)
+		}
+	}
+}
 
 // listWriter prints a listing while it arrives.
 type listWriter interface {

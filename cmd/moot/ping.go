@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -106,11 +105,9 @@ func pingOnce(ctx context.Context, ping func(context.Context, string) (v1.Pong, 
 }
 
 func (a *app) pingFailed(target string, err error) error {
-	switch fault.KindOf(err) {
-	case fault.NotFound:
-		err = advise(fmt.Errorf("ping %s: %w", target, err), `"moot peers" lists the peers known; ping one that is not among them by its address`)
-	default:
-		err = a.askFailed("ping", target, err)
+	err = a.askFailed("ping", target, err)
+	if fault.KindOf(err) == fault.NotFound {
+		return advise(err, `"moot peers" lists the peers known; ping one that is not among them by its address`)
 	}
 	return err
 }

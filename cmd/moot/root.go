@@ -6,17 +6,14 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/folkmoot/folkmoot/api/client"
 	"github.com/folkmoot/folkmoot/cmd/moot/internal/settings"
 	"github.com/folkmoot/folkmoot/fault"
 )
-
-// defaultTimeout bounds one request to the node.
-const defaultTimeout = 30 * time.Second
 
 // Groups of commands in the help.
 const (
@@ -57,7 +54,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 no quorum, incomplet
 	flags.StringVar(&a.home, "home", "", "folder of the node (default ~/.moot)")
 	flags.StringVar(&a.api, "api", "", "`URL` of the node to talk to (default: the one running on the home, else "+defaultAPI+")")
 	flags.StringVar(&a.tokenFile, "token-file", "", "`file` with the API's token (or the token itself in MOOT_TOKEN)")
-	flags.DurationVar(&a.timeout, "timeout", defaultTimeout, "longest time to wait for one answer of the node")
+	flags.DurationVar(&a.timeout, "timeout", client.DefaultTimeout, "longest time to wait for one answer of the node")
 	flags.BoolVar(&a.json, "json", false, "print one JSON document and nothing else")
 	flags.SortFlags = false
 	root.Flags().SortFlags = false

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -101,7 +102,7 @@ func jsonError(err error) error {
 		return errors.New("the JSON object has no end")
 	}
 	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		return fmt.Errorf("field %q cannot be a JSON %s", e.Field, e.Value)
+		return fmt.Errorf("field %q cannot be a JSON %s", strings.TrimPrefix(e.Field, "Record."), e.Value)
 	}
 	return fmt.Errorf("not the JSON object of a record: %w", err)
 }

@@ -26,8 +26,11 @@ type State struct {
 // stateVersion is the version of the state file; others are refused.
 const stateVersion = 1
 
-// maxState bounds a state file in bytes.
-const maxState = 4 << 10
+// Bounds of a state file in bytes.
+const (
+	maxState     = 4 << 10
+	maxNetworkID = 64
+)
 
 type stateDocument struct {
 	Version int    `json:"version"`
@@ -105,6 +108,8 @@ func decodeState(data []byte) (State, error) {
 	switch {
 	case doc.Version != stateVersion:
 		return State{}, fault.New(fault.Invalid, "version %d; this program reads version %d", doc.Version, stateVersion)
+	case len(doc.Network) > maxNetworkID:
+		return State{}, fault.New(fault.Invalid, "damaged: network %q", doc.Network)
 	case doc.Format != JSONLines && doc.Format != TSV:
 		return State{}, fault.New(fault.Invalid, "damaged: format %q", doc.Format)
 	case min(doc.Line, doc.Offset, doc.Records, doc.Bytes, doc.Skipped) < 0:

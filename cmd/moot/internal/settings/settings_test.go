@@ -1,0 +1,188 @@
+package settings
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/folkmoot/folkmoot/fault"
+)
+
+// testFlags are options of every type.
+type testFlags struct {
+	set    *pflag.FlagSet
+	zone   string
+	copies int
+	grace  time.Duration
+	mdns   bool
+	listen []string
+}
+
+func newTestFlags() *testFlags {
+	f := &testFlags{set: pflag.NewFlagSet("test", pflag.ContinueOnError)}
+	f.set.StringVar(&f.zone, "zone", "", "")
+	f.set.IntVar(&f.copies, "copies", 5, "")
+	f.set.DurationVar(&f.grace, "away-grace", time.Minute, "")
+	f.set.BoolVar(&f.mdns, "mdns", true, "")
+	f.set.StringSliceVar(&f.listen, "listen", []string{"default"}, "")
+	return f
+}
+
+func (f *testFlags) options(t *testing.T) Options {
+	t.Helper()
+	o := make(Options)
+	if err := o.Add(f.set); err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+func env(vars map[string]string) func(string) (string, bool) {
+	return func(name string) (string, bool) {
+		v, ok := vars[name]
+		return v, ok
+	}
+}
+
+func TestFlagsWinOverVariablesWinOverTheFile(t *testing.T) {
+	f := newTestFlags()
+	if err := f.set.Parse([]string{"--zone", "flag"}); err != nil {
+		t.Fatal(err)
+	}
+	file, err := Parse("config.yaml", []byte("zone: file\ncopies: 3\naway-grace: 5s\nmdns: false\nlisten: [x, y]\n"), f.options(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	vars := env(map[string]string{"MOOT_ZONE": "variable", "MOOT_COPIES": "7", "MOOT_AWAY_GRACE": "", "MOOT_LISTEN": "a, b"})
+	if err := Apply(f.set, vars, file); err != nil {
+		t.Fatal(err)
+	}
+	if f.zone != "flag" || f.copies != 7 || f.grace != 5*time.Second || f.mdns || !slices.Equal(f.listen, []string{"a", "b"}) {
+		t.Errorf("zone %q, copies %d, grace %s, mdns %t, listen %q", f.zone, f.copies, f.grace, f.mdns, f.listen)
+	}
+}
+
+func TestDefaultsStay(t *testing.T) {
+	f := newTestFlags()
+	file, err := ReadFile(filepath.Join(t.TempDir(), "none.yaml"), f.options(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Apply(f.set, env(nil), file); err != nil {
+		t.Fatal(err)
+	}
+	if f.copies != 5 || f.grace != time.Minute || !f.mdns || !slices.Equal(f.listen, []string{"default"}) {
+		t.Errorf("copies %d, grace %s, mdns %t, listen %q", f.copies, f.grace, f.mdns, f.listen)
+	}
+}
+
+func TestVariablesThatCannotBeRead(t *testing.T) {
+	for name, want := range map[string]string{
+		"MOOT_COPIES":     `variable MOOT_COPIES: want a whole number, got "x"`,
+		"MOOT_AWAY_GRACE": `variable MOOT_AWAY_GRACE: want a duration such as 90s or 24h, got "x"`,
+		"MOOT_MDNS":       `variable MOOT_MDNS: want true or false, got "x"`,
+	} {
+		err := Apply(newTestFlags().set, env(map[string]string{name: "x"}), nil)
+		wantInvalid(t, err, want)
+	}
+}
+
+func TestFilesThatCannotBeRead(t *testing.T) {
+	tests := []struct{ text, want string }{
+		{"copies: 3\ncopy: 4\n", `f:2: "copy": unknown option`},
+		{"zoen: a\n", `f:1: "zoen": unknown option; did you mean "zone"?`},
+		{"copies: three\n", `f:1: "copies": want a whole number, got "three"`},
+		{"copies: 99999999999999999999\n", `f:1: "copies": want a whole number, got "99999999999999999999"`},
+		{"copies: \"3\"\n", `f:1: "copies": want a whole number, got "3"`},
+		{"\nmdns: yes\n", `f:2: "mdns": want true or false, got "yes"`},
+		{"away-grace: 60\n", `f:1: "away-grace": want a duration such as 90s or 24h, got "60"`},
+		{"zone: 7\n", `f:1: "zone": want text (in quotes, if it looks like something else), got "7"`},
+		{"zone:\n", `f:1: "zone": want text (in quotes, if it looks like something else), got nothing`},
+		{"zone: [a]\n", `f:1: "zone": want text (in quotes, if it looks like something else), got a list`},
+		{"listen: a\n", `f:1: "listen": want a list, got "a"`},
+		{"listen:\n  - a\n  - 7\n", `f:3: "listen": want a list of texts, got "7" in it`},
+		{"zone: a\nzone: b\n", `f:2: "zone": given twice`},
+		{"home: /x\n", `f:1: "home": the home is where this file was found; set it with --home or MOOT_HOME`},
+		{"- a\n", `f:1: want lines of OPTION: VALUE`},
+		{"just text\n", `f:1: want lines of OPTION: VALUE`},
+		{"zone: a\n---\nzone: b\n", `f: want one YAML document, found more`},
+		{"zone: &z a\n<<: *z\n", `f:2: "<<": unknown option`},
+		{"zone: *z\n", `f: unknown anchor 'z' referenced`},
+		{"? [a]\n: b\n", `f:1: want the name of an option`},
+	}
+	for _, tt := range tests {
+		_, err := Parse("f", []byte(tt.text), newTestFlags().options(t))
+		wantInvalid(t, err, tt.want)
+	}
+}
+
+func TestEmptyFiles(t *testing.T) {
+	for _, text := range []string{"", "# nothing\n", "---\n", "{}\n"} {
+		if _, err := Parse("f", []byte(text), newTestFlags().options(t)); err != nil {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+func TestLongFilesAreRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(path, []byte(strings.Repeat("#", maxFile+1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := ReadFile(path, Options{})
+	wantInvalid(t, err, path+": longer than 65536 bytes")
+}
+
+func TestAnOptionHasOneType(t *testing.T) {
+	o := newTestFlags().options(t)
+	other := pflag.NewFlagSet("other", pflag.ContinueOnError)
+	other.String("copies", "", "")
+	if err := o.Add(other); err == nil {
+		t.Error("copies is a number here and text there, and nobody minds")
+	}
+}
+
+func TestNearest(t *testing.T) {
+	options := []string{"api-listen", "consistency", "json", "listen", "ls", "put", "rm", "timeout"}
+	for word, want := range map[string]string{
+		"conistency": "consistency", "consitsency": "consistency", "jsno": "json", "timeuot": "timeout", "pt": "put",
+		"ptu": "put", "lisen": "listen", "time": "timeout", "frobnicate": "", "": "", "x": "",
+		strings.Repeat("consistency", 10): "",
+	} {
+		if got := Nearest(word, options); got != want {
+			t.Errorf("nearest to %q: %q, want %q", word, got, want)
+		}
+	}
+}
+
+func wantInvalid(t *testing.T, err error, want string) {
+	t.Helper()
+	if err == nil || err.Error() != want || fault.KindOf(err) != fault.Invalid {
+		t.Errorf("got %s error %q,\nwant invalid %q", fault.KindOf(err), err, want)
+	}
+}
+
+// FuzzParse checks that a file that is accepted can be applied, and gives options of the right type.
+func FuzzParse(f *testing.F) {
+	f.Add([]byte("zone: a\ncopies: 3\nlisten: [a, b]\naway-grace: 5s\nmdns: false\n"))
+	f.Add([]byte("zone: &a [*a]\n"))
+	f.Add([]byte("copies: 0x10\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		flags := newTestFlags()
+		file, err := Parse("f", data, flags.options(t))
+		if err != nil {
+			if fault.KindOf(err) != fault.Invalid {
+				t.Fatalf("%v is of kind %s", err, fault.KindOf(err))
+			}
+			return
+		}
+		if err := Apply(flags.set, env(nil), file); err != nil {
+			t.Fatalf("parsed, but not applied: %v", err)
+		}
+	})
+}
