@@ -45,6 +45,11 @@ func (d *Disk) update(ctx context.Context, apply func(*tx) error) error {
 		return err
 	}
 	full := d.fs.full()
+	select {
+	case <-full:
+		return errFull
+	default:
+	}
 	u := &update{apply: apply, done: make(chan struct{})}
 	select {
 	case d.queue <- u:
