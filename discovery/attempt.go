@@ -21,7 +21,9 @@ func (c *Connector) attempt(ctx context.Context, a attempt) {
 	}
 	c.mu.Lock()
 	if how == connected {
-		c.sources.add(a.id, a.finder)
+		for _, finder := range append(c.plan.finders(a.id), a.finder) {
+			c.sources.add(a.id, finder)
+		}
 	}
 	c.plan.finish(time.Now(), a, how)
 	c.mu.Unlock()

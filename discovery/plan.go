@@ -218,6 +218,17 @@ func (p *plan) isClaimed(id peer.ID) bool {
 	return is
 }
 
+// finders returns those that reported a peer by its id, as far as it is remembered.
+func (p *plan) finders(id peer.ID) []int {
+	var finders []int
+	for i, l := range p.lanes {
+		if l.targets[targetKey(id, nil)] != nil {
+			finders = append(finders, i)
+		}
+	}
+	return finders
+}
+
 var errFinishedTwice = errors.New("an attempt was finished twice")
 
 // finish notes how an attempt ended.
