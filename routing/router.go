@@ -1,5 +1,3 @@
-// Package routing decides which peers to ask. Membership keeps a live view of the network with its own failure
-// detector; Kademlia looks up what the view does not hold.
 package routing
 
 import (

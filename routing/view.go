@@ -2,10 +2,13 @@ package routing
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/folkmoot/folkmoot/routing/swim"
 )
 
 // State is what this node believes of a peer, from its own failure detector.
@@ -64,20 +67,42 @@ type View struct {
 
 // Member returns the member with the given id.
 func (v *View) Member(id peer.ID) (Member, bool) {
-	i, ok := slices.BinarySearchFunc(v.Members, id, func(m Member, id peer.ID) int {
-		switch {
-		case m.ID < id:
-			return -1
-		case m.ID > id:
-			return 1
-		}
-		return 0
-	})
+	i, ok := slices.BinarySearchFunc(v.Members, id, compareMember)
 	if !ok {
 		return Member{}, false
 	}
 	return v.Members[i], true
 }
+
+// newView returns the view of a node with the given claim, start and members, which are sorted by ID.
+func newView(self *swim.Claim, started time.Time, members []swim.Member) *View {
+	v := &View{Self: self.ID, Members: make([]Member, 0, len(members)+1)}
+	for _, m := range members {
+		v.Members = append(v.Members, Member{
+			ID: m.Claim.ID, Addrs: m.Claim.Addrs, Zone: m.Claim.Zone, Version: m.Claim.Version,
+			State: stateOf(m.State), Since: m.Since, LastSeen: m.LastSeen, RTT: m.RTT,
+		})
+	}
+	i, _ := slices.BinarySearchFunc(v.Members, self.ID, compareMember)
+	v.Members = slices.Insert(v.Members, i, Member{
+		ID: self.ID, Addrs: self.Addrs, Zone: self.Zone, Version: self.Version, State: Alive, Since: started,
+	})
+	return v
+}
+
+func stateOf(s swim.State) State {
+	switch s {
+	case swim.Alive:
+		return Alive
+	case swim.Suspect:
+		return Suspect
+	case swim.Away:
+		return Away
+	}
+	return Dead
+}
+
+func compareMember(m Member, id peer.ID) int { return strings.Compare(string(m.ID), string(id)) }
 
 // Count returns how many members are in one of the given states.
 func (v *View) Count(states ...State) int {

@@ -51,11 +51,13 @@ func (mem *member) lastKnown() time.Time {
 }
 
 func (mem *member) sample(rtt time.Duration) {
-	if mem.rtt == 0 {
+	switch {
+	case rtt <= 0:
+	case mem.rtt == 0:
 		mem.rtt = rtt
-		return
+	default:
+		mem.rtt += (rtt - mem.rtt) / rttWeight
 	}
-	mem.rtt += (rtt - mem.rtt) / rttWeight
 }
 
 func compareID(mem *member, id peer.ID) int { return strings.Compare(string(mem.claim.ID), string(id)) }

@@ -87,7 +87,8 @@ func (m *Machine) underWay(mem *member) int {
 	return n
 }
 
-// Answered reports that the target of a direct probe answered, after rtt. What the answer carried is to be handed to Receive before.
+// Answered reports that the target of a direct probe answered, after rtt; 0 says
+// that the time was not measured. What the answer carried is to be handed to Receive before.
 func (m *Machine) Answered(now time.Time, id ProbeID, rtt time.Duration) {
 	m.advance(now)
 	p := m.take(id)

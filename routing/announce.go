@@ -1,0 +1,113 @@
+package routing
+
+import (
+	"context"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/routing/swim"
+)
+
+// announceParallel is how many peers are told of an absence at once.
+const announceParallel = 64
+
+// claim returns what the node says of itself now, unsigned.
+func (m *Membership) claim(incarnation uint64, away time.Duration) swim.Claim {
+	return swim.Claim{
+		Incarnation: incarnation, Away: away, Addrs: announcedAddrs(m.host.Addrs()), Zone: m.cfg.Zone, Version: m.cfg.Version,
+	}
+}
+
+// announcedAddrs returns the addresses that are worth telling to others, sorted. Loopback addresses are told only when there are no
+// others: elsewhere they lead to another program.
+func announcedAddrs(addrs []ma.Multiaddr) []ma.Multiaddr {
+	addrs = slices.DeleteFunc(slices.Clone(addrs), func(a ma.Multiaddr) bool {
+		return len(a.Bytes()) > maxAddrSize || manet.IsIPUnspecified(a) || manet.IsIP6LinkLocal(a)
+	})
+	if slices.ContainsFunc(addrs, func(a ma.Multiaddr) bool { return !manet.IsIPLoopback(a) }) {
+		addrs = slices.DeleteFunc(addrs, manet.IsIPLoopback)
+	}
+	// Sorted after the cut: the host lists the most useful first.
+	addrs = addrs[:min(len(addrs), maxAddrs)]
+	slices.SortFunc(addrs, compareAddrs)
+	return slices.CompactFunc(addrs, func(a, b ma.Multiaddr) bool { return a.Equal(b) })
+}
+
+// reannounce makes a new claim with an incarnation above the given one. Incarnations begin with the clock's milliseconds, so that they grow
+// over restarts. mu is held.
+func (m *Membership) reannounce(above uint64) {
+	if above == math.MaxUint64 {
+		return
+	}
+	now := time.Now()
+	c, err := sealClaim(m.cfg.Key, m.cfg.Network, m.claim(max(above+1, uint64(now.UnixMilli())), m.away))
+	if err != nil {
+		m.logger.Error("can't sign what this node says of itself", "error", err)
+		return
+	}
+	m.machine.Announce(now, c)
+}
+
+// announceAddrs tells others when the node's addresses have changed.
+func (m *Membership) announceAddrs() {
+	m.update(func(time.Time) {
+		self := m.machine.Self()
+		if slices.EqualFunc(self.Addrs, announcedAddrs(m.host.Addrs()), ma.Multiaddr.Equal) {
+			return
+		}
+		m.reannounce(self.Incarnation)
+		m.refreshed = time.Time{}
+		m.logger.Debug("own addresses changed", "addrs", m.machine.Self().Addrs)
+	})
+}
+
+// AnnounceAbsence tells all peers that are connected, and through them the others, that this node stops and expects to be back within grace, up to
+// swim.MaxAbsence. Their views show it as Away meanwhile, and as Dead afterwards. It returns when everybody was told or ctx ended; the error is
+// fault.Unavailable when somebody was not. It may be called while Run runs, and after it, but not after Close.
+func (m *Membership) AnnounceAbsence(ctx context.Context, grace time.Duration) error {
+	grace = grace.Truncate(time.Millisecond)
+	if grace <= 0 || grace > swim.MaxAbsence {
+		return fault.New(fault.Invalid, "absence of %v: want more than 0 and at most %v", grace, swim.MaxAbsence)
+	}
+	m.update(func(time.Time) {
+		m.away = grace
+		m.reannounce(m.machine.Self().Incarnation)
+	})
+	var told errgroup.Group
+	told.SetLimit(announceParallel)
+	wanted := 0
+	for _, p := range m.present() {
+		if m.host.Network().Connectedness(p) != network.Connected {
+			continue
+		}
+		wanted++
+		told.Go(func() error {
+			_, _, err := m.ping(ctx, p, nil)
+			return err
+		})
+	}
+	if err := told.Wait(); err != nil {
+		return fault.New(fault.Unavailable, "tell %d peers of the absence: %w", wanted, err)
+	}
+	return nil
+}
+
+// present lists the members that take part in the network.
+func (m *Membership) present() []peer.ID {
+	var ids []peer.ID
+	v := m.View()
+	for i := range v.Members {
+		if mem := &v.Members[i]; mem.ID != v.Self && (mem.State == Alive || mem.State == Suspect) {
+			ids = append(ids, mem.ID)
+		}
+	}
+	return ids
+}

@@ -1,0 +1,103 @@
+package routing
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/event"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/folkmoot/folkmoot/routing/swim"
+)
+
+// subscribe returns the host's events that matter to the membership.
+func (m *Membership) subscribe() (event.Subscription, error) {
+	events, err := m.host.EventBus().Subscribe([]any{
+		new(event.EvtPeerIdentificationCompleted), new(event.EvtPeerProtocolsUpdated),
+		new(event.EvtPeerConnectednessChanged), new(event.EvtLocalAddressesUpdated),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("subscribe to the host's events: %w", err)
+	}
+	return events, nil
+}
+
+func (m *Membership) handleEvent(e any) {
+	ours := MembershipProtocol(m.cfg.Network)
+	switch e := e.(type) {
+	case event.EvtPeerIdentificationCompleted:
+		if slices.Contains(e.Protocols, ours) {
+			m.supersede(e.Conn)
+			m.met(e.Peer)
+		}
+	case event.EvtPeerProtocolsUpdated:
+		if slices.Contains(e.Added, ours) {
+			m.met(e.Peer)
+		}
+	case event.EvtPeerConnectednessChanged:
+		if e.Connectedness == network.NotConnected {
+			m.disconnected(e.Peer)
+		}
+	case event.EvtLocalAddressesUpdated:
+		m.announceAddrs()
+	}
+}
+
+func (m *Membership) met(p peer.ID) {
+	m.update(func(now time.Time) { m.machine.Met(now, p) })
+}
+
+// meetConnected introduces the peers that were connected before Run began.
+func (m *Membership) meetConnected() {
+	for _, p := range m.host.Network().Peers() {
+		if spoken, err := m.host.Peerstore().SupportsProtocols(p, MembershipProtocol(m.cfg.Network)); err == nil && len(spoken) > 0 {
+			m.met(p)
+		}
+	}
+}
+
+// supersede closes the older connections to a peer that was silent and now has made itself known over a new one: it restarted or moved, and
+// what is sent over the old ones is lost.
+func (m *Membership) supersede(newest network.Conn) {
+	member, ok := m.View().Member(newest.RemotePeer())
+	if !ok || member.State == Alive {
+		return
+	}
+	for _, c := range m.host.Network().ConnsToPeer(member.ID) {
+		if c.ID() != newest.ID() && c.Stat().Opened.Before(newest.Stat().Opened.Add(-freshConn)) {
+			m.tasks.Go(func() { c.Close() })
+		}
+	}
+}
+
+// disconnected has a peer probed whose last connection is gone. In a large network connections come and go, and only the loss of one
+// that is kept on purpose means something.
+func (m *Membership) disconnected(p peer.ID) {
+	m.update(func(now time.Time) {
+		if m.protected[p] {
+			m.machine.ConnectionLost(now, p)
+		}
+	})
+}
+
+// keepAddrs puts a member's addresses into the peerstore, in place of those that it had before. mu is held.
+func (m *Membership) keepAddrs(c *swim.Claim) {
+	before := m.known[c.ID]
+	if before == c || len(c.Addrs) == 0 {
+		return
+	}
+	m.known[c.ID] = c
+	store := m.host.Peerstore()
+	if before != nil && !slices.EqualFunc(before.Addrs, c.Addrs, equalAddr) {
+		store.ClearAddrs(c.ID)
+	}
+	store.AddAddrs(c.ID, c.Addrs, memberAddrTTL)
+}
+
+// forgetAddrs lets a former member's addresses expire. mu is held.
+func (m *Membership) forgetAddrs(p peer.ID) {
+	delete(m.known, p)
+	m.host.Peerstore().UpdateAddrs(p, memberAddrTTL, candidateAddrTTL)
+}

@@ -1,0 +1,149 @@
+package routing
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/routing/swim"
+)
+
+const (
+	// maxAsks is the most indirect probes that are made for others at once, maxAskTimeout the longest.
+	maxAsks       = 64
+	maxAskTimeout = time.Second
+)
+
+// handle answers a request. An error costs the peer its stream.
+func (m *Membership) handle(ctx context.Context, from peer.ID, request []byte) ([]byte, error) {
+	if len(request) == 0 {
+		return nil, errMalformed
+	}
+	m.meter.received(len(request))
+	response, err := m.answer(ctx, from, messageKind(request[0]), request[1:])
+	if err != nil {
+		m.logger.Debug("membership request refused", "peer", from, "error", err)
+		return nil, err
+	}
+	data, err := encode(response)
+	m.meter.sent(len(data))
+	return data, err
+}
+
+func (m *Membership) answer(ctx context.Context, from peer.ID, k messageKind, data []byte) (body, error) {
+	switch k {
+	case kindPing:
+		return m.handlePing(from, data)
+	case kindAsk:
+		return m.handleAsk(ctx, from, data)
+	case kindSummary:
+		return m.handleSummary(from, data)
+	case kindTrade:
+		return m.handleTrade(from, data)
+	}
+	return nil, fmt.Errorf("%w: kind %d", errMalformed, k)
+}
+
+func errTooOften(what string) error { return fault.New(fault.Forbidden, "%s too often", what) }
+
+func (m *Membership) handlePing(from peer.ID, data []byte) (body, error) {
+	if !m.limits.allow(from, limitPings) {
+		return nil, errTooOften("pings")
+	}
+	var g gossip
+	if err := decode(data, &g); err != nil {
+		return nil, err
+	}
+	msg, err := m.open(from, &g)
+	if err != nil {
+		return nil, err
+	}
+	m.update(func(now time.Time) {
+		m.machine.Receive(now, from, msg)
+		m.machine.Met(now, from)
+	})
+	return m.compose(from), nil
+}
+
+// handleAsk pings a member for another. It answers no when it has no time or doesn't know the target.
+func (m *Membership) handleAsk(ctx context.Context, from peer.ID, data []byte) (body, error) {
+	var a ask
+	if err := decode(data, &a); err != nil {
+		return nil, err
+	}
+	if _, known := m.View().Member(a.Target); !known || a.Target == m.host.ID() || !m.limits.allow(from, limitAsks) {
+		return &verdict{}, nil
+	}
+	select {
+	case m.asks <- struct{}{}:
+		defer func() { <-m.asks }()
+	default:
+		return &verdict{}, nil
+	}
+	// The answer must be back before the one who asked gives up.
+	timeout := min(time.Duration(a.Timeout)*time.Millisecond, maxAskTimeout) * 4 / 5
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	answer, _, err := m.ping(ctx, a.Target, nil)
+	if err != nil {
+		return &verdict{}, nil
+	}
+	m.update(func(now time.Time) { m.machine.Receive(now, a.Target, answer) })
+	return &verdict{Answered: true}, nil
+}
+
+func (m *Membership) handleSummary(from peer.ID, data []byte) (body, error) {
+	if !m.limits.allow(from, limitSyncs) {
+		return nil, errTooOften("summaries")
+	}
+	var r summaryRequest
+	if err := decode(data, &r); err != nil {
+		return nil, err
+	}
+	return summarize(m.entries(), &r), nil
+}
+
+func (m *Membership) handleTrade(from peer.ID, data []byte) (body, error) {
+	if !m.limits.allow(from, limitSyncs) {
+		return nil, errTooOften("trades")
+	}
+	var t trade
+	if err := decode(data, &t); err != nil {
+		return nil, err
+	}
+	claims, err := m.verify(from, t.Claims)
+	if err != nil {
+		return nil, err
+	}
+	// What is handed over are members that the other side believes present, whether or not their claims are news.
+	var present []peer.ID
+	for _, c := range t.Claims {
+		present = append(present, c.ID)
+	}
+	m.update(func(now time.Time) { m.machine.Learn(now, from, claims, present) })
+	return &trade{Claims: m.claimsOf(t.Wanted)}, nil
+}
+
+// entries names the claims that this node holds, sorted by peer.
+func (m *Membership) entries() []swim.Entry {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.machine.Entries()
+}
+
+// claimsOf returns the claims of those of the given peers that are known.
+func (m *Membership) claimsOf(ids []peer.ID) []sealedClaim {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var claims []*swim.Claim
+	for _, id := range slices.Compact(slices.Sorted(slices.Values(ids))) {
+		if c := m.machine.Claim(id); c != nil && c.Sealed != nil {
+			claims = append(claims, c)
+		}
+	}
+	return sealedOf(claims)
+}
