@@ -24,6 +24,10 @@ func routableURL(u *url.URL) (*url.URL, error) {
 	escaped := u.EscapedPath()
 	for _, prefix := range keyPrefixes {
 		rest, ok := strings.CutPrefix(escaped, prefix)
+		if !ok && strings.HasPrefix(u.Path, prefix) {
+			// ServeMux would route a prefix with letters escaped, such as /%761/records/, past this function.
+			return nil, noRoute(escaped)
+		}
 		if !ok {
 			continue
 		}

@@ -62,6 +62,7 @@ func newMux(backend Backend, gatherer prometheus.Gatherer, bodyTimeout time.Dura
 }
 
 func humaConfig() huma.Config {
+	format := huma.Format{Marshal: writeJSON, Unmarshal: json.Unmarshal}
 	schemas := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
 	schemas.RegisterTypeAlias(reflect.TypeFor[huma.ErrorModel](), reflect.TypeFor[v1.Problem]())
 	config := huma.Config{
@@ -80,8 +81,8 @@ func humaConfig() huma.Config {
 			},
 			Security: []map[string][]string{{}, {tokenScheme: {}}},
 		},
-		Formats:                      map[string]huma.Format{"application/json": {Marshal: writeJSON, Unmarshal: json.Unmarshal}},
-		DefaultFormat:                "application/json",
+		Formats:                      map[string]huma.Format{typeJSON: format, "json": format}, // and every type that ends in +json
+		DefaultFormat:                typeJSON,
 		RejectUnknownQueryParameters: true,
 		Transformers:                 []huma.Transformer{translate},
 	}

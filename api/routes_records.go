@@ -55,6 +55,7 @@ func (r *routes) recordRoutes() {
 		Summary:   "Get the headers of a record",
 		Responses: recordResponses(nil),
 	}, r.headRecord)
+	r.huma.OpenAPI().Paths[recordPath].Head.Responses["200"].Content = nil
 	handle(r, huma.Operation{
 		OperationID: "list-records", Method: http.MethodGet, Path: "/v1/records", Tags: tags,
 		Summary: "List records, keys in byte order",
