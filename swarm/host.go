@@ -3,11 +3,14 @@ package swarm
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"syscall"
 
 	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/connmgr"
 	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
 	libp2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
 	"github.com/libp2p/go-libp2p/p2p/transport/quic"
@@ -35,15 +38,11 @@ func NewHost(cfg Config, extra ...libp2p.Option) (host.Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	opts, err := options(&cfg, l)
+	h, err := build(&cfg, l, extra)
 	if err != nil {
 		return nil, err
 	}
-	h, err := libp2p.New(append(opts, extra...)...)
-	if err != nil {
-		return nil, fmt.Errorf("make the libp2p host: %w", err)
-	}
-	if err := listen(h, &cfg); err != nil {
+	if err := listenWith(h, &cfg); err != nil {
 		h.Close()
 		return nil, err
 	}
@@ -71,9 +70,8 @@ func (m *measured) Close() error {
 	return m.Host.Close()
 }
 
-// options returns libp2p's options. What a private network has no use for is left out: relaying, port mapping, finding out whether the node can be reached
-// (others are told what Announce says), and libp2p's own metrics.
-func options(cfg *Config, l limits) ([]libp2p.Option, error) {
+// build makes a host that does not listen yet.
+func build(cfg *Config, l limits, extra []libp2p.Option) (host.Host, error) {
 	rm, err := l.resourceManager()
 	if err != nil {
 		return nil, err
@@ -83,6 +81,18 @@ func options(cfg *Config, l limits) ([]libp2p.Option, error) {
 		rm.Close()
 		return nil, err
 	}
+	h, err := libp2p.New(append(options(cfg, rm, cm), extra...)...)
+	if err != nil {
+		rm.Close()
+		cm.Close()
+		return nil, fmt.Errorf("make the libp2p host: %w", err)
+	}
+	return h, nil
+}
+
+// options returns libp2p's options. What a private network has no use for is left out: relaying, port mapping, finding out whether the node can be reached
+// (others are told what Announce says), and libp2p's own metrics.
+func options(cfg *Config, rm network.ResourceManager, cm connmgr.ConnManager) []libp2p.Option {
 	return []libp2p.Option{
 		libp2p.Identity(cfg.Key),
 		libp2p.UserAgent(cfg.UserAgent),
@@ -105,7 +115,7 @@ func options(cfg *Config, l limits) ([]libp2p.Option, error) {
 		libp2p.ForceReachabilityPublic(),
 		libp2p.DisableIdentifyAddressDiscovery(),
 		libp2p.DisableMetrics(),
-	}, nil
+	}
 }
 
 // addrListener is a network that tells why it cannot listen on an address; libp2p's Listen is content when one of several works.
@@ -113,16 +123,20 @@ type addrListener interface {
 	AddListenAddr(ma.Multiaddr) error
 }
 
-// listen listens on the configured addresses. Only a default one may fail, and not because its port is taken.
-func listen(h host.Host, cfg *Config) error {
-	addrs, optional := cfg.Listen, false
-	if len(addrs) == 0 {
-		addrs, optional = DefaultListen(DefaultPort), true
-	}
+func listenWith(h host.Host, cfg *Config) error {
 	n, ok := h.Network().(addrListener)
 	if !ok {
 		return fmt.Errorf("listen: %T does not take single addresses", h.Network())
 	}
+	if len(cfg.Listen) == 0 {
+		return listen(n, DefaultListen(DefaultPort), true, cfg.Logger)
+	}
+	return listen(n, cfg.Listen, false, cfg.Logger)
+}
+
+// listen listens on the given addresses. If they are optional, all but one may fail, as IPv6 does on machines without it, though not because
+// a port is taken.
+func listen(n addrListener, addrs []ma.Multiaddr, optional bool, logger *slog.Logger) error {
 	var failed []error
 	for _, a := range inListenOrder(addrs) {
 		err := n.AddListenAddr(a)
@@ -133,7 +147,7 @@ func listen(h host.Host, cfg *Config) error {
 		if !optional || fault.KindOf(err) == fault.Conflict {
 			return err
 		}
-		cfg.Logger.Debug("address left out", "address", a, "error", err)
+		logger.Debug("address left out", "address", a, "error", err)
 		failed = append(failed, err)
 	}
 	if len(failed) == len(addrs) {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -276,6 +277,42 @@ func TestAddressThatTheMachineDoesNotHave(t *testing.T) {
 	_, err := NewHost(Config{Key: newKey(t), Network: testNetwork(t), Listen: []ma.Multiaddr{ma.StringCast("/ip4/192.0.2.1/tcp/0")}})
 	if err == nil || !strings.Contains(err.Error(), "/ip4/192.0.2.1/tcp/0") || !strings.Contains(err.Error(), "--listen") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// listener fails at addresses that contain a key of fails.
+type listener struct {
+	fails map[string]error
+	open  []string
+}
+
+func (l *listener) AddListenAddr(a ma.Multiaddr) error {
+	for part, err := range l.fails {
+		if strings.Contains(a.String(), part) {
+			return err
+		}
+	}
+	l.open = append(l.open, a.String())
+	return nil
+}
+
+func TestListenWithoutIPv6(t *testing.T) {
+	for name, c := range map[string]struct {
+		fails    map[string]error
+		optional bool
+		open     int
+		want     string
+	}{
+		"default":           {map[string]error{"/ip6/": syscall.EAFNOSUPPORT}, true, 2, ""},
+		"asked for":         {map[string]error{"/ip6/": syscall.EAFNOSUPPORT}, false, 2, "listen on /ip6/::/tcp/4242 (--listen)"},
+		"no network":        {map[string]error{"/": syscall.EAFNOSUPPORT}, true, 0, "/ip4/0.0.0.0/tcp/4242"},
+		"default port used": {map[string]error{"/tcp/": syscall.EADDRINUSE}, true, 0, "tcp port 4242 is in use"},
+	} {
+		l := &listener{fails: c.fails}
+		err := listen(l, DefaultListen(4242), c.optional, slog.New(slog.DiscardHandler))
+		if len(l.open) != c.open || (err == nil) != (c.want == "") || (err != nil && !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: listens on %v, error %v", name, l.open, err)
+		}
 	}
 }
 

@@ -36,6 +36,8 @@ const (
 	streamsPerConnection = 16
 	// protocolStreams is the average number of streams of one protocol on each connection, for any protocol.
 	protocolStreams = 4
+	// minTransient is how many connections may be in their handshakes at least.
+	minTransient = 64
 	// gracePeriod is how long a new connection is safe from being trimmed.
 	gracePeriod = 30 * time.Second
 	// reconnectTime is the time in which all peers of one address may connect anew, beyond a first burst of the same number.
@@ -73,7 +75,7 @@ func newLimits(connections int, memory int64, descriptors int) (limits, error) {
 		l.connections = int(min(l.memory/connectionMemory, int64(l.descriptors), maxAutoConnections))
 	}
 	if l.connections < MinConnections || l.connections > l.descriptors {
-		return limits{}, fault.New(fault.Invalid, "%d connections need %d file descriptors, the limit is %d: raise it (ulimit -n) or lower --max-connections",
+		return limits{}, fault.New(fault.Invalid, "%d connections need %d file descriptors, the limit is %d: raise it (ulimit -n) or allow fewer connections",
 			max(l.connections, MinConnections), max(l.connections, MinConnections)*descriptorShare, descriptors)
 	}
 	return l, nil
@@ -113,11 +115,9 @@ func (l limits) partial() rcmgr.PartialLimitConfig {
 	system.FD = rcmgr.LimitVal(l.descriptors)
 	system.Memory = rcmgr.LimitVal64(l.memory)
 
+	handshakes := rcmgr.LimitVal(max(l.percent(transientPercent), minTransient))
 	transient := streams(1)
-	transient.Conns = rcmgr.LimitVal(l.percent(transientPercent))
-	transient.ConnsInbound = rcmgr.LimitVal(l.percent(transientPercent))
-	transient.ConnsOutbound = rcmgr.LimitVal(l.percent(transientPercent))
-	transient.FD = rcmgr.LimitVal(l.percent(transientPercent))
+	transient.Conns, transient.ConnsInbound, transient.ConnsOutbound, transient.FD = handshakes, handshakes, handshakes, handshakes
 
 	return rcmgr.PartialLimitConfig{
 		System:          system,

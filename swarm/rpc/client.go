@@ -126,6 +126,9 @@ func (c *Client) Call(ctx context.Context, to peer.ID, request []byte) ([]byte, 
 	if len(request) > c.cfg.MaxMessage {
 		return nil, failed(to, fault.TooLarge, ErrTooLarge, nil)
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, abandoned(to, err)
+	}
 	r := c.enter(to)
 	defer c.leave(r)
 	select {

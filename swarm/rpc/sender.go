@@ -64,29 +64,32 @@ func newSender(stream outgoing, scope memoryScope) *sender {
 // send queues a frame, waiting for room in the queue until ctx is over. It returns the frame's end as a position in the stream,
 // for use with wrote. The payload is not used after send returned.
 func (s *sender) send(ctx context.Context, id uint64, k kind, payload []byte) (end uint64, err error) {
-	large := 0
-	if len(payload) > trustedSize {
-		large = len(payload)
-		if err := s.scope.ReserveMemory(large, network.ReservationPriorityMedium); err != nil {
-			return 0, fmt.Errorf("reserve memory for a message of %d bytes: %w", large, err)
-		}
-	}
 	if err := s.lockWithRoom(ctx); err != nil {
-		if large > 0 {
-			s.scope.ReleaseMemory(large)
-		}
 		return 0, err
 	}
-	s.queue = appendFrame(s.queue, id, k, payload)
-	s.reserved += large
-	s.queued += uint64(headerSize + len(payload))
-	end = s.queued
+	end, err = s.enqueue(id, k, payload)
 	s.mu.Unlock()
+	if err != nil {
+		return 0, err
+	}
 	select {
 	case s.wake <- struct{}{}:
 	default: // the owner has not taken the last signal yet
 	}
 	return end, nil
+}
+
+// enqueue appends a frame to the queue. mu is held.
+func (s *sender) enqueue(id uint64, k kind, payload []byte) (end uint64, err error) {
+	if len(payload) > trustedSize {
+		if err := s.scope.ReserveMemory(len(payload), network.ReservationPriorityMedium); err != nil {
+			return 0, fmt.Errorf("reserve memory for a message of %d bytes: %w", len(payload), err)
+		}
+		s.reserved += len(payload)
+	}
+	s.queue = appendFrame(s.queue, id, k, payload)
+	s.queued += uint64(headerSize + len(payload))
+	return s.queued, nil
 }
 
 // lockWithRoom locks mu at a moment when the queue is not full. On error mu is not locked.

@@ -25,6 +25,9 @@ const (
 	// MaxStreamsPerPeer is how many streams of one protocol a peer may have open at a Server. A Client has one; the others leave room for
 	// old ones that are not known to be broken yet.
 	MaxStreamsPerPeer = 4
+	// maxLargeBytes bounds the requests of over 64 KiB of one stream that are at work at once, in bytes; one that is larger by itself may be
+	// alone. It fits what libp2p's resource manager grants to a peer for one protocol.
+	maxLargeBytes = 8 << 20
 	// busyTimeout is how long a stream may have MaxInFlight requests at work without any of them ending before it is reset. Such a stream is
 	// not read, so that its end would go unnoticed.
 	busyTimeout = 30 * time.Second
@@ -46,8 +49,7 @@ type ServerConfig struct {
 	// MaxMessage bounds requests and responses, in bytes; 0 means DefaultMaxMessage.
 	MaxMessage int
 	// MaxInFlight bounds the requests of one stream that are at work at once; the stream is not read while there are so many. 0 means
-	// DefaultMaxInFlight. A peer can make the server hold MaxStreamsPerPeer * MaxInFlight messages; large ones are accounted for with the
-	// host's resource manager.
+	// DefaultMaxInFlight. A peer that does not read can make the server hold MaxStreamsPerPeer * MaxInFlight responses.
 	MaxInFlight int
 	Handler     Handler
 	Logger      *slog.Logger // nil: silent

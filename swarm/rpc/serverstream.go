@@ -10,6 +10,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"golang.org/x/sync/semaphore"
 )
 
 var (
@@ -26,7 +27,8 @@ type serverStream struct {
 	from   peer.ID
 	in     *frameReader
 	out    *sender
-	slots  chan struct{} // one element for each request at work
+	slots  chan struct{}       // one element for each request at work
+	large  *semaphore.Weighted // bytes of large requests at work
 
 	// ctx ends when the stream does; its cause says why. finish ends it.
 	ctx    context.Context
@@ -42,6 +44,7 @@ func newServerStream(cfg *ServerConfig, stream network.Stream) *serverStream {
 		in:     newFrameReader(stream, kindRequest, cfg.MaxMessage),
 		out:    newSender(stream, stream.Scope()),
 		slots:  make(chan struct{}, cfg.MaxInFlight),
+		large:  semaphore.NewWeighted(int64(max(maxLargeBytes, cfg.MaxMessage))),
 	}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	return c
@@ -101,25 +104,45 @@ func (c *serverStream) takeSlot() error {
 
 // takeRequest reads a request and has it answered.
 func (c *serverStream) takeRequest(h header) error {
-	large := 0
-	if h.size > trustedSize {
-		large = h.size
-		if err := c.stream.Scope().ReserveMemory(large, network.ReservationPriorityMedium); err != nil {
-			return fmt.Errorf("reserve memory for a request of %d bytes: %w", large, err)
-		}
+	if err := c.takeMemory(h.size); err != nil {
+		return err
 	}
 	request, err := c.in.payload(h)
 	if err != nil {
-		return err // the end of the stream frees what was reserved
+		return err // the end of the stream frees the memory
 	}
 	c.tasks.Go(func() {
 		defer func() { <-c.slots }()
 		c.answer(h.id, request)
-		if large > 0 {
-			c.stream.Scope().ReleaseMemory(large)
-		}
+		c.freeMemory(h.size)
 	})
 	return nil
+}
+
+// takeMemory waits until the request fits in with the others at work, and accounts for it.
+func (c *serverStream) takeMemory(size int) error {
+	if size <= trustedSize {
+		return nil
+	}
+	if !c.large.TryAcquire(int64(size)) {
+		ctx, cancel := context.WithTimeoutCause(c.ctx, busyTimeout, errBusy)
+		defer cancel()
+		if err := c.large.Acquire(ctx, int64(size)); err != nil {
+			return context.Cause(ctx)
+		}
+	}
+	if err := c.stream.Scope().ReserveMemory(size, network.ReservationPriorityMedium); err != nil {
+		return fmt.Errorf("reserve memory for a request of %d bytes: %w", size, err)
+	}
+	return nil
+}
+
+func (c *serverStream) freeMemory(size int) {
+	if size <= trustedSize {
+		return
+	}
+	c.stream.Scope().ReleaseMemory(size)
+	c.large.Release(int64(size))
 }
 
 func (c *serverStream) answer(id uint64, request []byte) {
