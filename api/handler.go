@@ -151,7 +151,9 @@ func (h *handler) observe(rec *recorder, r *http.Request, took time.Duration) {
 		status = http.StatusOK
 	}
 	h.metrics.observe(routeOf(r.Pattern), r.Method, strconv.Itoa(status), took)
-	h.logger.Debug("request", "method", r.Method, "uri", r.RequestURI, "from", r.RemoteAddr, "status", status, "bytes", rec.bytes, "took", took)
+	h.logger.LogAttrs(r.Context(), slog.LevelDebug, "request",
+		slog.String("method", r.Method), slog.String("uri", r.RequestURI), slog.String("from", r.RemoteAddr),
+		slog.Int("status", status), slog.Int64("bytes", rec.bytes), slog.Duration("took", took))
 }
 
 // recorder remembers what was answered.

@@ -233,7 +233,7 @@ func TestOtherPrograms(t *testing.T) {
 		{"a page", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") }, fault.Internal, "moot node"},
 		{"not found", http.NotFound, fault.Invalid, "404"},
 		{"a redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/x", http.StatusFound) }, fault.Internal, "302"},
-		{"a proxy", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no upstream", 502) }, fault.Unavailable, "no upstream"},
+		{"a proxy", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no upstream", http.StatusBadGateway) }, fault.Unavailable, "no upstream"},
 		{"a bad problem", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", v1.ProblemType)
 			w.WriteHeader(404)
