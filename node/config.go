@@ -7,6 +7,8 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/records"
+	"github.com/folkmoot/folkmoot/routing"
 	"github.com/folkmoot/folkmoot/swarm"
 )
 
@@ -57,11 +59,11 @@ type APIConfig struct {
 
 // Defaults and bounds of Config.
 const (
-	DefaultCopies    = 5
-	MaxCopies        = 16
+	DefaultCopies    = records.DefaultCopies
+	MaxCopies        = records.MaxCopies
 	DefaultAwayGrace = time.Minute
 	MaxAwayGrace     = 24 * time.Hour
-	MaxZone          = 63
+	MaxZone          = routing.MaxZone
 )
 
 // Validate returns a fault.Invalid error that names the first field that cannot be accepted.

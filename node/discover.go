@@ -4,10 +4,13 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	madns "github.com/multiformats/go-multiaddr-dns"
 
 	"github.com/folkmoot/folkmoot/discovery"
 	"github.com/folkmoot/folkmoot/discovery/dns"
@@ -24,18 +27,19 @@ const cacheDelay = 2 * time.Second
 
 func (n *Node) peerCachePath() string { return filepath.Join(n.cfg.Home, peersFile) }
 
-// rememberedPeers reads the peer cache. A cache that can't be read costs only speed, so it is logged and left behind.
-func (n *Node) rememberedPeers() []peer.AddrInfo {
+// loadPeerCache reads the peer cache. A cache that can't be read costs only speed, so it is logged and left behind.
+func (n *Node) loadPeerCache() {
 	entries, err := peercache.Load(n.peerCachePath())
 	if err != nil {
 		n.cfg.Logger.Warn("read the peer cache; starting without it", "error", err)
-		return nil
 	}
-	peers := make([]peer.AddrInfo, 0, len(entries))
-	for _, e := range entries {
-		if e.ID != n.home.ID {
-			peers = append(peers, peer.AddrInfo{ID: e.ID, Addrs: e.Addrs})
-		}
+	n.cached = slices.DeleteFunc(entries, func(e peercache.Entry) bool { return e.ID == n.home.ID })
+}
+
+func (n *Node) rememberedPeers() []peer.AddrInfo {
+	peers := make([]peer.AddrInfo, len(n.cached))
+	for i, e := range n.cached {
+		peers[i] = peer.AddrInfo{ID: e.ID, Addrs: e.Addrs}
 	}
 	return peers
 }
@@ -63,7 +67,7 @@ func (n *Node) savePeerCache() {
 	var entries []peercache.Entry
 	for _, m := range n.membership.View().Members {
 		if m.ID != n.home.ID && m.State == routing.Alive && len(m.Addrs) > 0 {
-			entries = append(entries, peercache.Entry{ID: m.ID, Addrs: m.Addrs, Seen: m.LastSeen})
+			entries = append(entries, peercache.Entry{ID: m.ID, Addrs: m.Addrs, LastSeen: m.LastSeen})
 		}
 	}
 	if len(entries) == 0 {
@@ -95,25 +99,49 @@ func (n *Node) openDiscovery(crypto.PrivKey) (err error) {
 // finders makes the finders that the configuration asks for, and those that every node has.
 func (n *Node) finders() ([]discovery.Finder, error) {
 	log := n.cfg.Logger.With("part", "discovery")
-	cached := peercache.NewFinder(n.host, n.rememberedPeers())
-	walker := kademlia.NewFinder(n.kademlia, log)
-	finders := []discovery.Finder{cached, walker}
-	if n.cfg.MDNS {
-		finders = append(finders, mdns.NewFinder(n.host, n.home.NetworkID, log))
+	makers := []struct {
+		wanted bool
+		make   func() (discovery.Finder, error)
+	}{
+		{true, func() (discovery.Finder, error) {
+			return peercache.New(peercache.Config{Entries: n.cached, Alone: n.alone, Logger: log})
+		}},
+		{true, func() (discovery.Finder, error) {
+			return kademlia.New(kademlia.Config{Walker: n.kademlia, Known: n.othersAlive, Logger: log})
+		}},
+		{n.cfg.MDNS, func() (discovery.Finder, error) {
+			return mdns.New(mdns.Config{Host: n.host, Network: n.home.NetworkID, Logger: log})
+		}},
+		{len(n.cfg.Bootstrap) > 0, func() (discovery.Finder, error) {
+			return static.New(static.Config{Addrs: n.cfg.Bootstrap, Resolver: madns.DefaultResolver, Connected: n.connected, Logger: log})
+		}},
+		{len(n.cfg.DNS) > 0, func() (discovery.Finder, error) {
+			return dns.New(dns.Config{Names: n.cfg.DNS, Logger: log})
+		}},
 	}
-	if len(n.cfg.Bootstrap) > 0 {
-		f, err := static.NewFinder(n.host, n.cfg.Bootstrap, log)
-		if err != nil {
-			return nil, fmt.Errorf("bootstrap: %w", err)
+	var finders []discovery.Finder
+	for _, m := range makers {
+		if !m.wanted {
+			continue
 		}
-		finders = append(finders, f)
-	}
-	if len(n.cfg.DNS) > 0 {
-		f, err := dns.NewFinder(n.cfg.DNS, log)
+		f, err := m.make()
 		if err != nil {
-			return nil, fmt.Errorf("dns: %w", err)
+			return nil, err
 		}
 		finders = append(finders, f)
 	}
 	return finders, nil
+}
+
+// alone tells whether the node has no connection at all.
+func (n *Node) alone() bool { return len(n.host.Network().Conns()) == 0 }
+
+// connected tells whether the node is connected to a peer, or, where only addresses are known, to any of them.
+func (n *Node) connected(p peer.AddrInfo) bool {
+	if p.ID != "" {
+		return n.host.Network().Connectedness(p.ID) == network.Connected
+	}
+	return slices.ContainsFunc(n.host.Network().Conns(), func(c network.Conn) bool {
+		return slices.ContainsFunc(p.Addrs, c.RemoteMultiaddr().Equal)
+	})
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/folkmoot/folkmoot/api"
 	"github.com/folkmoot/folkmoot/discovery"
+	"github.com/folkmoot/folkmoot/discovery/peercache"
 	"github.com/folkmoot/folkmoot/records"
 	"github.com/folkmoot/folkmoot/routing"
 	"github.com/folkmoot/folkmoot/swarm"
@@ -35,7 +36,8 @@ type Node struct {
 	router     routing.Router
 	store      *records.Store
 	connector  *discovery.Connector
-	api        *api.Server // nil without an API
+	cached     []peercache.Entry // the peers remembered from the last run
+	api        *api.Server       // nil without an API
 
 	ready   readiness
 	closers []closer // in the order in which things were opened
@@ -109,6 +111,7 @@ func (n *Node) openHost(key crypto.PrivKey) (err error) {
 }
 
 func (n *Node) openRouting(key crypto.PrivKey) (err error) {
+	n.loadPeerCache()
 	n.membership, err = routing.NewMembership(routing.Config{
 		Host:       n.host,
 		Key:        key,
