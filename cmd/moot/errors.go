@@ -111,7 +111,7 @@ func printable(text string) string {
 // added where it does not.
 func (a *app) askFailed(what, on string, err error) error {
 	if errors.Is(err, client.ErrNotRunning) {
-		return advise(err, "or name another node with --api")
+		return advise(err, "name another node with --api")
 	}
 	if on == "" {
 		err = fmt.Errorf("%s: %w", what, err)
