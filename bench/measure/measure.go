@@ -83,8 +83,11 @@ func Run(ctx context.Context, load Load) (Result, error) {
 	return result, ctx.Err()
 }
 
-// Rate returns the operations per second that succeeded.
+// Rate returns the operations per second that succeeded, 0 for the zero Result.
 func (r Result) Rate() float64 {
+	if r.Elapsed == 0 {
+		return 0
+	}
 	return float64(r.Operations-r.Failures) / r.Elapsed.Seconds()
 }
 

@@ -27,40 +27,27 @@ func (r *report) write(w io.Writer) error {
 		"Records are signed and have %d copies, quorum %d; kad-dht is stock with k=%d, unsigned values and a map in memory. "+
 		"CPU is that of all peers together.\n\n",
 		o.peers, o.duration, measure.Conditions(), min(o.copies, o.peers), min(o.copies, o.peers)/2+1, bucketSize)
-	columns := []string{"", "value", "callers"}
-	for _, name := range r.names {
-		columns = append(columns, name, "CPU each", "p50", "p99")
-	}
-	compared := r.compared()
-	if compared {
-		columns = append(columns, "unsynced : kad-dht", "CPU")
-	}
-	table := measure.NewTable(columns...)
+	table := measure.NewTable("", "value", "callers", "", "rate", "CPU each", "p50", "p99", "rate : kad-dht", "CPU : kad-dht")
 	for _, operation := range []string{put, get} {
 		for _, size := range o.sizes {
 			for _, callers := range o.callers {
-				table.Add(r.row(point{operation, size, callers}, compared)...)
+				r.addRows(table, point{operation, size, callers})
 			}
 		}
 	}
 	return table.Write(w)
 }
 
-func (r *report) row(p point, compared bool) []string {
-	cells := []string{p.operation, fmt.Sprintf("%d B", p.size), fmt.Sprint(p.callers)}
-	for _, results := range r.results {
-		x := results[p]
-		cells = append(cells, fmt.Sprintf("%.0f/s", x.Rate()), millis(x.CPUEach()), millis(x.P50), millis(x.P99))
+// addRows adds a row for each system.
+func (r *report) addRows(table *measure.Table, p point) {
+	theirs := r.of(stock)[p] // zero when it was not measured
+	for i, name := range r.names {
+		x := r.results[i][p]
+		table.Add(p.operation, fmt.Sprintf("%d B", p.size), fmt.Sprint(p.callers), name,
+			fmt.Sprintf("%.0f/s", x.Rate()), millis(x.CPUEach()), millis(x.P50), millis(x.P99),
+			ratio(x.Rate(), theirs.Rate()), ratio(float64(x.CPUEach()), float64(theirs.CPUEach())))
 	}
-	if compared {
-		ours, theirs := r.of(unsynced)[p], r.of(stock)[p]
-		cells = append(cells, ratio(ours.Rate(), theirs.Rate()), ratio(float64(ours.CPUEach()), float64(theirs.CPUEach())))
-	}
-	return cells
 }
-
-// compared reports whether both sides of the comparison were measured.
-func (r *report) compared() bool { return r.of(unsynced) != nil && r.of(stock) != nil }
 
 func (r *report) of(name string) map[point]measure.Result {
 	if i := slices.Index(r.names, name); i >= 0 {
