@@ -1,8 +1,9 @@
-package routing
+package routing_test
 
 import (
 	"context"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/routing"
 	"github.com/folkmoot/folkmoot/routing/swim"
 )
 
@@ -24,14 +26,14 @@ const (
 
 func TestNodesFindOneAnother(t *testing.T) {
 	simulate(t, 8, func(t *testing.T, l *lab) {
-		l.wait("formed", formWithin, l.nodes, l.nodes, Alive)
+		l.wait("formed", formWithin, l.nodes, l.nodes, routing.Alive)
 		time.Sleep(20 * time.Second)
 		for _, n := range l.nodes {
 			v := n.View()
-			if len(v.Members) != len(l.nodes) || !slices.IsSortedFunc(v.Members, func(a, b Member) int { return compareMember(a, b.ID) }) {
+			if len(v.Members) != len(l.nodes) || !slices.IsSortedFunc(v.Members, func(a, b routing.Member) int { return strings.Compare(string(a.ID), string(b.ID)) }) {
 				t.Errorf("view of %d members, want %d in order", len(v.Members), len(l.nodes))
 			}
-			if self, ok := v.Member(n.host.ID()); !ok || v.Self != n.host.ID() || self.State != Alive || self.Zone != n.cfg.Zone {
+			if self, ok := v.Member(n.host.ID()); !ok || v.Self != n.host.ID() || self.State != routing.Alive || self.Zone != n.cfg.Zone {
 				t.Errorf("self is %+v", self)
 			}
 			for _, o := range l.nodes {
@@ -51,7 +53,7 @@ func TestNodesFindOneAnother(t *testing.T) {
 				if c := n.host.Network().Connectedness(o.host.ID()); c != network.Connected {
 					t.Errorf("no full mesh: %v", c)
 				}
-				if !n.host.ConnManager().IsProtected(o.host.ID(), protectTag) {
+				if !n.host.ConnManager().IsProtected(o.host.ID(), "") {
 					t.Error("a member's connection is not protected")
 				}
 			}
@@ -61,23 +63,23 @@ func TestNodesFindOneAnother(t *testing.T) {
 
 func TestVanishedNodeDiesAndReturnsElsewhere(t *testing.T) {
 	simulate(t, 5, func(t *testing.T, l *lab) {
-		l.wait("formed", formWithin, l.nodes, l.nodes, Alive)
+		l.wait("formed", formWithin, l.nodes, l.nodes, routing.Alive)
 		x := l.nodes[3]
 		rest := l.others(x)
 		id, old := x.host.ID(), x.addr()
 		changed := rest[0].Changed()
 		x.vanish()
-		l.wait("suspect", suspectWithin, rest, []*labNode{x}, Suspect, Dead)
+		l.wait("suspect", suspectWithin, rest, []*labNode{x}, routing.Suspect, routing.Dead)
 		select {
 		case <-changed:
 		default:
 			t.Error("Changed was not closed")
 		}
-		l.wait("dead", deadWithin-suspectWithin, rest, []*labNode{x}, Dead)
+		l.wait("dead", deadWithin-suspectWithin, rest, []*labNode{x}, routing.Dead)
 
 		x.start()
 		x.connect(rest[0])
-		l.wait("back", backWithin, l.nodes, l.nodes, Alive)
+		l.wait("back", backWithin, l.nodes, l.nodes, routing.Alive)
 		time.Sleep(5 * time.Second)
 		for _, n := range rest {
 			if m, _ := n.View().Member(id); len(m.Addrs) != 1 || !m.Addrs[0].Equal(x.addr()) {
@@ -92,7 +94,7 @@ func TestVanishedNodeDiesAndReturnsElsewhere(t *testing.T) {
 
 func TestQuickRestartElsewhere(t *testing.T) {
 	simulate(t, 4, func(t *testing.T, l *lab) {
-		l.wait("formed", formWithin, l.nodes, l.nodes, Alive)
+		l.wait("formed", formWithin, l.nodes, l.nodes, routing.Alive)
 		x := l.nodes[2]
 		rest := l.others(x)
 		x.vanish()
@@ -103,7 +105,7 @@ func TestQuickRestartElsewhere(t *testing.T) {
 			moved := 0
 			for _, n := range rest {
 				m, _ := n.View().Member(x.host.ID())
-				if m.State == Alive && len(m.Addrs) == 1 && m.Addrs[0].Equal(x.addr()) && x.state(n) == Alive {
+				if m.State == routing.Alive && len(m.Addrs) == 1 && m.Addrs[0].Equal(x.addr()) && x.state(n) == routing.Alive {
 					moved++
 				}
 			}
@@ -116,7 +118,7 @@ func TestQuickRestartElsewhere(t *testing.T) {
 			}
 		}
 		time.Sleep(10 * time.Second)
-		l.wait("steady", 0, l.nodes, l.nodes, Alive)
+		l.wait("steady", 0, l.nodes, l.nodes, routing.Alive)
 	})
 }
 
@@ -124,12 +126,12 @@ func TestFrozenNodeThaws(t *testing.T) {
 	for _, pause := range []time.Duration{4 * time.Second, 40 * time.Second} {
 		t.Run(pause.String(), func(t *testing.T) {
 			simulate(t, 4, func(t *testing.T, l *lab) {
-				l.wait("formed", formWithin, l.nodes, l.nodes, Alive)
+				l.wait("formed", formWithin, l.nodes, l.nodes, routing.Alive)
 				x := l.nodes[0]
 				l.setCut(func(from, to string) bool { return from == x.ip || to == x.ip })
 				time.Sleep(pause)
 				l.setCut(nil)
-				l.wait("back", backWithin, l.nodes, l.nodes, Alive)
+				l.wait("back", backWithin, l.nodes, l.nodes, routing.Alive)
 			})
 		})
 	}
@@ -137,24 +139,24 @@ func TestFrozenNodeThaws(t *testing.T) {
 
 func TestPartitionHeals(t *testing.T) {
 	simulate(t, 6, func(t *testing.T, l *lab) {
-		l.wait("formed", formWithin, l.nodes, l.nodes, Alive)
+		l.wait("formed", formWithin, l.nodes, l.nodes, routing.Alive)
 		left, right := l.nodes[:3], l.nodes[3:]
 		side := make(map[string]bool)
 		for _, n := range left {
 			side[n.ip] = true
 		}
 		l.setCut(func(from, to string) bool { return side[from] != side[to] })
-		l.wait("left sees right dead", deadWithin, left, right, Dead)
-		l.wait("right sees left dead", time.Second, right, left, Dead)
+		l.wait("left sees right dead", deadWithin, left, right, routing.Dead)
+		l.wait("right sees left dead", time.Second, right, left, routing.Dead)
 		time.Sleep(time.Minute)
 		l.setCut(nil)
-		l.wait("healed", backWithin, l.nodes, l.nodes, Alive)
+		l.wait("healed", backWithin, l.nodes, l.nodes, routing.Alive)
 	})
 }
 
 func TestAbsence(t *testing.T) {
 	simulate(t, 4, func(t *testing.T, l *lab) {
-		l.wait("formed", formWithin, l.nodes, l.nodes, Alive)
+		l.wait("formed", formWithin, l.nodes, l.nodes, routing.Alive)
 		x := l.nodes[1]
 		rest := l.others(x)
 		leave := func(grace time.Duration) {
@@ -163,20 +165,20 @@ func TestAbsence(t *testing.T) {
 			if err := x.AnnounceAbsence(ctx, grace); err != nil {
 				t.Errorf("AnnounceAbsence: %v", err)
 			}
-			l.wait("away", 0, rest, []*labNode{x}, Away)
+			l.wait("away", 0, rest, []*labNode{x}, routing.Away)
 			x.shutdown()
 		}
 		leave(time.Minute)
 		time.Sleep(50 * time.Second)
-		l.wait("still away", 0, rest, []*labNode{x}, Away)
+		l.wait("still away", 0, rest, []*labNode{x}, routing.Away)
 		x.start()
 		x.connect(rest[0])
-		l.wait("back", backWithin, l.nodes, l.nodes, Alive)
+		l.wait("back", backWithin, l.nodes, l.nodes, routing.Alive)
 
 		leave(20 * time.Second)
 		time.Sleep(15 * time.Second)
-		l.wait("still away", 0, rest, []*labNode{x}, Away)
-		l.wait("overdue", 6*time.Second, rest, []*labNode{x}, Dead)
+		l.wait("still away", 0, rest, []*labNode{x}, routing.Away)
+		l.wait("overdue", 6*time.Second, rest, []*labNode{x}, routing.Dead)
 	})
 }
 
@@ -195,12 +197,12 @@ func TestAbsenceIsBounded(t *testing.T) {
 
 func TestForgetting(t *testing.T) {
 	simulate(t, 3, func(t *testing.T, l *lab) {
-		l.wait("formed", formWithin, l.nodes, l.nodes, Alive)
+		l.wait("formed", formWithin, l.nodes, l.nodes, routing.Alive)
 		x := l.nodes[2]
 		rest := l.others(x)
 		x.vanish()
 		time.Sleep(9 * time.Minute)
-		l.wait("remembered", 0, rest, []*labNode{x}, Dead)
+		l.wait("remembered", 0, rest, []*labNode{x}, routing.Dead)
 		time.Sleep(2 * time.Minute)
 		l.wait("forgotten", 0, rest, []*labNode{x}, 0)
 	})
@@ -215,16 +217,16 @@ func TestRememberedPeersAreProbedAtOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		n := &labNode{lab: l, key: newKey(t)}
-		n.cfg = Config{Key: n.key, Network: first.cfg.Network, Remembered: []peer.AddrInfo{
+		n.cfg = routing.Config{Key: n.key, Network: first.cfg.Network, Remembered: []peer.AddrInfo{
 			first.info(), {ID: goneID, Addrs: []ma.Multiaddr{ma.StringCast("/ip4/1.0.9.9/udp/4242/quic-v1")}},
 		}}
 		n.start()
 		l.nodes = append(l.nodes, n)
-		if v := n.View(); v.Count(Dead) != 2 {
-			t.Errorf("%d members are dead at the start, want 2", v.Count(Dead))
+		if v := n.View(); v.Count(routing.Dead) != 2 {
+			t.Errorf("%d members are dead at the start, want 2", v.Count(routing.Dead))
 		}
-		l.wait("found", time.Second, l.nodes, l.nodes, Alive)
-		if m, ok := n.View().Member(goneID); !ok || m.State != Dead {
+		l.wait("found", time.Second, l.nodes, l.nodes, routing.Alive)
+		if m, ok := n.View().Member(goneID); !ok || m.State != routing.Dead {
 			t.Errorf("the peer that is gone is %+v", m)
 		}
 	})
@@ -232,7 +234,7 @@ func TestRememberedPeersAreProbedAtOnce(t *testing.T) {
 
 func TestOwnAddressChange(t *testing.T) {
 	simulate(t, 3, func(t *testing.T, l *lab) {
-		l.wait("formed", formWithin, l.nodes, l.nodes, Alive)
+		l.wait("formed", formWithin, l.nodes, l.nodes, routing.Alive)
 		x := l.nodes[1]
 		second := ma.StringCast("/ip4/1.0.77.1/udp/4242/quic-v1")
 		if err := x.host.Network().Listen(second); err != nil {
@@ -258,22 +260,10 @@ func TestNetworksDoNotMix(t *testing.T) {
 		}
 		time.Sleep(30 * time.Second)
 		lab, other := l.nodes[:3], l.nodes[3:]
-		l.wait("lab", 0, lab, lab, Alive)
-		l.wait("other", 0, other, other, Alive)
+		l.wait("lab", 0, lab, lab, routing.Alive)
+		l.wait("other", 0, other, other, routing.Alive)
 		l.wait("strangers to the lab", 0, lab, other, 0)
 		l.wait("strangers to the other", 0, other, lab, 0)
-	})
-}
-
-func TestQuietWhenEqual(t *testing.T) {
-	simulate(t, 4, func(t *testing.T, l *lab) {
-		l.wait("formed", formWithin, l.nodes, l.nodes, Alive)
-		time.Sleep(time.Minute)
-		n := l.nodes[0]
-		page, err := n.askSummary(t.Context(), l.nodes[1].host.ID(), &summaryRequest{Digest: digest(n.entries())})
-		if err != nil || !page.Equal {
-			t.Errorf("summary is %+v, %v; want that both are equal", page, err)
-		}
 	})
 }
 
@@ -281,18 +271,18 @@ func TestConfigIsChecked(t *testing.T) {
 	simulate(t, 1, func(t *testing.T, l *lab) {
 		good := l.nodes[0].cfg
 		good.Host = l.nodes[0].host
-		for name, spoil := range map[string]func(*Config){
-			"no host":        func(c *Config) { c.Host = nil },
-			"no key":         func(c *Config) { c.Key = nil },
-			"another's key":  func(c *Config) { c.Key = newKey(t) },
-			"long zone":      func(c *Config) { c.Zone = string(make([]byte, MaxZone+1)) },
-			"escape in zone": func(c *Config) { c.Zone = "\x1b[2J" },
-			"bad version":    func(c *Config) { c.Version = "\xff" },
-			"negative":       func(c *Config) { c.ForgetAfter = -1 },
+		for name, spoil := range map[string]func(*routing.Config){
+			"no host":        func(c *routing.Config) { c.Host = nil },
+			"no key":         func(c *routing.Config) { c.Key = nil },
+			"another's key":  func(c *routing.Config) { c.Key = newKey(t) },
+			"long zone":      func(c *routing.Config) { c.Zone = string(make([]byte, routing.MaxZone+1)) },
+			"escape in zone": func(c *routing.Config) { c.Zone = "\x1b[2J" },
+			"bad version":    func(c *routing.Config) { c.Version = "\xff" },
+			"negative":       func(c *routing.Config) { c.ForgetAfter = -1 },
 		} {
 			cfg := good
 			spoil(&cfg)
-			if _, err := NewMembership(cfg); fault.KindOf(err) != fault.Invalid {
+			if _, err := routing.NewMembership(cfg); fault.KindOf(err) != fault.Invalid {
 				t.Errorf("%s: %v", name, err)
 			}
 		}

@@ -12,6 +12,7 @@ type Router interface {
 	// fault.Unavailable when ctx ended first or nobody could be asked.
 	FindPeer(ctx context.Context, p peer.ID) (peer.AddrInfo, error)
 	// ClosestPeers returns up to n peers, nearest first, whose Kademlia ids (SHA-256 of the peer id) are closest by XOR to the SHA-256 of key. Only
-	// peers that are believed alive are returned; the node itself may be among them.
+	// peers that are believed alive are returned; the node itself may be among them. An empty key is fault.Invalid; fault.Unavailable says that
+	// ctx ended first.
 	ClosestPeers(ctx context.Context, key []byte, n int) ([]peer.ID, error)
 }

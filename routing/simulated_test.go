@@ -1,4 +1,4 @@
-package routing
+package routing_test
 
 import (
 	"context"
@@ -19,6 +19,7 @@ import (
 	"github.com/marcopolo/simnet"
 	ma "github.com/multiformats/go-multiaddr"
 
+	"github.com/folkmoot/folkmoot/routing"
 	"github.com/folkmoot/folkmoot/swarm"
 )
 
@@ -44,11 +45,11 @@ const (
 type labNode struct {
 	lab *lab
 	key crypto.PrivKey
-	cfg Config
+	cfg routing.Config
 
 	ip   string
 	host host.Host
-	*Membership
+	*routing.Membership
 	stop func()
 	done chan error
 }
@@ -115,7 +116,7 @@ func (l *lab) setCut(cut func(from, to string) bool) {
 func (l *lab) add(network swarm.NetworkID) *labNode {
 	l.t.Helper()
 	n := &labNode{lab: l, key: newKey(l.t)}
-	n.cfg = Config{Key: n.key, Network: network, Zone: fmt.Sprintf("zone-%d", len(l.nodes)), Version: "1.2.3"}
+	n.cfg = routing.Config{Key: n.key, Network: network, Zone: fmt.Sprintf("zone-%d", len(l.nodes)), Version: "1.2.3"}
 	n.start()
 	if len(l.nodes) > 0 {
 		n.connect(l.nodes[0])
@@ -136,7 +137,7 @@ func (n *labNode) start() {
 	}
 	cfg := n.cfg
 	cfg.Host = h
-	m, err := NewMembership(cfg)
+	m, err := routing.NewMembership(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +189,7 @@ func (l *lab) close() {
 	}
 }
 
-func (n *labNode) state(o *labNode) State {
+func (n *labNode) state(o *labNode) routing.State {
 	id, err := peer.IDFromPrivateKey(o.key)
 	if err != nil {
 		n.lab.t.Fatal(err)
@@ -198,7 +199,7 @@ func (n *labNode) state(o *labNode) State {
 }
 
 // wait lets time pass until every observer sees every observed in one of the states, and fails when that takes longer than within.
-func (l *lab) wait(what string, within time.Duration, observers, observed []*labNode, states ...State) {
+func (l *lab) wait(what string, within time.Duration, observers, observed []*labNode, states ...routing.State) {
 	l.t.Helper()
 	const step = 20 * time.Millisecond
 	start := time.Now()

@@ -176,7 +176,7 @@ func (m *Machine) hear(from peer.ID, c *Claim) {
 		m.do(Changed{Member: mem.export(), From: mem.state})
 	}
 	if mem.state != Alive {
-		m.hint(mem, false)
+		m.retry(mem)
 	}
 }
 

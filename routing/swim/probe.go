@@ -326,7 +326,13 @@ func (m *Machine) Met(now time.Time, id peer.ID) {
 		m.candidates.met(m.now, id)
 		m.probeCandidates()
 	case mem.state != Alive:
-		m.hint(mem, false)
+		m.retry(mem)
 	}
 	m.pump()
+}
+
+// retry probes a member anew of which there is a sign of life, in place of probes of an absent one that may still be dialling where it was.
+func (m *Machine) retry(mem *member) {
+	m.probes = slices.DeleteFunc(m.probes, func(p *probe) bool { return p.kind == probeAbsent && p.target == mem.id() })
+	m.hint(mem, false)
 }
