@@ -26,6 +26,11 @@ const (
 // Run serves until ctx ends, then announces the node's absence, stops every part in order, and closes the node. It
 // returns nil after a clean stop, and the first failure when a part failed by itself. A Node runs once.
 func (n *Node) Run(ctx context.Context) error {
+	withdraw, err := n.publishAPI()
+	if err != nil {
+		return errors.Join(err, n.Close())
+	}
+	defer withdraw()
 	// The API stops first, so that requests under way still find the network; the network stops after the farewell.
 	network, stopNetwork := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopNetwork()
@@ -54,13 +59,20 @@ func (n *Node) serveAPI(ctx, network context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	running := filepath.Join(n.cfg.Home, runningFile)
-	doc := runningDocument{URL: n.api.URL(), Token: n.cfg.API.Token, PID: os.Getpid()}
-	if err := writeJSON(running, doc); err != nil {
-		return fmt.Errorf("leave the API's address in the home: %w", err)
-	}
-	defer os.Remove(running)
 	return named("API", n.api.Run(ctx))
+}
+
+// publishAPI leaves the API's address in the home, where commands look for it.
+func (n *Node) publishAPI() (withdraw func(), err error) {
+	if n.api == nil {
+		return func() {}, nil
+	}
+	path := filepath.Join(n.cfg.Home, runningFile)
+	doc := runningDocument{URL: n.api.URL(), Token: n.cfg.API.Token, PID: os.Getpid()}
+	if err := writeJSON(path, doc); err != nil {
+		return nil, fmt.Errorf("leave the API's address in the home: %w", err)
+	}
+	return func() { os.Remove(path) }, nil
 }
 
 func (n *Node) sayFarewell(ctx context.Context) {
