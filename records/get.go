@@ -2,6 +2,7 @@ package records
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -67,6 +68,8 @@ func (s *Store) read(ctx context.Context, key Key, p *placement) (*signed, error
 	for {
 		answered, best := newest(outcomes)
 		switch {
+		case answered < p.quorum && bringForward(outcomes):
+			continue
 		case answered < p.quorum:
 			return nil, s.tooFew(key, p, answered, outcomes)
 		case best == nil:
@@ -94,7 +97,7 @@ func (s *Store) askReply(ctx context.Context, key Key, p *placement, i int, whol
 		return reply{}, err
 	}
 	if !whole {
-		return reply{found: true, rank: resp.rank}, nil
+		return reply{found: true, rank: resp.rank}, s.putOff(resp.rank)
 	}
 	rec, err := s.holder.records.open(resp.envelope, m.ID == s.self)
 	if err != nil {
@@ -103,7 +106,30 @@ func (s *Store) askReply(ctx context.Context, key Key, p *placement, i int, whol
 	if rec.head.Key != key.text {
 		return reply{}, fault.New(fault.Invalid, "record from %s: key %q instead of %q", m.ID, rec.head.Key, key.text)
 	}
-	return reply{found: true, rank: rec.head.Rank, rec: &rec}, nil
+	return reply{found: true, rank: rec.head.Rank, rec: &rec}, s.putOff(rec.head.Rank)
+}
+
+// errAhead marks the reply of a member that has a version too far ahead of the clock. The write that left it there was put off by the others, unless all clocks were
+// wrong then: so others are asked, and it counts only where they are too few.
+var errAhead = errors.New("has a version that is ahead of the clock")
+
+func (s *Store) putOff(rank disk.Rank) error {
+	if checkAhead(versionOf(rank).Time, s.cfg.Now()) != nil {
+		return errAhead
+	}
+	return nil
+}
+
+// bringForward makes replies count that were put off. It reports whether there were any.
+func bringForward(outcomes []outcome[reply]) bool {
+	any := false
+	for i := range outcomes {
+		if outcomes[i].err == errAhead {
+			outcomes[i].err = nil
+			any = true
+		}
+	}
+	return any
 }
 
 // newest returns how many members answered and the reply with the greatest rank, whole if there is a whole one, or nil when nobody knows the record.
@@ -134,10 +160,13 @@ func (s *Store) fetch(ctx context.Context, key Key, p *placement, rank disk.Rank
 	}
 	fetched := gather(s, ctx, p.topology, order, 1, func(ctx context.Context, i int, _ bool) (reply, error) {
 		r, err := s.askReply(ctx, key, p, i, true)
-		if err == nil && (!r.found || r.rank.Compare(rank) < 0) {
+		switch {
+		case err != nil && err != errAhead:
+			return reply{}, err
+		case !r.found || r.rank.Compare(rank) < 0:
 			return reply{}, errLiar
 		}
-		return r, err
+		return r, nil // a version that is ahead was brought forward, or came in just now
 	})
 	if _, best := newest(fetched); best != nil {
 		return best.rec, nil
@@ -183,8 +212,8 @@ func (s *Store) search(ctx context.Context, key Key, p *placement, outcomes []ou
 func (s *Store) tooFew(key Key, p *placement, answered int, outcomes []outcome[reply]) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "read %q: %d of %d holders needed answered (wanted %d)", key.text, answered, p.quorum, p.wanted)
-	if n := p.wanted - len(p.holders); n > 0 {
-		fmt.Fprintf(&b, "; %d of the peers known are dead", n)
+	if len(p.holders) < p.wanted {
+		fmt.Fprintf(&b, "; %d of the %d peers known are dead", len(p.hashes)-len(p.holders), len(p.hashes))
 	}
 	for _, i := range p.holders {
 		at := slices.IndexFunc(outcomes, func(o outcome[reply]) bool { return o.member == i })

@@ -211,3 +211,10 @@ func (s *simulation) holders(key string) (holders, others []*node) {
 	}
 	return holders, others
 }
+
+// advance moves all wall clocks ahead without letting time pass.
+func (s *simulation) advance(d time.Duration) {
+	for _, n := range s.nodes {
+		n.skew.Add(int64(d))
+	}
+}

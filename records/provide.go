@@ -39,6 +39,9 @@ func (s *Store) Provide(ctx context.Context, text string) (w Written, err error)
 func (s *Store) offer(ctx context.Context, key Key) (Written, error) {
 	now := s.cfg.Now()
 	place := s.currentTopology().place(key.hash())
+	if err := place.enough(key.text, Quorum); err != nil {
+		return Written{}, err
+	}
 	stamp, err := s.holder.clock.next(ctx)
 	if err != nil {
 		return Written{}, fmt.Errorf("provide %q: %w", key.text, err)
@@ -48,7 +51,7 @@ func (s *Store) offer(ctx context.Context, key Key) (Written, error) {
 	if err != nil {
 		return Written{}, fmt.Errorf("provide %q: %w", key.text, err)
 	}
-	tally := s.replicate(ctx, &place, Quorum, false, opPutProvider, sealed.envelope, func(ctx context.Context) response {
+	tally := s.replicate(ctx, &place, Quorum, true, opPutProvider, sealed.envelope, func(ctx context.Context) response {
 		return s.holder.putOffer(ctx, &sealed)
 	})
 	if !tally.acknowledged() {

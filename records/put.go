@@ -14,8 +14,6 @@ const (
 	writeTimeout = 1200 * time.Millisecond
 	// backgroundTimeout bounds how long a write goes on after that towards holders that have not answered.
 	backgroundTimeout = 5 * time.Second
-	// maxStamps is how often a write is stamped anew because holders have newer versions.
-	maxStamps = 5
 	// tombstoneTTL is how long deletions are kept, besides keepExpired. A peer that was away for longer may bring back what was deleted.
 	tombstoneTTL = 30 * 24 * time.Hour
 )
@@ -55,26 +53,29 @@ func (s *Store) write(ctx context.Context, operation, text string, value []byte,
 	defer cancel()
 	p := payload{deleted: deleted, key: []byte(text), value: value}
 	placement := s.currentTopology().place(key.hash())
-	for attempt := 1; ; attempt++ {
-		rec, err := s.stamp(ctx, key, &p, ttl)
-		if err != nil {
+	if err := placement.enough(text, level); err != nil {
+		return Written{}, err
+	}
+	for _, final := range []bool{false, true} {
+		var rec signed
+		if rec, err = s.stamp(ctx, key, &p, ttl); err != nil {
 			return Written{}, err
 		}
-		tally := s.replicate(ctx, &placement, level, attempt < maxStamps, opPut, rec.envelope, func(ctx context.Context) response {
+		tally := s.replicate(ctx, &placement, level, final, opPut, rec.envelope, func(ctx context.Context) response {
 			return s.holder.put(ctx, &rec)
 		})
-		if tally.superseded() && attempt < maxStamps && s.catchUp(tally) {
-			continue
+		if tally.acknowledged() {
+			w = s.written(tally, text, rec.version())
+			if !deleted { // when a tombstone goes is of no use to the caller
+				w.Expires = timeOf(rec.head.Expires)
+			}
+			return w, nil
 		}
-		if !tally.acknowledged() {
-			return Written{}, tally.err(text)
+		if err = tally.err(text); !tally.superseded() || s.holder.clock.observe(versionOf(tally.newest).Time) != nil {
+			break
 		}
-		w := s.written(tally, text, rec.version())
-		if !deleted { // when a tombstone goes is of no use to the caller
-			w.Expires = timeOf(rec.head.Expires)
-		}
-		return w, nil
 	}
+	return Written{}, err
 }
 
 func (s *Store) written(t *tally, key string, v Version) Written {
@@ -97,17 +98,11 @@ func (s *Store) stamp(ctx context.Context, key Key, p *payload, ttl time.Duratio
 	return rec, nil
 }
 
-// catchUp merges the newest version that holders have into the clock, so that the next stamp is newer. A version that is too far ahead is no reason to try again.
-func (s *Store) catchUp(t *tally) bool {
-	return s.holder.clock.observe(versionOf(t.newest).Time) == nil
-}
-
-// replicate sends an envelope to all that should have it and returns when that is decided or ctx is over, or as soon as a holder has a newer version if the caller minds.
-// What has not answered by then goes on in the background. local stores this peer's copy.
-func (s *Store) replicate(ctx context.Context, p *placement, level Consistency, mindNewer bool, to op, envelope []byte, local func(context.Context) response) *tally {
+// replicate sends an envelope to all that should have it and returns when it is acknowledged, or can't be any more, or ctx is over. What has not answered by then goes on in the background. local stores this peer's copy.
+func (s *Store) replicate(ctx context.Context, p *placement, level Consistency, final bool, to op, envelope []byte, local func(context.Context) response) *tally {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	t := newTally(p, level)
+	t := newTally(p, level, final)
 	req := request{op: to, envelope: envelope}
 	encoded := req.marshal()
 	results := make(chan outcome[response], len(t.targets))
@@ -117,14 +112,11 @@ func (s *Store) replicate(ctx context.Context, p *placement, level Consistency, 
 			results <- outcome[response]{i, resp, err}
 		})
 	}
-	for !t.acknowledged() && !t.hopeless() {
+	for !t.acknowledged() && !t.hopeless() && !t.outdated() {
 		select {
 		case o := <-results:
 			t.add(o)
 		case <-ctx.Done():
-			return t
-		}
-		if mindNewer && t.superseded() {
 			return t
 		}
 	}
@@ -145,7 +137,11 @@ func (s *Store) deliver(ctx context.Context, m *routing.Member, to op, encoded [
 		return response{}, err
 	}
 	defer leave()
-	return s.call(background, m, to, encoded)
+	resp, err := s.call(background, m, to, encoded)
+	if err == nil && resp.status == statusNewer {
+		err = checkAhead(versionOf(resp.rank).Time, s.cfg.Now())
+	}
+	return resp, err
 }
 
 // addReady counts the answers that have come already.

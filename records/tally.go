@@ -13,19 +13,35 @@ import (
 var errNewer = errors.New("has a newer version")
 
 // A tally counts the answers to one write and knows when it is decided. It has no clock and does no I/O.
+//
+// A holder that has a newer version may have it from a write that was acknowledged before this one began, by a peer whose clock is ahead; this one must come
+// after it. So the first stamp only counts where it was stored. If it was not stored by enough, those who answered have told the newest version that was acknowledged before, as any
+// two quorums share a holder; a second stamp is later than that. Versions newer than the second stamp are of writes at the same time as this one, and a holder that has one
+// counts as if it had stored this one just before: whoever asks a quorum finds this version or one that replaced it.
 type tally struct {
 	*placement
 	need    int
 	level   Consistency
+	final   bool  // newer versions count as stored
 	targets []int // the holders and the witness
 	stored  []int // holders that have it on disk
 	proof   []int // stored, and the witness if it has it
+	newer   int   // holders that have a newer version, unless that counts as stored
 	failed  []outcome[response]
-	newest  disk.Rank // greatest version that a holder said it has instead
+	newest  disk.Rank // greatest version that a holder has instead
 }
 
-func newTally(p *placement, level Consistency) *tally {
-	t := &tally{placement: p, level: level, need: level.needed(p.topology), targets: p.holders}
+// enough says before anything is written that it could not be acknowledged, because too many peers are dead.
+func (p *placement) enough(key string, level Consistency) error {
+	if need := level.needed(p.topology); len(p.holders) < need {
+		return fault.New(fault.Unavailable, "write %q: %d copies are needed for %s, and %d of the %d peers known are dead; nothing was written; "+
+			"it works again once they are back or have been forgotten; check `moot peers`", key, need, level, len(p.hashes)-len(p.holders), len(p.hashes))
+	}
+	return nil
+}
+
+func newTally(p *placement, level Consistency, final bool) *tally {
+	t := &tally{placement: p, level: level, final: final, need: level.needed(p.topology), targets: p.holders}
 	if p.witness >= 0 && level != One {
 		t.targets = append(t.targets[:len(t.targets):len(t.targets)], p.witness)
 	}
@@ -34,14 +50,16 @@ func newTally(p *placement, level Consistency) *tally {
 
 // add counts an answer.
 func (t *tally) add(o outcome[response]) {
+	newer := o.err == nil && o.answer.status == statusNewer
+	if newer && t.newest.Compare(o.answer.rank) < 0 {
+		t.newest = o.answer.rank
+	}
 	switch {
-	case o.err != nil:
-		t.failed = append(t.failed, o)
-	case o.answer.status == statusNewer:
-		if t.newest.Compare(o.answer.rank) < 0 {
-			t.newest = o.answer.rank
-		}
+	case newer && !t.final:
+		t.newer++
 		o.err = errNewer
+		t.failed = append(t.failed, o)
+	case o.err != nil:
 		t.failed = append(t.failed, o)
 	default:
 		t.proof = append(t.proof, o.member)
@@ -51,8 +69,13 @@ func (t *tally) add(o outcome[response]) {
 	}
 }
 
-// superseded reports whether a holder has a newer version.
-func (t *tally) superseded() bool { return t.newest != disk.Rank{} }
+// outdated reports whether enough holders answered to know a stamp that is late enough.
+func (t *tally) outdated() bool {
+	return t.newer > 0 && len(t.stored)+t.newer >= min(t.need, t.quorum)
+}
+
+// superseded reports whether a later stamp may fare better.
+func (t *tally) superseded() bool { return t.newer > 0 && !t.acknowledged() }
 
 // acknowledged reports whether the write has reached its level.
 func (t *tally) acknowledged() bool {
@@ -85,9 +108,6 @@ func (t *tally) err(key string) error {
 	fmt.Fprintf(&b, "write %q: %d of %d copies needed for %s were stored (wanted %d)", key, len(t.stored), t.need, t.level, t.wanted)
 	if len(t.stored) >= t.need {
 		b.WriteString(", all in one zone though two are alive")
-	}
-	if n := t.wanted - len(t.holders); n > 0 {
-		fmt.Fprintf(&b, "; %d of the peers known are dead", n)
 	}
 	t.describeMissing(&b)
 	b.WriteString("; the write may still take effect; try again or check `moot peers`")
