@@ -76,13 +76,11 @@ func TestTwoLinks(t *testing.T) {
 		}
 	}
 
-	put := a.feed("PUT greeting hello\nPUT_PROVIDER films/1\n", "shell")
-	t.Logf("a: %s", put)
-	got := d.feed("GET greeting\nGET_PROVIDERS films/1\nGET missing\n", "shell")
-	t.Logf("d: %s", got)
+	a.feed("PUT greeting hello\nPUT_PROVIDER films/1\n", "shell")
+	got := d.feed("GET greeting\nGET_PROVIDERS films/1\n", "shell")
 	for _, want := range []string{"hello", a.id} {
 		if !strings.Contains(got, want) {
-			t.Errorf("what the prompt of d printed lacks %q", want)
+			t.Errorf("what the prompt of d printed lacks %q:\n%s", want, got)
 		}
 	}
 	if out := c.do("get", "greeting"); out != "hello" {
@@ -93,6 +91,9 @@ func TestTwoLinks(t *testing.T) {
 	}
 	if r := c.command("", "get", "missing"); r.Code != 3 {
 		t.Errorf("get of a key that nobody put: exit code %d, want 3", r.Code)
+	}
+	if r := c.command("GET missing\n", "shell"); r.Code != 3 {
+		t.Errorf("a script that gets a key that nobody put: exit code %d, want 3", r.Code)
 	}
 	if out := a.do("find", d.id); !strings.Contains(out, fmt.Sprint(hostD.Addrs(south).V4.Addr())) {
 		t.Errorf("find does not tell d's address:\n%s", out)

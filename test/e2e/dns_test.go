@@ -47,10 +47,8 @@ func TestDNS(t *testing.T) {
 	b := newPeer(t, hosts[1], "b", "--mdns=false", "--dns", name).start()
 	c := newPeer(t, hosts[2], "c", "--mdns=false").start() // found by the others alone
 	meet(t, a, b, c)
-	for _, p := range []*peer{a, b} {
-		if !foundBy(p, c, "dns") {
-			t.Errorf("%s found c by %v, want dns", p.name, p.peers()[c.id].FoundBy)
-		}
+	if !foundBy(a, c, "dns") && !foundBy(b, c, "dns") { // the other may have heard of it first
+		t.Errorf("a found c by %v and b by %v, want dns", a.peers()[c.id].FoundBy, b.peers()[c.id].FoundBy)
 	}
 
 	// The pod moves: a new address, and nothing by which it could find the others.
