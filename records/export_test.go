@@ -1,7 +1,9 @@
 package records
 
 import (
+	"context"
 	"crypto/sha256"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 )
@@ -24,3 +26,41 @@ func (s *Store) Holds(key string) (Version, bool) {
 	}
 	return versionOf(head.Rank), found
 }
+
+// A CallFunc makes a request to another peer.
+type CallFunc func(ctx context.Context, to peer.ID, request []byte) ([]byte, error)
+
+// Call calls f.
+func (f CallFunc) Call(ctx context.Context, to peer.ID, request []byte) ([]byte, error) {
+	return f(ctx, to, request)
+}
+
+// Intercept puts wrap between the store and the other peers. It must be called before the store is used.
+func (s *Store) Intercept(wrap func(next CallFunc) CallFunc) { s.calls = wrap(s.calls.Call) }
+
+// Messages that other peers answer, for tests that lie.
+const (
+	OpPut        = byte(opPut)
+	OpGet        = byte(opGet)
+	OpGetVersion = byte(opGetVersion)
+	OpList       = byte(opList)
+)
+
+// NewerResponse says that there is a newer version.
+func NewerResponse(v Version) []byte {
+	return (&response{status: statusNewer, rank: v.rank()}).marshal(opPut)
+}
+
+// VersionResponse says which version there is.
+func VersionResponse(v Version) []byte {
+	return (&response{status: statusOK, rank: v.rank()}).marshal(opGetVersion)
+}
+
+// RefusedResponse says no.
+func RefusedResponse(err error) []byte {
+	r := refusal(err)
+	return r.marshal(opPut)
+}
+
+// TimestampOf is the stamp of a wall-clock time.
+func TimestampOf(t time.Time) Timestamp { return timestampOf(t) }
