@@ -20,6 +20,9 @@ import (
 // pingTimeout bounds a ping with everything before it: finding the peer, learning its id, connecting.
 const pingTimeout = 4 * time.Second
 
+// foundByPeers stands in the place of a finder's name where other peers told of a peer, or it connected by itself.
+const foundByPeers = "peers"
+
 // backend shows a Node to the HTTP API.
 type backend struct{ n *Node }
 
@@ -86,8 +89,11 @@ func (b backend) peer(m routing.Member) v1.Peer {
 		FoundBy:   n.connector.FoundBy(m.ID),
 		Self:      m.ID == n.ID(),
 	}
-	if p.Self {
+	switch {
+	case p.Self:
 		p.Addresses = addrStrings(n.host.Addrs())
+	case len(p.FoundBy) == 0:
+		p.FoundBy = []string{foundByPeers}
 	}
 	for _, c := range n.host.Network().ConnsToPeer(m.ID) {
 		p.Connected = true

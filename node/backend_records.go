@@ -2,12 +2,17 @@ package node
 
 import (
 	"context"
+	"encoding/base64"
 	"time"
 
 	"github.com/folkmoot/folkmoot/api"
 	v1 "github.com/folkmoot/folkmoot/api/v1"
+	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/records"
 )
+
+// cursorText hides in what form a cursor names a key, and makes it safe in URLs.
+var cursorText = base64.RawURLEncoding.Strict()
 
 func (b backend) PutRecord(ctx context.Context, key string, value []byte, opts api.PutOptions) (v1.Written, error) {
 	o, err := putOptions(opts)
@@ -36,11 +41,18 @@ func (b backend) GetRecord(ctx context.Context, key string) (api.Record, error) 
 }
 
 func (b backend) ListRecords(ctx context.Context, opts api.ListOptions) (v1.Page, error) {
+	after, err := cursorText.DecodeString(opts.Cursor)
+	if err != nil {
+		return v1.Page{}, fault.New(fault.Invalid, "cursor %q: want one that a page before carried", opts.Cursor)
+	}
+	opts.Cursor = string(after)
 	p, err := b.n.store.List(ctx, records.ListOptions(opts))
 	if err != nil {
 		return v1.Page{}, err
 	}
-	page := v1.Page{Records: make([]v1.Entry, 0, len(p.Entries)), Cursor: p.Cursor, Complete: p.Complete}
+	page := v1.Page{
+		Records: make([]v1.Entry, 0, len(p.Entries)), Cursor: cursorText.EncodeToString([]byte(p.Cursor)), Complete: p.Complete,
+	}
 	for _, e := range p.Entries {
 		page.Records = append(page.Records, v1.Entry{
 			Key: e.Key, Version: e.Version.String(), Author: e.Author.String(), Size: e.Size, Expires: e.Expires,

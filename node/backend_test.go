@@ -1,0 +1,52 @@
+package node
+
+import (
+	"context"
+	"testing"
+
+	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/folkmoot/folkmoot/api"
+	"github.com/folkmoot/folkmoot/api/apitest"
+	"github.com/folkmoot/folkmoot/routing"
+)
+
+// TestBackendConforms holds a node of a real network of two to what the HTTP API is promised.
+func TestBackendConforms(t *testing.T) {
+	apitest.TestBackend(t, func(t *testing.T) api.Backend {
+		first := runForTest(t)
+		second := runForTest(t, first.Addrs()...)
+		for _, n := range []*Node{first, second} {
+			for changed := n.ViewChanged(); n.View().Count(routing.Alive) < 2; changed = n.ViewChanged() {
+				select {
+				case <-changed:
+				case <-t.Context().Done():
+					t.Fatal("the nodes do not see one another")
+				}
+			}
+		}
+		return backend{second}
+	})
+}
+
+func runForTest(t *testing.T, bootstrap ...ma.Multiaddr) *Node {
+	t.Helper()
+	n, err := New(Config{
+		Home: t.TempDir(), Network: "test", Bootstrap: bootstrap,
+		Listen: []ma.Multiaddr{ma.StringCast("/ip4/127.0.0.1/tcp/0")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- n.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("run: %v", err)
+		}
+	})
+	<-n.Ready()
+	return n
+}
