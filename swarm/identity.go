@@ -11,13 +11,13 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/internal/atomicfile"
 )
 
 const (
@@ -43,7 +43,7 @@ func CreateIdentity(path string) (crypto.PrivKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode an identity key: %w", err)
 	}
-	err = writeNew(path, data)
+	err = atomicfile.Create(path, data, 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return nil, fault.New(fault.Conflict, "create the identity %s: %w", path, fs.ErrExist)
 	}
@@ -142,50 +142,4 @@ func readPrivate(path string) ([]byte, error) {
 		return nil, errDamaged
 	}
 	return io.ReadAll(io.LimitReader(f, maxIdentityFile))
-}
-
-// writeNew writes a file that did not exist, readable by its owner only, and waits until it is on disk.
-func writeNew(path string, data []byte) (err error) {
-	dir := filepath.Dir(path)
-	tmp, err := os.CreateTemp(dir, ".identity-*") // made with mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(data)
-	if err == nil {
-		err = tmp.Sync()
-	}
-	if err = errors.Join(err, tmp.Close()); err != nil {
-		return err
-	}
-	if err := linkNew(tmp.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(dir)
-}
-
-// linkNew gives a file its final name unless that is taken.
-func linkNew(tmp, path string) error {
-	err := os.Link(tmp, path)
-	if err == nil || errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	// Some network file systems have no links. Two processes that create the same identity at the same moment are not kept apart there.
-	if _, statErr := os.Lstat(path); statErr == nil {
-		return fs.ErrExist
-	}
-	return os.Rename(tmp, path)
-}
-
-// syncDir waits until the names in a directory are on disk.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" { // which does not sync directories
-		return nil
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -28,7 +29,20 @@ func Create(path string, data []byte, mode os.FileMode) error {
 	return commit(path, mode, func(w io.Writer) error {
 		_, err := w.Write(data)
 		return err
-	}, os.Link) // unlike a rename, a link never replaces
+	}, linkNew)
+}
+
+// linkNew gives a file its name unless that is taken: unlike a rename, a link never replaces.
+func linkNew(from, to string) error {
+	err := os.Link(from, to)
+	if err == nil || errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	// Some network file systems have no links. Two processes that create one file at the same moment are not kept apart there.
+	if _, statErr := os.Lstat(to); statErr == nil {
+		return fs.ErrExist
+	}
+	return os.Rename(from, to)
 }
 
 func commit(path string, mode os.FileMode, write func(io.Writer) error, place func(from, to string) error) error {
