@@ -25,8 +25,8 @@ type app struct {
 	lookupEnv                                     func(string) (string, bool)
 
 	// Options of every command, valid once a command runs.
-	home      string
-	homeGiven bool // home is not the default
+	home      string // empty when there is none
+	homeGiven bool   // home is not the default
 	api       string
 	tokenFile string
 	timeout   time.Duration
@@ -76,18 +76,10 @@ func (a *app) loadSettings(cmd *cobra.Command) error {
 		a.home = env
 	}
 	a.homeGiven = a.home != ""
-	if !a.homeGiven {
-		user := a.userHome()
-		if user == "" {
-			return fault.New(fault.Invalid, "find the home folder: HOME is not set; name a folder with --home or MOOT_HOME")
-		}
+	if user := a.userHome(); !a.homeGiven && user != "" {
 		a.home = filepath.Join(user, ".moot")
 	}
-	options, err := allOptions(cmd.Root())
-	if err != nil {
-		return err
-	}
-	file, err := settings.ReadFile(filepath.Join(a.home, configFile), options)
+	file, err := a.readConfig(cmd.Root())
 	if err != nil {
 		return err
 	}
@@ -97,6 +89,26 @@ func (a *app) loadSettings(cmd *cobra.Command) error {
 	}
 	if !tokenFileGiven && a.getenv("MOOT_TOKEN") != "" {
 		a.tokenFile = "" // the token itself, in a variable, wins over a file named by a variable or the config file
+	}
+	return nil
+}
+
+// readConfig reads the config file of the home, if there is a home.
+func (a *app) readConfig(root *cobra.Command) (*settings.File, error) {
+	if a.home == "" {
+		return nil, nil
+	}
+	options, err := allOptions(root)
+	if err != nil {
+		return nil, err
+	}
+	return settings.ReadFile(filepath.Join(a.home, configFile), options)
+}
+
+// needHome returns an error when there is no home: a process without HOME in its environment has none unless it is named.
+func (a *app) needHome() error {
+	if a.home == "" {
+		return fault.New(fault.Invalid, "find the home folder: HOME is not set; name a folder with --home or MOOT_HOME")
 	}
 	return nil
 }

@@ -40,9 +40,12 @@ func (a *app) target() (url, token string, err error) {
 	if err != nil {
 		return "", "", err
 	}
-	running, runningToken, err := node.RunningAPI(a.home)
-	if err != nil && fault.KindOf(err) != fault.NotFound && a.api == "" {
-		return "", "", advise(err, "name the node with --api")
+	var running, runningToken string
+	if a.home != "" {
+		running, runningToken, err = node.RunningAPI(a.home)
+		if err != nil && fault.KindOf(err) != fault.NotFound && a.api == "" {
+			return "", "", advise(err, "name the node with --api")
+		}
 	}
 	url = a.api
 	if url == "" {

@@ -47,12 +47,21 @@ Nothing is left behind.`,
 		if err != nil {
 			return fmt.Errorf("make a folder for the demo: %w", err)
 		}
-		clean := func() { os.RemoveAll(dir) }
-		defer clean()
-		return a.untilSignal(cmd.Context(), clean, func(ctx context.Context) error { return a.demo(ctx, dir, peers) })
+		err = a.untilSignal(cmd.Context(), func() { _ = removeDemo(dir) }, func(ctx context.Context) error { return a.demo(ctx, dir, peers) })
+		return errors.Join(err, removeDemo(dir))
 	}
 	cmd.Flags().IntVar(&peers, "peers", 4, "how many peers, 1 to 32")
 	return cmd
+}
+
+// removeDemo removes the peers' homes, which peers that were cut short may still be writing to.
+func removeDemo(dir string) (err error) {
+	for range 10 {
+		if err = os.RemoveAll(dir); err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("remove the demo's folder: %w", err)
 }
 
 // demo runs a network of peers with their homes in dir until ctx ends.
@@ -61,17 +70,20 @@ func (a *app) demo(ctx context.Context, dir string, peers int) error {
 	if err != nil {
 		return fmt.Errorf("start the demo: %w", err)
 	}
-	running, ctx := errgroup.WithContext(ctx)
+	parts, running := errgroup.WithContext(ctx)
 	for _, n := range nodes {
-		running.Go(func() error { return n.Run(ctx) })
+		parts.Go(func() error { return n.Run(running) })
 	}
-	running.Go(func() error {
-		if err := awaitDemo(ctx, nodes); err != nil {
+	parts.Go(func() error {
+		switch err := awaitDemo(running, nodes); {
+		case ctx.Err() != nil: // told to stop before it was ready
+			return nil
+		case err != nil:
 			return err
 		}
 		return a.presentDemo(dir, nodes)
 	})
-	if err := running.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+	if err := parts.Wait(); err != nil {
 		return fmt.Errorf("run the demo: %w", err)
 	}
 	return nil

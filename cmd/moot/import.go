@@ -122,6 +122,9 @@ func (a *app) importStatePath(o importOptions) (string, error) {
 		}
 		return "", nil
 	}
+	if err := a.needHome(); err != nil {
+		return "", err
+	}
 	path, err := filepath.Abs(o.file)
 	if err != nil {
 		return "", fmt.Errorf("import: %w", err)

@@ -38,6 +38,9 @@ func (a *app) init(network string, open bool) error {
 	if !open {
 		return mustSayOpen("make a node", network)
 	}
+	if err := a.needHome(); err != nil {
+		return err
+	}
 	_, err := node.ReadHome(a.home)
 	existed := err == nil
 	info, err := node.InitHome(a.home, network)

@@ -152,11 +152,11 @@ func (a *app) nodeConfig(o runOptions) (node.Config, error) {
 	if err := o.check(); err != nil {
 		return cfg, err
 	}
-	if err := cfg.Validate(); err != nil {
-		return cfg, advise(err, "see: moot run --help")
-	}
 	if err := a.checkHome(o); err != nil {
 		return cfg, err
+	}
+	if err := cfg.Validate(); err != nil {
+		return cfg, advise(err, "see: moot run --help")
 	}
 	var err error
 	cfg.API.Token, err = a.token()
@@ -180,6 +180,9 @@ func (o *runOptions) check() error {
 
 // checkHome makes sure that it is clear which network the node belongs to before anything is made.
 func (a *app) checkHome(o runOptions) error {
+	if err := a.needHome(); err != nil {
+		return err
+	}
 	info, err := node.ReadHome(a.home)
 	switch {
 	case err == nil && o.network != "" && o.network != info.Network:

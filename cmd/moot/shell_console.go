@@ -38,9 +38,12 @@ func newConsole(ctx context.Context, s *shell) (*console, error) {
 	if !ok {
 		return nil, errors.New("read the terminal: it is no file")
 	}
-	h, err := openHistory(filepath.Join(s.app.home, historyFile))
-	if err != nil {
-		return nil, err
+	h := &history{}
+	if s.app.home != "" {
+		var err error
+		if h, err = openHistory(filepath.Join(s.app.home, historyFile)); err != nil {
+			return nil, err
+		}
 	}
 	c := &console{
 		fd: int(in.Fd()), keys: interruptible(abandonable(ctx, in)), out: s.app.stdout, history: h,
