@@ -6,10 +6,18 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/folkmoot/folkmoot/discovery/internal/backoff"
 )
 
-// AttemptTimeout bounds one attempt: learning who is at an address, connecting and identifying.
-const AttemptTimeout = 15 * time.Second
+const (
+	// AttemptTimeout bounds one attempt: learning who is at an address, connecting and identifying.
+	AttemptTimeout = 15 * time.Second
+	// YieldTime is how long the one of two peers that has the greater id lets the other connect first. Peers that find one
+	// another tend to do so at the same moment, and libp2p dials from the port it listens on: two TCP dials that cross become one
+	// connection with a client at both ends (RFC 9293, section 3.5), whose handshake fails. Where they miss one another, there are two connections.
+	YieldTime = 250 * time.Millisecond
+)
 
 // attempt makes one attempt and tells the plan how it ended.
 func (c *Connector) attempt(ctx context.Context, a attempt) {
@@ -82,7 +90,7 @@ func (c *Connector) tryLearned(ctx context.Context, a *attempt, id peer.ID) (out
 // tryPeer connects to the peer a.id and finds out whether it is of our network. Of connections to a peer that isn't, it
 // closes those that it opened itself.
 func (c *Connector) tryPeer(ctx context.Context, a *attempt) (outcome, error) {
-	if c.isConnected(a.id) {
+	if c.isConnected(a.id) || c.yield(ctx, a.id) {
 		return connected, nil
 	}
 	start := time.Now()
@@ -107,6 +115,11 @@ func (c *Connector) tryPeer(ctx context.Context, a *attempt) (outcome, error) {
 	c.mu.Unlock()
 	c.log.Debug("connected", "peer", a.id, "finder", c.cfg.Finders[a.finder].Name())
 	return connected, nil
+}
+
+// yield gives a peer the time to connect first, if it is its turn, and returns whether it did.
+func (c *Connector) yield(ctx context.Context, id peer.ID) bool {
+	return c.cfg.Host.ID() > id && backoff.Sleep(ctx, YieldTime) && c.isConnected(id)
 }
 
 // openedSince returns the connections to a peer that were opened from here since start.

@@ -2,7 +2,6 @@ package discovery
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"regexp"
@@ -15,7 +14,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	ma "github.com/multiformats/go-multiaddr"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/folkmoot/folkmoot/fault"
 )
@@ -106,17 +104,17 @@ func (c *Connector) FoundBy(p peer.ID) []string {
 // Run runs every finder and connects to what they find until ctx ends; then it waits for all that it started and
 // returns nil. A finder that fails for good is logged and the others go on. Run is called once.
 func (c *Connector) Run(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
+	var finders sync.WaitGroup
 	for i, f := range c.cfg.Finders {
-		g.Go(func() error {
+		finders.Go(func() {
 			if err := f.Find(ctx, func(info peer.AddrInfo) { c.found(i, info) }); err != nil {
 				c.log.Warn("finder stopped", "finder", f.Name(), "error", err)
 			}
-			return nil
 		})
 	}
-	g.Go(func() error { return c.connect(ctx) })
-	return g.Wait()
+	c.connect(ctx)
+	finders.Wait()
+	return nil
 }
 
 // found takes a finder's report.
@@ -156,7 +154,7 @@ func (c *Connector) isKnown(finder int, cand candidate) bool {
 }
 
 // connect starts the attempts as they become due.
-func (c *Connector) connect(ctx context.Context) error {
+func (c *Connector) connect(ctx context.Context) {
 	var attempts sync.WaitGroup
 	defer attempts.Wait()
 	for ctx.Err() == nil {
@@ -173,7 +171,6 @@ func (c *Connector) connect(ctx context.Context) error {
 		}
 		timer.Stop()
 	}
-	return nil
 }
 
 // idleWait is how long the loop waits when nothing is planned; any change wakes it before.
@@ -232,5 +229,5 @@ func describe(a attempt) string {
 	if a.id != "" {
 		return a.id.String()
 	}
-	return fmt.Sprint(a.addrs[0])
+	return a.addrs[0].String()
 }

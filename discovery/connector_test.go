@@ -278,6 +278,34 @@ func TestFinderThatFailsLeavesTheOthers(t *testing.T) {
 	})
 }
 
+func TestOnePeerOfTwoYields(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world, _ *Connector, a, _ *puppet) {
+		var less, greater, comes peer.ID // than our own id
+		for i := 1; less == "" || greater == "" || comes == ""; i++ {
+			switch id := peerN(i); {
+			case id > w.self:
+				greater = id
+			case less == "":
+				less = id
+			default:
+				comes = id
+			}
+		}
+		for i, id := range []peer.ID{less, greater, comes} {
+			w.settle(addrN(i), id, ours)
+			a.peer(id, addrN(i))
+		}
+		time.Sleep(YieldTime / 2)
+		w.expectPeers(greater)
+		w.accept(comes, ours)
+		time.Sleep(YieldTime)
+		w.expectPeers(less, greater, comes)
+		if dials, _ := w.counts(); dials != 2 {
+			t.Errorf("%d dials, want none to the peer that came by itself", dials)
+		}
+	})
+}
+
 func TestRunEndsDuringAnAttempt(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world, _ *Connector, a, b *puppet) {
 		a.peer(peerN(1), addrN(1))
