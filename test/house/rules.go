@@ -112,7 +112,7 @@ func Folkmoot() Rules {
 				Why:    "logging is by a *slog.Logger handed in",
 			},
 		},
-		Fuzzed:   []string{"swarm", "swarm/rpc", "routing", "records", "discovery/peercache"},
+		Fuzzed:   []string{"swarm", "swarm/rpc", "routing", "records", "records/disk", "discovery/peercache"},
 		MaxLines: 500,
 		Text: []TextRule{
 			{regexp.MustCompile(`\b(TODO|FIXME|XXX|HACK)\b`), "unfinished work is finished or left out"},
