@@ -1,0 +1,322 @@
+package routing
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/x/simlibp2p"
+	"github.com/marcopolo/simnet"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/folkmoot/folkmoot/routing/swim"
+	"github.com/folkmoot/folkmoot/swarm"
+)
+
+// victim is a membership whose requests the test makes up.
+type victim struct {
+	*Membership
+	t       *testing.T
+	network swarm.NetworkID
+}
+
+func attack(t *testing.T, f func(t *testing.T, v *victim)) {
+	synctest.Test(t, func(t *testing.T) {
+		sim := &simnet.Simnet{LatencyFunc: simnet.StaticLatency(time.Millisecond)}
+		sim.Start()
+		defer sim.Close()
+		link := simnet.LinkSettings{BitsPerSecond: 1000 * simlibp2p.OneMbps}
+		v := &victim{t: t, network: testNetwork(t, "a")}
+		key := testKey(t)
+		h, err := swarm.NewHost(swarm.Config{Key: key, Network: v.network, Listen: []ma.Multiaddr{ma.StringCast("/ip4/1.0.0.1/udp/4242/quic-v1")}},
+			simlibp2p.QUICSimnet(sim, simnet.NodeBiDiLinkSettings{Downlink: link, Uplink: link}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer h.Close()
+		v.Membership, err = NewMembership(Config{Host: h, Key: key, Network: v.network})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer v.Close()
+		f(t, v)
+	})
+}
+
+// say sends gossip in the name of a peer that the handshake has proven.
+func (v *victim) say(from peer.ID, g *gossip) error {
+	v.t.Helper()
+	request, err := encodeRequest(kindPing, g)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	_, err = v.handle(v.t.Context(), from, request)
+	return err
+}
+
+// member makes a member out of a new key.
+func (v *victim) member() (crypto.PrivKey, *swim.Claim) {
+	v.t.Helper()
+	key := testKey(v.t)
+	c, err := sealClaim(key, v.network, swim.Claim{Incarnation: 10, Zone: "honest", Addrs: []ma.Multiaddr{ma.StringCast("/ip4/1.0.0.2/udp/1/quic-v1")}})
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.machine.Met(time.Now(), c.ID)
+	for _, a := range v.machine.Actions() {
+		if p, ok := a.(swim.Probe); ok {
+			v.machine.Receive(time.Now(), c.ID, swim.Message{Incarnation: 10, Claims: []*swim.Claim{c}})
+			v.machine.Answered(time.Now(), p.ID, time.Millisecond)
+		}
+	}
+	if m, _ := v.machine.Member(c.ID); m.State != swim.Alive {
+		v.t.Fatalf("the member is %v", m.State)
+	}
+	return key, c
+}
+
+func (v *victim) claimOf(id peer.ID) swim.Claim {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if c := v.machine.Claim(id); c != nil {
+		return *c
+	}
+	return swim.Claim{}
+}
+
+func TestNobodySpeaksForAnother(t *testing.T) {
+	attack(t, func(t *testing.T, v *victim) {
+		_, honest := v.member()
+		liarKey, liar := v.member()
+		forged := *honest
+		forged.Incarnation, forged.Zone, forged.Away = 11, "stolen", time.Minute
+		own, err := sealClaim(liarKey, v.network, forged)
+		if err != nil {
+			t.Fatal(err)
+		}
+		elsewhere, err := sealClaim(liarKey, testNetwork(t, "b"), forged)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, c := range map[string]sealedClaim{
+			"signed by the liar":        {swim.Entry{ID: honest.ID, Incarnation: 11}, own.Sealed},
+			"signed for another claim":  {swim.Entry{ID: honest.ID, Incarnation: 11}, honest.Sealed},
+			"incarnation made up":       {swim.Entry{ID: liar.ID, Incarnation: 99}, own.Sealed},
+			"signed in another network": {swim.Entry{ID: liar.ID, Incarnation: 11}, elsewhere.Sealed},
+			"not signed":                {swim.Entry{ID: honest.ID, Incarnation: 12}, []byte("garbage")},
+		} {
+			if err := v.say(liar.ID, &gossip{Claims: []sealedClaim{c}}); err == nil {
+				t.Errorf("a claim %s was accepted", name)
+			}
+		}
+		if c := v.claimOf(honest.ID); c.Zone != "honest" || c.Away != 0 || c.Incarnation != 10 {
+			t.Errorf("the honest peer's claim became %+v", c)
+		}
+		if err := v.say(liar.ID, &gossip{Claims: []sealedClaim{{swim.Entry{ID: liar.ID, Incarnation: 11}, own.Sealed}}}); err != nil {
+			t.Errorf("its own claim: %v", err)
+		}
+		if c := v.claimOf(liar.ID); c.Zone != "stolen" || c.Away != time.Minute {
+			t.Errorf("the liar's claim is %+v", c)
+		}
+	})
+}
+
+func TestOldClaimsAreNotTakenBack(t *testing.T) {
+	attack(t, func(t *testing.T, v *victim) {
+		key, c := v.member()
+		newer, err := sealClaim(key, v.network, swim.Claim{Incarnation: 20, Zone: "new"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []*swim.Claim{newer, c} {
+			if err := v.say("relay", &gossip{Claims: sealedOf([]*swim.Claim{c})}); err != nil {
+				t.Error(err)
+			}
+		}
+		if got := v.claimOf(c.ID); got.Zone != "new" {
+			t.Errorf("the claim is %+v", got)
+		}
+	})
+}
+
+func TestMalformedRequestsCostTheStream(t *testing.T) {
+	attack(t, func(t *testing.T, v *victim) {
+		for _, request := range [][]byte{nil, {0}, {99}, {byte(kindPing)}, {byte(kindAsk), 1}, {byte(kindSummary)}, {byte(kindTrade), 0, 0}} {
+			if _, err := v.handle(t.Context(), "x", request); !errors.Is(err, errMalformed) {
+				t.Errorf("request %v: %v", request, err)
+			}
+		}
+	})
+}
+
+func TestOnePeerCanCauseOnlySoMuch(t *testing.T) {
+	attack(t, func(t *testing.T, v *victim) {
+		_, target := v.member()
+		request := func(k messageKind, b body) []byte {
+			data, err := encodeRequest(k, b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return data
+		}
+		accepted := func(request []byte) int {
+			n := 0
+			for range 1000 {
+				if _, err := v.handle(t.Context(), "greedy", request); err == nil {
+					n++
+				}
+			}
+			return n
+		}
+		if n := accepted(request(kindPing, &gossip{})); n != rates[limitPings].burst {
+			t.Errorf("%d pings at once, want %d", n, rates[limitPings].burst)
+		}
+		if n := accepted(request(kindSummary, &summaryRequest{})); n != rates[limitSyncs].burst {
+			t.Errorf("%d summaries at once, want %d", n, rates[limitSyncs].burst)
+		}
+		time.Sleep(2 * time.Second)
+		if n := accepted(request(kindPing, &gossip{})); n != 2*int(rates[limitPings].perSecond) {
+			t.Errorf("%d pings after 2 s, want %d", n, 2*int(rates[limitPings].perSecond))
+		}
+		if err := v.say("modest", &gossip{}); err != nil {
+			t.Errorf("another peer pays for the greedy one: %v", err)
+		}
+		// Indirect probes beyond the limit are denied without a probe.
+		for range rates[limitAsks].burst {
+			v.limits.allow("greedy", limitAsks)
+		}
+		start := time.Now()
+		data, err := v.handle(t.Context(), "greedy", request(kindAsk, &ask{Target: target.ID, Timeout: 500}))
+		var answer verdict
+		if err := errors.Join(err, decode(data, &answer)); err != nil || answer.Answered || time.Since(start) > 0 {
+			t.Errorf("answer %+v, %v after %v", answer, err, time.Since(start))
+		}
+	})
+}
+
+func TestAskAboutStrangersIsDenied(t *testing.T) {
+	attack(t, func(t *testing.T, v *victim) {
+		for _, target := range []peer.ID{"stranger", v.host.ID()} {
+			request, err := encodeRequest(kindAsk, &ask{Target: target, Timeout: 500})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var answer verdict
+			data, err := v.handle(t.Context(), "x", request)
+			if err := errors.Join(err, decode(data, &answer)); err != nil || answer.Answered {
+				t.Errorf("%s: %+v, %v", target, answer, err)
+			}
+		}
+	})
+}
+
+func TestTrade(t *testing.T) {
+	attack(t, func(t *testing.T, v *victim) {
+		_, known := v.member()
+		key, err := sealClaim(testKey(t), v.network, swim.Claim{Incarnation: 5})
+		if err != nil {
+			t.Fatal(err)
+		}
+		request, err := encodeRequest(kindTrade, &trade{Claims: sealedOf([]*swim.Claim{key}), Wanted: []peer.ID{known.ID, "stranger", known.ID}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var answer trade
+		data, err := v.handle(t.Context(), known.ID, request)
+		if err := errors.Join(err, decode(data, &answer)); err != nil {
+			t.Fatal(err)
+		}
+		if len(answer.Claims) != 1 || answer.Claims[0].ID != known.ID {
+			t.Errorf("got %+v, want the one known claim", answer.Claims)
+		}
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		if v.machine.Wants(key.ID, 5) || v.machine.Claim(key.ID) != nil {
+			t.Error("what was handed over is not a candidate")
+		}
+	})
+}
+
+func TestLimitsForgetTheIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ls := newLimits()
+		for i := range maxLimited + 100 {
+			ls.allow(peer.ID(fmt.Sprint(i)), limitPings)
+		}
+		if len(ls.peers) != maxLimited {
+			t.Errorf("%d peers are kept apart, want %d", len(ls.peers), maxLimited)
+		}
+		time.Sleep(2 * limitsKept)
+		ls.allow("late", limitPings)
+		if len(ls.peers) != 1 {
+			t.Errorf("%d peers are kept after a pause, want 1", len(ls.peers))
+		}
+	})
+}
+
+func TestAnnouncedAddrs(t *testing.T) {
+	parse := func(addrs ...string) []ma.Multiaddr {
+		var out []ma.Multiaddr
+		for _, a := range addrs {
+			out = append(out, ma.StringCast(a))
+		}
+		slices.SortFunc(out, compareAddrs)
+		return out
+	}
+	for name, tt := range map[string]struct{ have, want []ma.Multiaddr }{
+		"loopback only":  {parse("/ip4/127.0.0.1/tcp/1", "/ip6/::1/tcp/1"), parse("/ip4/127.0.0.1/tcp/1", "/ip6/::1/tcp/1")},
+		"with loopback":  {parse("/ip4/127.0.0.1/tcp/1", "/ip4/10.0.0.1/tcp/1"), parse("/ip4/10.0.0.1/tcp/1")},
+		"twice":          {parse("/ip4/10.0.0.1/tcp/1", "/ip4/10.0.0.1/tcp/1"), parse("/ip4/10.0.0.1/tcp/1")},
+		"of no use":      {parse("/ip4/0.0.0.0/tcp/1", "/ip6/fe80::1/tcp/1", "/dns4/x/tcp/1"), parse("/dns4/x/tcp/1")},
+		"none":           {nil, nil},
+		"more than told": {many(maxAddrs + 5), many(maxAddrs)},
+	} {
+		if got := announcedAddrs(tt.have); !slices.EqualFunc(got, tt.want, ma.Multiaddr.Equal) {
+			t.Errorf("%s: %v, want %v", name, got, tt.want)
+		}
+	}
+}
+
+func many(n int) []ma.Multiaddr {
+	var addrs []ma.Multiaddr
+	for i := range n {
+		addrs = append(addrs, ma.StringCast(fmt.Sprintf("/ip4/10.0.0.%d/tcp/1", i+1)))
+	}
+	return addrs
+}
+
+func TestChooseProtected(t *testing.T) {
+	var ids []peer.ID
+	for i := range fullMesh + 1 {
+		ids = append(ids, peer.ID(fmt.Sprintf("peer-%d", i)))
+	}
+	if got := chooseProtected("self", ids[:fullMesh]); len(got) != fullMesh {
+		t.Errorf("%d connections are kept in a full mesh of %d", len(got), fullMesh)
+	}
+	mutual := 0
+	chosen := make(map[peer.ID][]peer.ID)
+	for i, self := range ids {
+		others := append(slices.Clone(ids[:i]), ids[i+1:]...)
+		chosen[self] = chooseProtected(self, append(others, "extra"))
+	}
+	for self, kept := range chosen {
+		if len(kept) != maxProtected {
+			t.Fatalf("%d connections are kept, want %d", len(kept), maxProtected)
+		}
+		for _, p := range kept {
+			if slices.Contains(chosen[p], self) {
+				mutual++
+			}
+		}
+	}
+	if share := float64(mutual) / float64(len(ids)*maxProtected); share < 0.8 {
+		t.Errorf("only %.0f %% of the connections are kept by both sides", 100*share)
+	}
+}
