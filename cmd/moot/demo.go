@@ -83,7 +83,11 @@ func (a *app) demo(ctx context.Context, dir string, peers int) error {
 		}
 		return a.presentDemo(dir, nodes)
 	})
-	if err := parts.Wait(); err != nil {
+	err = parts.Wait()
+	if fault.KindOf(err) == fault.Unavailable {
+		return advise(fmt.Errorf("run the demo: %w", err), "make sure that the loopback interface is up, or try fewer --peers")
+	}
+	if err != nil {
 		return fmt.Errorf("run the demo: %w", err)
 	}
 	return nil

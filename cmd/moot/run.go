@@ -93,7 +93,7 @@ func failedRun(err error) error {
 // announce says, for people, who the node is and where it is found.
 func (a *app) announce(n *node.Node) {
 	a.notef("peer id  %s", n.ID())
-	a.notef("network  %s", n.Network())
+	a.notef("network  %s (open)", n.Network())
 	for _, addr := range n.Addrs() {
 		a.notef("address  %s", addr)
 	}
