@@ -123,10 +123,22 @@ func gather[T any](s *Store, ctx context.Context, t *topology, order []int, need
 			g.start(1)
 			timer.Reset(hedge)
 		case <-ctx.Done():
-			return outcomes
+			return g.ready(outcomes)
 		}
 	}
 	return outcomes
+}
+
+// ready adds the outcomes that are there already: on a machine that stood still for a while, time is up before they were looked at.
+func (g *gathering[T]) ready(outcomes []outcome[T]) []outcome[T] {
+	for {
+		select {
+		case o := <-g.results:
+			outcomes = append(outcomes, o)
+		default:
+			return outcomes
+		}
+	}
 }
 
 // gathering is the state of a gather.

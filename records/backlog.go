@@ -13,12 +13,14 @@ const (
 	maxBacklogBytes = 16 << 20
 	// backlogOverhead is counted for each write besides its bytes; with the above it bounds their number.
 	backlogOverhead = 16 << 10
+	// maxIdleBacklogs is how many backlogs without users are kept for reuse.
+	maxIdleBacklogs = 256
 )
 
 // backlogs are the writes under way, by peer. The zero value has none.
 type backlogs struct {
 	mu    sync.Mutex
-	peers map[peer.ID]*backlog // guarded by mu; those with users
+	peers map[peer.ID]*backlog // guarded by mu; those with users, and some without
 }
 
 type backlog struct {
@@ -58,7 +60,7 @@ func (b *backlogs) use(p peer.ID) *backlog {
 func (b *backlogs) release(p peer.ID, l *backlog) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if l.users--; l.users == 0 {
+	if l.users--; l.users == 0 && len(b.peers) > maxIdleBacklogs {
 		delete(b.peers, p)
 	}
 }

@@ -80,9 +80,10 @@ type simulation struct {
 	t     *testing.T
 	nodes []*node
 	id    swarm.NetworkID
-	loss  atomic.Int64 // packets lost of a thousand
-	rng   *mathrand.Rand
-	zones []string // zones[i] is that of node i
+	loss  atomic.Int64   // packets lost of a thousand
+	rng   *mathrand.Rand // the test's
+	links *mathrand.Rand // the router's
+	zones []string       // zones[i] is that of node i
 	addrs map[string]*node
 }
 
@@ -99,7 +100,8 @@ func simulateZones(t *testing.T, zones []string, body func(t *testing.T, s *simu
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := &simulation{t: t, id: id, zones: zones, rng: mathrand.New(mathrand.NewPCG(seed, 0)), addrs: map[string]*node{}}
+		s := &simulation{t: t, id: id, zones: zones, addrs: map[string]*node{}}
+		s.rng, s.links = mathrand.New(mathrand.NewPCG(seed, 0)), mathrand.New(mathrand.NewPCG(seed, 1))
 		sim := &simnet.Simnet{LatencyFunc: s.latency, Logger: slog.New(slog.DiscardHandler)}
 		for i := range zones {
 			s.nodes = append(s.nodes, s.newNode(sim, i))
@@ -141,7 +143,7 @@ func (s *simulation) newNode(sim *simnet.Simnet, i int) *node {
 // latency is called by the one goroutine that routes packets.
 func (s *simulation) latency(p *simnet.Packet) time.Duration {
 	from, to := s.addrs[p.From.(*net.UDPAddr).IP.String()], s.addrs[p.To.(*net.UDPAddr).IP.String()]
-	if from.frozen.Load() || to.frozen.Load() || s.rng.Int64N(1000) < s.loss.Load() {
+	if from.frozen.Load() || to.frozen.Load() || s.links.Int64N(1000) < s.loss.Load() {
 		return never
 	}
 	return linkLatency

@@ -3,6 +3,7 @@ package records
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/folkmoot/folkmoot/fault"
@@ -106,10 +107,12 @@ func (s *Store) replicate(ctx context.Context, p *placement, level Consistency, 
 	req := request{op: to, envelope: envelope}
 	encoded := req.marshal()
 	results := make(chan outcome[response], len(t.targets))
+	background, done := s.background(len(t.targets))
 	for _, i := range t.targets {
 		s.tasks.Go(func() {
-			resp, err := s.deliver(ctx, p.member(i), to, encoded, local)
+			resp, err := s.deliver(ctx, background, p.member(i), to, encoded, local)
 			results <- outcome[response]{i, resp, err}
+			done()
 		})
 	}
 	for !t.acknowledged() && !t.hopeless() && !t.outdated() {
@@ -124,10 +127,21 @@ func (s *Store) replicate(ctx context.Context, p *placement, level Consistency, 
 	return t
 }
 
-// deliver brings a write to one member. ctx bounds the waiting for a place in the member's backlog; what was sent is waited for though ctx is over.
-func (s *Store) deliver(ctx context.Context, m *routing.Member, to op, encoded []byte, local func(context.Context) response) (response, error) {
-	background, cancel := context.WithTimeout(s.ctx, backgroundTimeout)
-	defer cancel()
+// background returns a context for n deliveries that outlive their caller; each calls done at its end.
+func (s *Store) background(n int) (ctx context.Context, done func()) {
+	ctx, cancel := context.WithTimeout(s.ctx, backgroundTimeout)
+	left := new(atomic.Int32)
+	left.Store(int32(n))
+	return ctx, func() {
+		if left.Add(-1) == 0 {
+			cancel()
+		}
+	}
+}
+
+// deliver brings a write to one member. ctx bounds the waiting for a place in the member's backlog, background all the rest: what was sent is waited for though
+// ctx is over.
+func (s *Store) deliver(ctx, background context.Context, m *routing.Member, to op, encoded []byte, local func(context.Context) response) (response, error) {
 	if m.ID == s.self {
 		resp := local(background)
 		return resp, resp.err()

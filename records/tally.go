@@ -135,8 +135,13 @@ func complaint(err error) string {
 	if r, ok := errors.AsType[*refusedError](err); ok {
 		return r.Error()
 	}
-	if errors.Is(err, errNewer) {
-		return errNewer.Error()
+	for _, own := range []error{errNewer, errLiar, errAhead} {
+		if errors.Is(err, own) {
+			return own.Error()
+		}
+	}
+	if fault.KindOf(err) == fault.Invalid { // what it sent
+		return "answered wrongly: " + err.Error()
 	}
 	return "did not answer"
 }

@@ -42,8 +42,10 @@ var (
 	errProvider = errors.New("damaged provider record")
 )
 
-func (h *Head) marshal() []byte {
-	b := make([]byte, 0, 1+len(h.Rank)+len(h.Author)+8+4+1+2+len(h.Key))
+// size is the length of what append appends.
+func (h *Head) size() int { return 1 + len(h.Rank) + len(h.Author) + 8 + 4 + 1 + 2 + len(h.Key) }
+
+func (h *Head) append(b []byte) []byte {
 	b = append(b, headVersion)
 	b = append(b, h.Rank[:]...)
 	b = append(b, h.Author[:]...)

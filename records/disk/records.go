@@ -40,15 +40,30 @@ func (d *Disk) Put(ctx context.Context, hash Hash, head Head, envelope []byte) (
 		if found {
 			tx.live -= live(&old)
 		}
-		return errors.Join(
-			tx.batch.Set(headKey(hash), head.marshal(), nil),
-			tx.batch.Set(envelopeKey(hash), envelope, nil),
-			tx.batch.Set(nameKey(head.Key), hash[:], nil))
+		return tx.setRecord(hash, &head, envelope, !found)
 	})
 	if err != nil {
 		return Head{}, fmt.Errorf("store a record: %w", err)
 	}
 	return *winner, nil
+}
+
+// setRecord writes the keys and values straight into the batch.
+func (tx *tx) setRecord(hash Hash, head *Head, envelope []byte, isNew bool) error {
+	op := tx.batch.SetDeferred(1+len(hash), head.size())
+	op.Key[0] = spaceHead
+	copy(op.Key[1:], hash[:])
+	head.append(op.Value[:0])
+	err := op.Finish()
+
+	op = tx.batch.SetDeferred(1+len(hash), len(envelope))
+	op.Key[0] = spaceEnvelope
+	copy(op.Key[1:], hash[:])
+	copy(op.Value, envelope)
+	if err = errors.Join(err, op.Finish()); !isNew {
+		return err
+	}
+	return errors.Join(err, tx.batch.Set(nameKey(head.Key), hash[:], nil))
 }
 
 func live(h *Head) int64 {
