@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
-	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	madns "github.com/multiformats/go-multiaddr-dns"
 
@@ -113,7 +112,7 @@ func (n *Node) finders() ([]discovery.Finder, error) {
 			return mdns.New(mdns.Config{Host: n.host, Network: n.home.NetworkID, Logger: log})
 		}},
 		{len(n.cfg.Bootstrap) > 0, func() (discovery.Finder, error) {
-			return static.New(static.Config{Addrs: n.cfg.Bootstrap, Resolver: madns.DefaultResolver, Connected: n.connected, Logger: log})
+			return static.New(static.Config{Addrs: n.cfg.Bootstrap, Resolver: madns.DefaultResolver, Connected: discovery.ConnectedTo(n.host), Logger: log})
 		}},
 		{len(n.cfg.DNS) > 0, func() (discovery.Finder, error) {
 			return dns.New(dns.Config{Names: n.cfg.DNS, Logger: log})
@@ -135,13 +134,3 @@ func (n *Node) finders() ([]discovery.Finder, error) {
 
 // alone tells whether the node has no connection at all.
 func (n *Node) alone() bool { return len(n.host.Network().Conns()) == 0 }
-
-// connected tells whether the node is connected to a peer, or, where only addresses are known, to any of them.
-func (n *Node) connected(p peer.AddrInfo) bool {
-	if p.ID != "" {
-		return n.host.Network().Connectedness(p.ID) == network.Connected
-	}
-	return slices.ContainsFunc(n.host.Network().Conns(), func(c network.Conn) bool {
-		return slices.ContainsFunc(p.Addrs, c.RemoteMultiaddr().Equal)
-	})
-}

@@ -8,13 +8,14 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 	"unicode/utf8"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/folkmoot/folkmoot/internal/atomicfile"
 )
 
 const (
@@ -82,34 +83,8 @@ func Load(path string) ([]Entry, error) {
 // on the disk when Save returns, and a crash leaves the old file or the new one. Entries without a usable id or
 // address are left out; of two with one id, the newer is kept.
 func Save(path string, entries []Entry) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp")
-	if err != nil {
-		return fmt.Errorf("create the new peer cache: %w", err)
-	}
-	defer os.Remove(tmp.Name()) // fails once it is renamed
-	if err := write(tmp, encode(entries)); err != nil {
-		return fmt.Errorf("write the new peer cache: %w", err)
-	}
-	if err := os.Rename(tmp.Name(), path); err != nil {
-		return fmt.Errorf("replace the peer cache: %w", err)
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-func write(f *os.File, b []byte) error {
-	_, err := f.Write(b)
-	return errors.Join(err, f.Chmod(fileMode), f.Sync(), f.Close())
-}
-
-// syncDir makes a rename in dir last.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("open the folder of the peer cache: %w", err)
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil {
-		return fmt.Errorf("sync the folder of the peer cache: %w", err)
+	if err := atomicfile.Write(path, encode(entries), fileMode); err != nil {
+		return fmt.Errorf("write the peer cache: %w", err)
 	}
 	return nil
 }
