@@ -43,7 +43,7 @@ func (n *Node) rememberedPeers() []peer.AddrInfo {
 	return peers
 }
 
-// keepPeerCache writes the peers that are alive to the peer cache whenever the view changed, until ctx ends, and once more then.
+// keepPeerCache writes the peer cache whenever the view changed, until ctx ends, and once more then.
 func (n *Node) keepPeerCache(ctx context.Context) error {
 	for {
 		changed := n.membership.Changed()
@@ -61,11 +61,12 @@ func (n *Node) keepPeerCache(ctx context.Context) error {
 	}
 }
 
-// savePeerCache keeps the old cache while nobody else is alive: it is the way back.
+// savePeerCache writes everybody who answered lately, whatever their state now: in a network that stands still they are the way back. Where nobody did, the
+// old cache stays.
 func (n *Node) savePeerCache() {
 	var entries []peercache.Entry
 	for _, m := range n.membership.View().Members {
-		if m.ID != n.home.ID && m.State == routing.Alive && len(m.Addrs) > 0 {
+		if m.ID != n.home.ID && !m.LastSeen.IsZero() && len(m.Addrs) > 0 {
 			entries = append(entries, peercache.Entry{ID: m.ID, Addrs: m.Addrs, LastSeen: m.LastSeen})
 		}
 	}
