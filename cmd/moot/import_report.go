@@ -25,7 +25,7 @@ func (a *app) importBar(size int64) importBar {
 	}
 	return importBar{progressbar.NewOptions64(size,
 		progressbar.OptionSetWriter(a.stderr), progressbar.OptionSetDescription("import"),
-		progressbar.OptionShowBytes(true), progressbar.OptionSetPredictTime(true), progressbar.OptionFullWidth(),
+		progressbar.OptionShowBytes(true), progressbar.OptionSetPredictTime(true), progressbar.OptionSetWidth(30), progressbar.OptionThrottle(65*time.Millisecond),
 		progressbar.OptionSetSpinnerChangeInterval(0), progressbar.OptionClearOnFinish())}
 }
 
@@ -122,6 +122,9 @@ func (a *app) printSummary(s importSummary) {
 // importFailed says why the import stopped and how to go on.
 func (a *app) importFailed(o importOptions, statePath string, r bulk.Result, err error) error {
 	again := a.withHome("moot import " + shellQuote(o.file))
+	if a.api != "" {
+		again += " --api " + shellQuote(a.api)
+	}
 	if o.state != "" {
 		again += " --state " + shellQuote(o.state)
 	}

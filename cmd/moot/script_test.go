@@ -50,6 +50,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HOME", env.WorkDir)
+			env.Setenv("GORACE", "atexit_sleep_ms=0") // under the race detector every command would wait a second at its end
 			env.Setenv("OTHER", apitest.Other)
 			env.Setenv("STRANGER", unknownPeer)
 			return nil
