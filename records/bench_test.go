@@ -2,7 +2,6 @@ package records_test
 
 import (
 	"cmp"
-	"crypto/rand"
 	"fmt"
 	"slices"
 	"sync"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
-	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/folkmoot/folkmoot/records"
 	"github.com/folkmoot/folkmoot/routing"
@@ -31,10 +29,8 @@ func realNetwork(b *testing.B, n int, noSync bool) []*records.Store {
 	keys := make([]crypto.PrivKey, n)
 	var members []routing.Member
 	for i := range hosts {
-		if keys[i], _, err = crypto.GenerateEd25519Key(rand.Reader); err != nil {
-			b.Fatal(err)
-		}
-		hosts[i], err = swarm.NewHost(swarm.Config{Key: keys[i], Network: network, Listen: []ma.Multiaddr{ma.StringCast("/ip4/127.0.0.1/tcp/0")}})
+		keys[i], _ = newKey(b)
+		hosts[i], err = swarm.NewHost(swarm.Config{Key: keys[i], Network: network, Listen: loopback(b)})
 		if err != nil {
 			b.Fatal(err)
 		}

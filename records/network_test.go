@@ -22,6 +22,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/x/simlibp2p"
 	"github.com/marcopolo/simnet"
+	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/folkmoot/folkmoot/records"
 	"github.com/folkmoot/folkmoot/routing"
@@ -123,10 +124,7 @@ func simulateZones(t *testing.T, zones []string, body func(t *testing.T, s *simu
 }
 
 func (s *simulation) newNode(sim *simnet.Simnet, i int) *node {
-	key, _, err := crypto.GenerateEd25519Key(rand.Reader)
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	key, _ := newKey(s.t)
 	ip := fmt.Sprintf("1.0.%d.%d", i/250, 1+i%250)
 	link := simnet.LinkSettings{BitsPerSecond: 1000 * simlibp2p.OneMbps}
 	h, err := libp2p.New(libp2p.Identity(key), libp2p.ListenAddrStrings("/ip4/"+ip+"/udp/4242/quic-v1"), libp2p.DisableRelay(), libp2p.DisableMetrics(),
@@ -171,10 +169,12 @@ func (s *simulation) setViews(members []*node, states map[*node]routing.State) {
 	}
 }
 
-func (s *simulation) open(n *node) {
+func (s *simulation) open(n *node) { s.openOn(n, n.fs) }
+
+func (s *simulation) openOn(n *node, fs vfs.FS) {
 	s.t.Helper()
 	store, err := records.Open(records.Config{
-		Host: n.host, Key: n.key, Network: s.id, Viewer: &n.view, Dir: "records", FS: n.fs,
+		Host: n.host, Key: n.key, Network: s.id, Viewer: &n.view, Dir: "records", FS: fs,
 		Now: func() time.Time { return time.Now().Add(time.Duration(n.skew.Load())) },
 	})
 	if err != nil {
@@ -219,4 +219,22 @@ func (s *simulation) advance(d time.Duration) {
 	for _, n := range s.nodes {
 		n.skew.Add(int64(d))
 	}
+}
+
+func newKey(t testing.TB) (crypto.PrivKey, peer.ID) {
+	t.Helper()
+	key, _, err := crypto.GenerateEd25519Key(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := peer.IDFromPrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key, id
+}
+
+func loopback(t testing.TB) []ma.Multiaddr {
+	t.Helper()
+	return []ma.Multiaddr{ma.StringCast("/ip4/127.0.0.1/tcp/0")}
 }

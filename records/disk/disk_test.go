@@ -250,6 +250,21 @@ func TestProvidersBoundKeepsTheNearest(t *testing.T) {
 	}
 }
 
+func TestRecordWithoutEnvelopeIsMendedByTheSameVersion(t *testing.T) {
+	d := mustOpen(t, Config{FS: vfs.NewMem()})
+	defer closeDisk(t, d)
+	mustPut(t, d, "key", 1)
+	hash, _, _ := record("key", 1)
+	if err := d.db.Delete(envelopeKey(hash), pebble.Sync); err != nil {
+		t.Fatal(err)
+	}
+	mustPut(t, d, "key", 1)
+	checkRecord(t, d, "key", 1)
+	if d.Count() != 1 {
+		t.Errorf("count = %d", d.Count())
+	}
+}
+
 func TestOpenRefuses(t *testing.T) {
 	dir := t.TempDir()
 	d := mustOpen(t, Config{Dir: dir})

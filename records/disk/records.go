@@ -31,7 +31,7 @@ func (d *Disk) Put(ctx context.Context, hash Hash, head Head, envelope []byte) (
 		if err != nil {
 			d.damaged("replace a damaged record", head.Key, err)
 		}
-		if found && old.Rank.Compare(head.Rank) >= 0 {
+		if found && old.Rank.Compare(head.Rank) >= 0 && (old.Rank != head.Rank || whole(tx.batch, hash)) {
 			*winner = old
 			return nil
 		}
@@ -64,6 +64,12 @@ func (tx *tx) setRecord(hash Hash, head *Head, envelope []byte, isNew bool) erro
 		return err
 	}
 	return errors.Join(err, tx.batch.Set(nameKey(head.Key), hash[:], nil))
+}
+
+// whole reports whether a record's envelope can be read.
+func whole(r pebble.Reader, hash Hash) bool {
+	envelope, err := get(r, envelopeKey(hash))
+	return err == nil && envelope != nil
 }
 
 func live(h *Head) int64 {
