@@ -42,7 +42,8 @@ func TestImportStopsAtABadLineAndResumes(t *testing.T) {
 	file := writeInput(t, b, "in.tsv", "a\t1\nbad\nb\t2\nalso bad\n")
 	got := b.moot("import", file)
 	if got.code != exitUsage || !strings.Contains(got.err, file+":2: no tab") || !strings.Contains(got.err, file+":4: no tab") ||
-		!strings.Contains(got.err, "stopped after line 1: 2 bad lines") || !strings.Contains(got.err, "moot import "+file+" --home "+b.home+" --api "+b.env["MOOT_API"]+" --resume") {
+		!strings.Contains(got.err, "stopped after line 1: 2 bad lines") ||
+		!strings.Contains(got.err, "moot import "+file+" --home "+b.home+" --api "+b.env["MOOT_API"]+" --resume") {
 		t.Errorf("%+v", got)
 	}
 	b.fails(exitNotFound, []string{"get", "b"}, "b")

@@ -25,7 +25,8 @@ func newProvide(a *app) *cobra.Command {
 				copiesText(provided.Copies.Stored, provided.Copies.Wanted, provided.Copies.Configured))
 		})
 	})
-	cmd.Long = `Tell the network that this node offers what a key names, such as a file that it serves. The value itself is not stored. "moot providers KEY" finds the node.`
+	cmd.Long = `Tell the network that this node offers what a key names, such as a file that it serves. The value itself is not stored.
+"moot providers KEY" finds the node.`
 	cmd.Example = `  moot provide images/base-os.tar`
 	cmd.ValidArgsFunction = cobra.NoFileCompletions
 	return cmd

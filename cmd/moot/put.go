@@ -34,7 +34,8 @@ func newPut(a *app) *cobra.Command {
 	cmd.Long = `Store a record under a key. The newest write of a key wins, on every peer. The answer says on how many disks the record is.
 
 A key is 1 to 1024 bytes of UTF-8 without control characters; a value is at most 1 MiB of any bytes.
-With --consistency quorum, the default, the command is done when a majority of the copies wanted is on disk; with one, when this node has it; with all, when every copy is made.`
+With --consistency quorum, the default, the command is done when a majority of the copies wanted is on disk; with one, when a single copy is;
+with all, when every copy is made.`
 	cmd.Example = `  moot put greeting "hello there"
   moot put config/site.yaml --file site.yaml
   date | moot put last-backup --file - --ttl 48h --consistency all`
