@@ -25,7 +25,7 @@ const (
 	// candidateAddrTTL is how long a candidate's addresses stay in the peerstore.
 	candidateAddrTTL = 2 * time.Minute
 	// freshConn is the age up to which a connection is kept though probes failed: they may have gone over an older one.
-	freshConn = time.Second
+	freshConn = 2 * time.Second
 )
 
 // probe carries out a direct probe and reports how it went.

@@ -213,7 +213,7 @@ func (m *Machine) heed(from peer.ID, r Rumour) {
 // spread probes a few members out of turn, so that news doesn't wait for the rotation. News passed on so takes a few round trips to reach
 // everybody. The pause between two spreads bounds its cost, whatever the cause.
 func (m *Machine) spread() {
-	if m.now.Before(m.nextSpread) {
+	if m.strained() || m.now.Before(m.nextSpread) {
 		return
 	}
 	m.nextSpread = m.now.Add(m.t.Period)

@@ -77,6 +77,8 @@ type Machine struct {
 	candidates candidates
 	gossip     queue
 	health     health
+	// strainedUntil is until when this node counts as short of processor time.
+	strainedUntil time.Time
 
 	nextSync, syncAllowed time.Time
 	nextSpread            time.Time
@@ -116,8 +118,13 @@ func (m *Machine) do(a Action) { m.actions = append(m.actions, a) }
 
 // Tick lets time pass. It is to be called at Next, or earlier.
 func (m *Machine) Tick(now time.Time) {
+	due := m.Next()
 	m.advance(now)
 	m.lastTick = now
+	if now.Sub(due) > m.t.LateTick {
+		m.health.worse(1)
+		m.strainedUntil = now.Add(m.t.Strained)
+	}
 	m.expireProbes()
 	if !now.Before(m.nextLive) {
 		interval := m.t.liveInterval(m.counts[Alive] + m.counts[Suspect])
@@ -127,8 +134,11 @@ func (m *Machine) Tick(now time.Time) {
 		}
 	}
 	if !now.Before(m.nextAbsent) {
-		n := m.counts[Away] + m.counts[Dead]
-		m.nextAbsent = later(m.nextAbsent.Add(m.t.absentInterval(n)), now)
+		interval := m.t.absentInterval(m.counts[Away] + m.counts[Dead])
+		if m.strained() {
+			interval *= strainSlowdown
+		}
+		m.nextAbsent = later(m.nextAbsent.Add(interval), now)
 		if mem := m.absent.next(m, func(s State) bool { return !s.present() }); mem != nil {
 			m.probe(mem)
 		}
@@ -176,6 +186,12 @@ func (m *Machine) awake(gap time.Duration) {
 		}
 	}
 }
+
+// strained reports whether this node is short of processor time.
+func (m *Machine) strained() bool { return m.now.Before(m.strainedUntil) }
+
+// strainSlowdown is how many times rarer a strained node probes those that are away or dead, which mostly takes a dial.
+const strainSlowdown = 4
 
 // sweep looks after the members whose state runs out, and probes suspects again.
 func (m *Machine) sweep() {

@@ -97,8 +97,6 @@ func (m *Machine) transition(mem *member, s State) {
 		mem.suspicion = suspicion{since: m.now, nextProbe: m.now, confirmed: slices.Clone(mem.accusers.fresh(m.now))}
 	case Away:
 		mem.awayUntil = m.now.Add(min(mem.claim.Away, MaxAbsence))
-	case Dead:
-		m.do(Disconnect{Target: mem.id()})
 	}
 	if s != Away {
 		m.gossip.rumour(Rumour{Subject: mem.id(), Incarnation: mem.claim.Incarnation, Verdict: s, Own: true})

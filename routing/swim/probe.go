@@ -44,7 +44,7 @@ func (m *Machine) probe(mem *member) bool {
 		p.kind, timeout = probeAbsent, m.t.AbsentTimeout
 	}
 	if mem.state == Suspect {
-		mem.suspicion.nextProbe = m.now.Add(m.t.Period)
+		mem.suspicion.nextProbe = m.now.Add(m.t.suspectInterval(m.counts[Suspect]))
 	}
 	mem.hasty = false
 	m.begin(p, timeout, nil)
@@ -185,7 +185,11 @@ func (m *Machine) askHelpers(p *probe) {
 	timeout := m.health.timeout(m.t.Indirect)
 	p.deadline = m.now.Add(timeout)
 	var helpers []*member
-	for len(helpers) < m.t.Helpers {
+	wanted := m.t.Helpers
+	if m.strained() || m.counts[Suspect] > fewSuspects {
+		wanted = min(wanted, 1)
+	}
+	for len(helpers) < wanted {
 		h := m.pick(func(h *member) bool { return h.state == Alive && h != mem && !slices.Contains(helpers, h) })
 		if h == nil {
 			break
@@ -210,7 +214,7 @@ func (m *Machine) judge(p *probe) {
 	if mem == nil {
 		return
 	}
-	if mem.failures++; mem.failures == disconnectAfter {
+	if mem.failures++; mem.failures%disconnectAfter == 0 && !m.strained() {
 		m.do(Disconnect{Target: mem.id()})
 	}
 	if p.kind == probePresent {
@@ -228,7 +232,8 @@ func (m *Machine) judge(p *probe) {
 	}
 }
 
-// disconnectAfter is the number of probes that fail in a row before the connections to a member are given up.
+// disconnectAfter is the number of probes that fail in a row before the connections to a member are given up. A strained node keeps them: to
+// make them anew would strain it more.
 const disconnectAfter = 2
 
 // weighHealth holds a failed probe against this node itself when the helpers' refusals, which should have come, are missing too (Lifeguard, section IV-A).

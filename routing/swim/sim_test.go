@@ -14,7 +14,11 @@ const (
 	backWithin    = 3 * time.Second
 )
 
-var sizes = []int{2, 3, 5, 9, 16, 32, 128}
+// sizes are the networks that most faults are tried on, and smallSizes those for the rest: simulating 128 machines takes a while.
+var (
+	sizes      = []int{2, 3, 5, 9, 16, 32, 128}
+	smallSizes = []int{2, 3, 5, 9, 16, 32}
+)
 
 func forSizes(t *testing.T, sizes []int, test func(t *testing.T, w *world)) {
 	for _, n := range sizes {
@@ -38,7 +42,7 @@ func TestFrozenPeerIsNoticedAndComesBack(t *testing.T) {
 		w.run(deadWithin - suspectWithin)
 		w.want("frozen", rest, []*node{x}, Dead)
 		t.Logf("suspect everywhere after %v, dead after %v", slowest(start, rest, x, Suspect), slowest(start, rest, x, Dead))
-		w.run(time.Duration(w.rand.IntN(30_000)) * time.Millisecond)
+		w.run(time.Duration(w.rand.IntN(10_000)) * time.Millisecond)
 		start = w.now
 		x.thaw()
 		w.run(backWithin)
@@ -57,7 +61,7 @@ func TestFrozenPeerIsNoticedAndComesBack(t *testing.T) {
 func TestKilledPeerIsNoticedAndRestarts(t *testing.T) {
 	for _, refuse := range []bool{false, true} {
 		t.Run(fmt.Sprintf("refuse=%v", refuse), func(t *testing.T) {
-			forSizes(t, sizes, func(t *testing.T, w *world) {
+			forSizes(t, smallSizes, func(t *testing.T, w *world) {
 				w.refuse = refuse
 				x := w.nodes[w.rand.IntN(len(w.nodes))]
 				rest := w.others(x)
@@ -100,7 +104,7 @@ func TestPartitionHeals(t *testing.T) {
 		w.want("cut", right, left, Dead)
 		w.want("same side", left, left, Alive)
 		w.want("same side", right, right, Alive)
-		w.run(time.Duration(w.rand.IntN(60_000)) * time.Millisecond)
+		w.run(time.Duration(w.rand.IntN(15_000)) * time.Millisecond)
 		w.cut = nil
 		w.run(backWithin)
 		w.want("healed", w.nodes, w.nodes, Alive)
@@ -108,7 +112,7 @@ func TestPartitionHeals(t *testing.T) {
 }
 
 func TestShortPartitionHarmsNobody(t *testing.T) {
-	forSizes(t, sizes, func(t *testing.T, w *world) {
+	forSizes(t, smallSizes, func(t *testing.T, w *world) {
 		left := w.nodes[:len(w.nodes)/2]
 		w.cut = func(a, b *node) bool { return slices.Contains(left, a) != slices.Contains(left, b) }
 		w.run(time.Duration(w.rand.IntN(2500)) * time.Millisecond)
@@ -165,7 +169,7 @@ func TestHeavyLossKillsNobody(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, newSeed(t), n)
 			w.loss = 0.3
-			w.run(5 * time.Minute)
+			w.run(time.Duration(160/n) * time.Minute) // 32 peers: 5 minutes
 			w.wantNoDeaths()
 			w.loss = 0
 			w.run(backWithin)
@@ -175,7 +179,7 @@ func TestHeavyLossKillsNobody(t *testing.T) {
 }
 
 func TestLiarHarmsNobody(t *testing.T) {
-	forSizes(t, []int{3, 5, 32, 128}, func(t *testing.T, w *world) {
+	forSizes(t, []int{3, 5, 32}, func(t *testing.T, w *world) {
 		liar, honest := w.nodes[0], w.nodes[1:]
 		probes, start := w.probes, w.now
 		for range 300 {
@@ -241,7 +245,7 @@ func TestAbsence(t *testing.T) {
 }
 
 func TestNetworkFormsQuickly(t *testing.T) {
-	for _, n := range []int{2, 32, 128, 300} {
+	for _, n := range []int{2, 32, 140} {
 		t.Run(fmt.Sprintf("%d peers", n), func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, newSeed(t), n)

@@ -42,6 +42,9 @@ type Timing struct {
 	HearsayPause time.Duration
 	// RefutePause is the least time between two refutations by this node.
 	RefutePause time.Duration
+	// LateTick is a delay of a Tick that shows that this node is short of processor time. For Strained after it, the machine does less: what it would do about
+	// peers that seem silent costs more than it brings when everybody seems silent.
+	LateTick, Strained time.Duration
 	// Stall is a gap between two Ticks after which the machine concludes that not its peers but it itself stood still.
 	Stall time.Duration
 	// Forget is how long a dead member stays, counted from when it was last seen or, when it never was, entered.
@@ -54,10 +57,11 @@ func Default() Timing {
 		Period: 500 * time.Millisecond, MaxProbesPerPeriod: 4, TargetCycle: time.Second, LargeNetwork: 128,
 		Direct: 500 * time.Millisecond, Indirect: 500 * time.Millisecond, Patience: 3 * time.Second, Helpers: 3,
 		SuspicionMin: 2500 * time.Millisecond, SuspicionMax: 5 * time.Second, Confirmations: 3,
-		Absent: 2 * time.Second, AbsentTimeout: time.Second, MaxAbsentPerPeriod: 4,
+		Absent: 2 * time.Second, AbsentTimeout: 2 * time.Second, MaxAbsentPerPeriod: 4,
 		CandidateTimeout: 3 * time.Second, CandidateBackoff: 500 * time.Millisecond, CandidateBackoffMax: 30 * time.Second,
 		Sync: 10 * time.Second, SyncPause: time.Second,
-		HearsayPause: time.Second, RefutePause: 2 * time.Second, Stall: 1500 * time.Millisecond,
+		HearsayPause: time.Second, RefutePause: 2 * time.Second,
+		LateTick: 200 * time.Millisecond, Strained: 10 * time.Second, Stall: 1500 * time.Millisecond,
 		Forget: 10 * time.Minute,
 	}
 }
@@ -72,7 +76,7 @@ func (t *Timing) Validate() error {
 		{"SuspicionMin", t.SuspicionMin}, {"SuspicionMax", t.SuspicionMax}, {"Absent", t.Absent}, {"AbsentTimeout", t.AbsentTimeout},
 		{"CandidateTimeout", t.CandidateTimeout}, {"CandidateBackoff", t.CandidateBackoff}, {"CandidateBackoffMax", t.CandidateBackoffMax},
 		{"Sync", t.Sync}, {"SyncPause", t.SyncPause}, {"HearsayPause", t.HearsayPause}, {"RefutePause", t.RefutePause},
-		{"Stall", t.Stall}, {"Forget", t.Forget},
+		{"LateTick", t.LateTick}, {"Strained", t.Strained}, {"Stall", t.Stall}, {"Forget", t.Forget},
 	} {
 		if d.d <= 0 {
 			return fmt.Errorf("timing: %s is %v, want more than 0", d.name, d.d)
@@ -103,6 +107,16 @@ func (t *Timing) liveInterval(n int) time.Duration {
 func (t *Timing) absentInterval(n int) time.Duration {
 	return max(t.Absent/time.Duration(max(n, 1)), t.Period/time.Duration(t.MaxAbsentPerPeriod))
 }
+
+// suspectInterval is the time between two probes of the same suspect, when there are n suspects: few are probed once per period each, and more share
+// that rate.
+func (t *Timing) suspectInterval(n int) time.Duration {
+	return max(t.Period, t.Period*time.Duration(n)/fewSuspects)
+}
+
+// fewSuspects is the number of suspects up to which each gets full attention. More at once mean that the trouble is elsewhere: at this node, or in
+// the network between.
+const fewSuspects = 8
 
 // perPeriod is how many probes a period needs so that n members are probed once in cycle, within 1 to limit.
 func (t *Timing) perPeriod(n int, cycle time.Duration, limit int) int {

@@ -325,7 +325,7 @@ func (w *world) others(but ...*node) []*node {
 // settle lets the network form.
 func (w *world) settle() {
 	w.t.Helper()
-	w.run(time.Duration(len(w.nodes))*20*time.Millisecond + 15*time.Second)
+	w.run(time.Duration(len(w.nodes))*20*time.Millisecond + 4*time.Second)
 	w.want("settled", w.nodes, w.nodes, Alive)
 	if w.t.Failed() {
 		w.t.FailNow()
