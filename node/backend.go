@@ -169,7 +169,8 @@ func resolveAddr(ctx context.Context, target string) (peer.AddrInfo, error) {
 	if transport == nil {
 		return peer.AddrInfo{}, fault.New(fault.Invalid, "multiaddr %q names a peer and no address: give the peer id alone", target)
 	}
-	if id == "" {
+	// The address is tried by itself: a peer that is connected through another one would answer all the same.
+	if id == "" || swarm.CanLearnPeerID(transport) {
 		if id, err = swarm.LearnPeerID(ctx, addr); err != nil {
 			return peer.AddrInfo{}, fmt.Errorf("reach %s: %w", target, err)
 		}

@@ -45,7 +45,7 @@ func LearnPeerID(ctx context.Context, addr ma.Multiaddr) (peer.ID, error) {
 	ctx, cancel := context.WithTimeout(ctx, learnTimeout)
 	defer cancel()
 	transport, want := peer.SplitAddr(addr)
-	if t := TransportOf(transport); t != "tcp" && t != "quic-v1" {
+	if !CanLearnPeerID(transport) {
 		return "", fault.New(fault.Invalid, "learn the peer id at %s: this is possible for TCP and QUIC only; add /p2p/PEERID to the address", addr)
 	}
 	key, _, err := crypto.GenerateEd25519Key(rand.Reader)
@@ -69,6 +69,12 @@ func LearnPeerID(ctx context.Context, addr ma.Multiaddr) (peer.ID, error) {
 		}
 	}
 	return "", fault.New(fault.Unavailable, "learn the peer id at %s: %w", addr, failed)
+}
+
+// CanLearnPeerID reports whether LearnPeerID works for addr's transport.
+func CanLearnPeerID(addr ma.Multiaddr) bool {
+	t := TransportOf(addr)
+	return t == "tcp" || t == "quic-v1"
 }
 
 // resolve replaces a DNS name by its addresses.

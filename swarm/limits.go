@@ -36,6 +36,9 @@ const (
 	streamsPerConnection = 16
 	// protocolStreams is the average number of streams of one protocol on each connection, for any protocol.
 	protocolStreams = 4
+	// pingsPerPeer is how many streams for pings a peer may have open in each direction. libp2p's own limit of 2 makes pings fail that follow one another
+	// closely, since a stream that was reset counts until the reset arrives.
+	pingsPerPeer = 32
 	// minTransient is how many connections may be in their handshakes at least.
 	minTransient = 64
 	// gracePeriod is how long a new connection is safe from being trimmed.
@@ -119,6 +122,7 @@ func (l limits) partial() rcmgr.PartialLimitConfig {
 	transient := streams(1)
 	transient.Conns, transient.ConnsInbound, transient.ConnsOutbound, transient.FD = handshakes, handshakes, handshakes, handshakes
 
+	pings := rcmgr.ResourceLimits{Streams: 2 * pingsPerPeer, StreamsInbound: pingsPerPeer, StreamsOutbound: pingsPerPeer}
 	return rcmgr.PartialLimitConfig{
 		System:          system,
 		Transient:       transient,
@@ -129,6 +133,8 @@ func (l limits) partial() rcmgr.PartialLimitConfig {
 		Protocol: map[protocol.ID]rcmgr.ResourceLimits{
 			identify.ID: streams(1), identify.IDPush: streams(1), ping.ID: streams(1),
 		},
+		ServicePeer:  map[string]rcmgr.ResourceLimits{ping.ServiceName: pings},
+		ProtocolPeer: map[protocol.ID]rcmgr.ResourceLimits{ping.ID: pings},
 	}
 }
 

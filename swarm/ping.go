@@ -17,7 +17,8 @@ import (
 	"github.com/folkmoot/folkmoot/fault"
 )
 
-// Ping measures one round trip to p by libp2p's ping protocol, on a connection that it opens where there is none. Errors are fault.Unavailable
+// Ping measures one round trip to p by libp2p's ping protocol, on a connection that it opens where there is none. What opening a stream
+// costs is not part of it: an exchange that is not measured goes before. Errors are fault.Unavailable
 // when the peer cannot be reached or does not answer before ctx is over.
 //
 // Source: https://github.com/libp2p/specs/blob/master/ping/ping.md
@@ -30,7 +31,11 @@ func Ping(ctx context.Context, h host.Host, p peer.ID) (time.Duration, error) {
 		return 0, fault.New(fault.Unavailable, "ping %s: %w", p, err)
 	}
 	unwatch := context.AfterFunc(ctx, func() { s.Reset() })
-	rtt, err := echo(s)
+	_, err = echo(s) // agrees on the protocol on its way
+	var rtt time.Duration
+	if err == nil {
+		rtt, err = echo(s)
+	}
 	if !unwatch() { // reset, or about to be
 		err = ctx.Err()
 	}
