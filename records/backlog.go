@@ -28,13 +28,16 @@ type backlog struct {
 	users int // guarded by backlogs.mu
 }
 
-// enter waits for room for one more write to the peer; leave makes it free again.
+// enter takes room for one more write to the peer, waiting for it until ctx is over; leave makes it free again. Where there is room it is taken though ctx is over: the copies
+// beyond those that a write waited for are sent all the same.
 func (b *backlogs) enter(ctx context.Context, p peer.ID, size int) (leave func(), err error) {
 	weight := int64(size + backlogOverhead)
 	l := b.use(p)
-	if err := l.room.Acquire(ctx, weight); err != nil {
-		b.release(p, l)
-		return nil, err
+	if !l.room.TryAcquire(weight) {
+		if err := l.room.Acquire(ctx, weight); err != nil {
+			b.release(p, l)
+			return nil, err
+		}
 	}
 	return func() {
 		l.room.Release(weight)
