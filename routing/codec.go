@@ -23,6 +23,10 @@ const (
 	// tradeClaims and tradeWanted are the most claims and wishes in one trade.
 	tradeClaims = 32
 	tradeWanted = 32
+	// maxProof bounds a proof, a signed envelope with little in it.
+	maxProof = 512
+	// nonceSize is the size of the number that makes a proof fresh.
+	nonceSize = 16
 	// digestSize is the size of the digest of a summary.
 	digestSize = 32
 )
@@ -33,8 +37,10 @@ type messageKind uint8
 const (
 	// kindPing carries gossip and is answered with gossip.
 	kindPing messageKind = iota + 1
-	// kindAsk asks the receiver to ping another peer, and is answered with whether that answered.
+	// kindAsk asks the receiver to have another peer prove that it runs, and is answered with the proof.
 	kindAsk
+	// kindProve asks the receiver to prove that it runs.
+	kindProve
 	// kindSummary asks for the names of the claims that the receiver holds, and is answered with a page of them.
 	kindSummary
 	// kindTrade hands over claims and asks for others, and is answered with those.
@@ -54,11 +60,21 @@ type sealedClaim struct {
 	Sealed []byte
 }
 
-// ask is an indirect probe: the receiver pings Target and waits at most Timeout milliseconds.
+// ask is an indirect probe: the receiver has Target prove that it runs and waits at most Timeout milliseconds.
 type ask struct {
 	Target  peer.ID
 	Timeout uint16
+	Nonce   [nonceSize]byte
 }
+
+// prove asks the receiver for a proof to Asker, who chose Nonce.
+type prove struct {
+	Asker peer.ID
+	Nonce [nonceSize]byte
+}
+
+// proof answers ask and prove: a sealed proofRecord, or nothing.
+type proof struct{ Sealed []byte }
 
 // summaryRequest asks for the entries after After, in the order of ids, unless their digest is Digest.
 type summaryRequest struct {
@@ -200,10 +216,33 @@ func (g *gossip) read(s *cryptobyte.String) bool {
 func (a *ask) add(b *cryptobyte.Builder) {
 	addID(b, a.Target)
 	b.AddUint16(a.Timeout)
+	b.AddBytes(a.Nonce[:])
 }
 
 func (a *ask) read(s *cryptobyte.String) bool {
-	return readID(s, &a.Target) && s.ReadUint16(&a.Timeout)
+	return readID(s, &a.Target) && s.ReadUint16(&a.Timeout) && s.CopyBytes(a.Nonce[:])
+}
+
+func (p *prove) add(b *cryptobyte.Builder) {
+	addID(b, p.Asker)
+	b.AddBytes(p.Nonce[:])
+}
+
+func (p *prove) read(s *cryptobyte.String) bool {
+	return readID(s, &p.Asker) && s.CopyBytes(p.Nonce[:])
+}
+
+func (p *proof) add(b *cryptobyte.Builder) {
+	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(p.Sealed) })
+}
+
+func (p *proof) read(s *cryptobyte.String) bool {
+	var raw cryptobyte.String
+	if !s.ReadUint16LengthPrefixed(&raw) || len(raw) > maxProof {
+		return false
+	}
+	p.Sealed = raw
+	return true
 }
 
 func (r *summaryRequest) add(b *cryptobyte.Builder) {
@@ -276,10 +315,3 @@ func decode(data []byte, v body) error {
 	}
 	return nil
 }
-
-// verdict is the answer to ask: whether the target answered.
-type verdict struct{ Answered bool }
-
-func (v *verdict) add(b *cryptobyte.Builder) { addBool(b, v.Answered) }
-
-func (v *verdict) read(s *cryptobyte.String) bool { return readBool(s, &v.Answered) }

@@ -147,8 +147,9 @@ func bodies() []body {
 	return []body{
 		&gossip{Incarnation: 1, Known: 2, Claims: claims, Rumours: []swim.Rumour{
 			{Subject: "a", Incarnation: 3, Verdict: swim.Dead}, {Subject: "b", Incarnation: 4, Verdict: swim.Alive, Own: true}}},
-		&ask{Target: "peer", Timeout: 500},
-		&verdict{Answered: true},
+		&ask{Target: "peer", Timeout: 500, Nonce: [nonceSize]byte{4, 5}},
+		&prove{Asker: "peer", Nonce: [nonceSize]byte{4, 5}},
+		&proof{Sealed: []byte("sealed")},
 		&summaryRequest{Digest: [digestSize]byte{1, 2, 3}, After: "peer"},
 		&summary{More: true, Entries: []swim.Entry{{ID: "a", Incarnation: 1}, {ID: "b", Incarnation: 2}}},
 		&trade{Claims: claims, Wanted: []peer.ID{"x", "y"}},
@@ -190,6 +191,8 @@ func TestMessageBounds(t *testing.T) {
 		"empty claim":     &gossip{Claims: []sealedClaim{{swim.Entry{ID: "p", Incarnation: 1}, nil}}},
 		"id":              &ask{Target: long},
 		"no id":           &ask{},
+		"no asker":        &prove{},
+		"proof":           &proof{Sealed: make([]byte, maxProof+1)},
 		"cursor":          &summaryRequest{After: long},
 		"unsorted":        &summary{Entries: []swim.Entry{{ID: "b"}, {ID: "a"}}},
 		"twice":           &summary{Entries: []swim.Entry{{ID: "a"}, {ID: "a"}}},

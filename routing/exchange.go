@@ -153,39 +153,6 @@ func (m *Membership) news(sealed []sealedClaim) []sealedClaim {
 	return slices.DeleteFunc(slices.Clone(sealed), func(s sealedClaim) bool { return !m.machine.Wants(s.ID, s.Incarnation) })
 }
 
-// askHelper has another peer probe the target and reports how it went.
-func (m *Membership) askHelper(ctx context.Context, a swim.Ask) {
-	ctx, cancel := context.WithTimeout(ctx, a.Timeout)
-	defer cancel()
-	answered, err := m.askVerdict(ctx, a)
-	if err != nil {
-		return // the helper's silence is for the machine to weigh
-	}
-	m.update(func(now time.Time) {
-		if answered {
-			m.machine.Vouched(now, a.ID)
-		} else {
-			m.machine.Denied(now, a.ID)
-		}
-	})
-}
-
-func (m *Membership) askVerdict(ctx context.Context, a swim.Ask) (bool, error) {
-	request, err := encodeRequest(kindAsk, &ask{Target: a.Target, Timeout: uint16(min(a.Timeout, maxAskTimeout) / time.Millisecond)})
-	if err != nil {
-		return false, err
-	}
-	response, err := m.call(ctx, a.Helper, request)
-	if err != nil {
-		return false, err
-	}
-	var v verdict
-	if err := decode(response, &v); err != nil {
-		return false, err
-	}
-	return v.Answered, nil
-}
-
 // disconnect closes the connections to a peer over which probes failed.
 func (m *Membership) disconnect(p peer.ID) {
 	for _, c := range m.host.Network().ConnsToPeer(p) {

@@ -194,8 +194,8 @@ func TestOnePeerCanCauseOnlySoMuch(t *testing.T) {
 		}
 		start := time.Now()
 		data, err := v.handle(t.Context(), "greedy", request(kindAsk, &ask{Target: target.ID, Timeout: 500}))
-		var answer verdict
-		if err := errors.Join(err, decode(data, &answer)); err != nil || answer.Answered || time.Since(start) > 0 {
+		var answer proof
+		if err := errors.Join(err, decode(data, &answer)); err != nil || len(answer.Sealed) > 0 || time.Since(start) > 0 {
 			t.Errorf("answer %+v, %v after %v", answer, err, time.Since(start))
 		}
 	})
@@ -208,11 +208,61 @@ func TestAskAboutStrangersIsDenied(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var answer verdict
+			var answer proof
 			data, err := v.handle(t.Context(), "x", request)
-			if err := errors.Join(err, decode(data, &answer)); err != nil || answer.Answered {
+			if err := errors.Join(err, decode(data, &answer)); err != nil || len(answer.Sealed) > 0 {
 				t.Errorf("%s: %+v, %v", target, answer, err)
 			}
+		}
+	})
+}
+
+func TestProofs(t *testing.T) {
+	key, network := testKey(t), testNetwork(t, "a")
+	target, err := peer.IDFromPrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wanted := prove{Asker: "asker", Nonce: [nonceSize]byte{1}}
+	seal := func(key crypto.PrivKey, network swarm.NetworkID, p prove) []byte {
+		sealed, err := sealProof(key, network, p)
+		if err != nil || len(sealed) > maxProof {
+			t.Fatalf("proof of %d bytes, %v", len(sealed), err)
+		}
+		return sealed
+	}
+	if err := checkProof(network, target, wanted, seal(key, network, wanted)); err != nil {
+		t.Error(err)
+	}
+	claim, err := sealClaim(key, network, swim.Claim{Incarnation: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, sealed := range map[string][]byte{
+		"by the helper":      seal(testKey(t), network, wanted),
+		"of another network": seal(key, testNetwork(t, "b"), wanted),
+		"of another time":    seal(key, network, prove{Asker: "asker", Nonce: [nonceSize]byte{2}}),
+		"for another asker":  seal(key, network, prove{Asker: "other", Nonce: [nonceSize]byte{1}}),
+		"of another kind":    claim.Sealed,
+		"garbage":            []byte("garbage"),
+	} {
+		if err := checkProof(network, target, wanted, sealed); err == nil {
+			t.Errorf("a proof %s was accepted", name)
+		}
+	}
+}
+
+func TestNodeProvesThatItRuns(t *testing.T) {
+	attack(t, func(t *testing.T, v *victim) {
+		p := prove{Asker: "asker", Nonce: [nonceSize]byte{7}}
+		request, err := encodeRequest(kindProve, &p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var answer proof
+		data, err := v.handle(t.Context(), "helper", request)
+		if err := errors.Join(err, decode(data, &answer), checkProof(v.network, v.host.ID(), p, answer.Sealed)); err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -154,6 +154,29 @@ func TestPartitionHeals(t *testing.T) {
 	})
 }
 
+func TestOthersVouchForAPeerOutOfReach(t *testing.T) {
+	simulate(t, 4, func(t *testing.T, l *lab) {
+		l.wait("formed", formWithin, l.nodes, l.nodes, routing.Alive)
+		a, b := l.nodes[1], l.nodes[2]
+		l.setCut(func(from, to string) bool { return from == a.ip && to == b.ip || from == b.ip && to == a.ip })
+		suspicions := 0
+		for range 600 {
+			time.Sleep(100 * time.Millisecond)
+			switch s := a.state(b); s {
+			case routing.Alive:
+			case routing.Suspect: // for a moment, when the connection breaks
+				suspicions++
+			default:
+				t.Fatalf("a peer that others reach is %v", s)
+			}
+		}
+		if suspicions > 20 {
+			t.Errorf("a peer that others reach was suspect %d of 600 times", suspicions)
+		}
+		l.wait("the others", 0, l.nodes[:1], l.nodes, routing.Alive)
+	})
+}
+
 func TestAbsence(t *testing.T) {
 	simulate(t, 4, func(t *testing.T, l *lab) {
 		l.wait("formed", formWithin, l.nodes, l.nodes, routing.Alive)

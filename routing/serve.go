@@ -12,12 +12,6 @@ import (
 	"github.com/folkmoot/folkmoot/routing/swim"
 )
 
-const (
-	// maxAsks is the most indirect probes that are made for others at once, maxAskTimeout the longest.
-	maxAsks       = 64
-	maxAskTimeout = time.Second
-)
-
 // handle answers a request. An error costs the peer its stream.
 func (m *Membership) handle(ctx context.Context, from peer.ID, request []byte) ([]byte, error) {
 	if len(request) == 0 {
@@ -40,6 +34,8 @@ func (m *Membership) answer(ctx context.Context, from peer.ID, k messageKind, da
 		return m.handlePing(from, data)
 	case kindAsk:
 		return m.handleAsk(ctx, from, data)
+	case kindProve:
+		return m.handleProve(from, data)
 	case kindSummary:
 		return m.handleSummary(from, data)
 	case kindTrade:
@@ -67,33 +63,6 @@ func (m *Membership) handlePing(from peer.ID, data []byte) (body, error) {
 		m.machine.Met(now, from)
 	})
 	return m.compose(from), nil
-}
-
-// handleAsk pings a member for another. It answers no when it has no time or doesn't know the target.
-func (m *Membership) handleAsk(ctx context.Context, from peer.ID, data []byte) (body, error) {
-	var a ask
-	if err := decode(data, &a); err != nil {
-		return nil, err
-	}
-	if _, known := m.View().Member(a.Target); !known || a.Target == m.host.ID() || !m.limits.allow(from, limitAsks) {
-		return &verdict{}, nil
-	}
-	select {
-	case m.asks <- struct{}{}:
-		defer func() { <-m.asks }()
-	default:
-		return &verdict{}, nil
-	}
-	// The answer must be back before the one who asked gives up.
-	timeout := min(time.Duration(a.Timeout)*time.Millisecond, maxAskTimeout) * 4 / 5
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	answer, _, err := m.ping(ctx, a.Target, nil)
-	if err != nil {
-		return &verdict{}, nil
-	}
-	m.update(func(now time.Time) { m.machine.Receive(now, a.Target, answer) })
-	return &verdict{Answered: true}, nil
 }
 
 func (m *Membership) handleSummary(from peer.ID, data []byte) (body, error) {

@@ -107,9 +107,8 @@ func (m *Machine) transition(mem *member, s State) {
 	}
 }
 
-// answers records proof that mem runs. A member that announced its absence stays away until it announces its return.
-func (m *Machine) answers(mem *member) {
-	mem.lastSeen = m.now
+// runs records proof that mem runs. A member that announced its absence stays away until it announces its return.
+func (m *Machine) runs(mem *member) {
 	mem.failures = 0
 	if mem.state == Alive || mem.claim.Away > 0 {
 		return

@@ -101,7 +101,8 @@ func (m *Machine) Answered(now time.Time, id ProbeID, rtt time.Duration) {
 	if mem := m.members[p.target]; mem != nil {
 		m.gossip.dropHearsay(p.target)
 		mem.sample(rtt)
-		m.answers(mem)
+		mem.lastSeen = m.now
+		m.runs(mem)
 	} else if p.kind == probeCandidate {
 		m.admit(p.target, rtt)
 	}
@@ -127,7 +128,7 @@ func (m *Machine) Failed(now time.Time, id ProbeID, refused bool) {
 	m.pump()
 }
 
-// Vouched reports that a helper got an answer from the target.
+// Vouched reports that a helper got an answer from the target, and has shown proof.
 func (m *Machine) Vouched(now time.Time, id ProbeID) {
 	m.advance(now)
 	p := m.find(id)
@@ -135,13 +136,13 @@ func (m *Machine) Vouched(now time.Time, id ProbeID) {
 		return
 	}
 	if mem := m.members[p.target]; mem != nil && mem.state.present() {
-		m.answers(mem)
+		m.runs(mem)
 	}
 	m.settle(p)
 	m.pump()
 }
 
-// Denied reports that a helper got no answer from the target.
+// Denied reports that a helper got no answer from the target, or could not prove it.
 func (m *Machine) Denied(now time.Time, id ProbeID) {
 	m.advance(now)
 	p := m.find(id)

@@ -169,7 +169,7 @@ func TestHeavyLossKillsNobody(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, newSeed(t), n)
 			w.loss = 0.3
-			w.run(time.Duration(160/n) * time.Minute) // 32 peers: 5 minutes
+			w.run(5 * time.Minute)
 			w.wantNoDeaths()
 			w.loss = 0
 			w.run(backWithin)
