@@ -4,18 +4,18 @@ package main
 import (
 	"context"
 	"fmt"
-	"log"
 	"os"
 
 	"github.com/folkmoot/folkmoot/node"
 	"github.com/folkmoot/folkmoot/records"
+	"github.com/folkmoot/folkmoot/swarm"
 )
 
 func main() {
 	home, err := os.MkdirTemp("", "embed")
 	check(err)
 	defer os.RemoveAll(home)
-	n, err := node.New(node.Config{Home: home, Network: "example", MDNS: true})
+	n, err := node.New(node.Config{Home: home, Network: "example", Listen: swarm.DefaultListen(0)})
 	check(err)
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error)
@@ -32,6 +32,6 @@ func main() {
 
 func check(err error) {
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 }
