@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	ma "github.com/multiformats/go-multiaddr"
 
@@ -17,6 +18,9 @@ import (
 	"github.com/folkmoot/folkmoot/records"
 	"github.com/folkmoot/folkmoot/routing"
 )
+
+// patience is how long a test waits for what must come about.
+const patience = 30 * time.Second
 
 // loopback is a configuration for tests: free ports on loopback, nothing looked for on the link.
 func loopback(home string, bootstrap ...ma.Multiaddr) node.Config {
@@ -74,6 +78,8 @@ func clientOf(t *testing.T, n *node.Node) *client.Client {
 // untilAlive waits until n sees the given number of peers alive, itself included.
 func untilAlive(t *testing.T, n *node.Node, want int) {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
 	for {
 		changed := n.ViewChanged()
 		if n.View().Count(routing.Alive) == want {
@@ -81,8 +87,8 @@ func untilAlive(t *testing.T, n *node.Node, want int) {
 		}
 		select {
 		case <-changed:
-		case <-t.Context().Done():
-			t.Fatalf("%d alive, want %d", n.View().Count(routing.Alive), want)
+		case <-ctx.Done():
+			t.Fatalf("%d alive, want %d: %+v", n.View().Count(routing.Alive), want, n.View().Members)
 		}
 	}
 }
