@@ -320,7 +320,7 @@ func allPages(t *testing.T, s Store, opts records.ListOptions) []string {
 }
 
 func longListing(t *testing.T, n *Network) {
-	const count = 400
+	const count = 150
 	var want []string
 	var wg sync.WaitGroup
 	for i := range count {
