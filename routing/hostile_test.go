@@ -1,6 +1,7 @@
 package routing
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -26,26 +27,40 @@ type victim struct {
 }
 
 func attack(t *testing.T, f func(t *testing.T, v *victim)) {
+	attackTwo(t, func(t *testing.T, v, _ *victim) { f(t, v) })
+}
+
+// attackTwo runs f with two victims that don't know one another.
+func attackTwo(t *testing.T, f func(t *testing.T, v, w *victim)) {
 	synctest.Test(t, func(t *testing.T) {
 		sim := &simnet.Simnet{LatencyFunc: simnet.StaticLatency(time.Millisecond)}
 		sim.Start()
 		defer sim.Close()
-		link := simnet.LinkSettings{BitsPerSecond: 1000 * simlibp2p.OneMbps}
-		v := &victim{t: t, network: testNetwork(t, "a")}
-		key := testKey(t)
-		h, err := swarm.NewHost(swarm.Config{Key: key, Network: v.network, Listen: []ma.Multiaddr{ma.StringCast("/ip4/1.0.0.1/udp/4242/quic-v1")}},
-			simlibp2p.QUICSimnet(sim, simnet.NodeBiDiLinkSettings{Downlink: link, Uplink: link}))
-		if err != nil {
-			t.Fatal(err)
+		var both []*victim
+		for _, ip := range []string{"1.0.0.1", "1.0.0.2"} {
+			v := newVictim(t, sim, ip)
+			defer v.host.Close()
+			defer v.Close()
+			both = append(both, v)
 		}
-		defer h.Close()
-		v.Membership, err = NewMembership(Config{Host: h, Key: key, Network: v.network})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer v.Close()
-		f(t, v)
+		f(t, both[0], both[1])
 	})
+}
+
+func newVictim(t *testing.T, sim *simnet.Simnet, ip string) *victim {
+	t.Helper()
+	link := simnet.LinkSettings{BitsPerSecond: 1000 * simlibp2p.OneMbps}
+	v := &victim{t: t, network: testNetwork(t, "a")}
+	key := testKey(t)
+	h, err := swarm.NewHost(swarm.Config{Key: key, Network: v.network, Listen: []ma.Multiaddr{ma.StringCast("/ip4/" + ip + "/udp/4242/quic-v1")}},
+		simlibp2p.QUICSimnet(sim, simnet.NodeBiDiLinkSettings{Downlink: link, Uplink: link}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v.Membership, err = NewMembership(Config{Host: h, Key: key, Network: v.network}); err != nil {
+		t.Fatal(err)
+	}
+	return v
 }
 
 // say sends gossip in the name of a peer that the handshake has proven.
@@ -213,6 +228,58 @@ func TestAskAboutStrangersIsDenied(t *testing.T) {
 			if err := errors.Join(err, decode(data, &answer)); err != nil || len(answer.Sealed) > 0 {
 				t.Errorf("%s: %+v, %v", target, answer, err)
 			}
+		}
+	})
+}
+
+// direct is a caller that hands requests to another membership without a wire, and counts them.
+type direct struct {
+	from  peer.ID
+	to    *Membership
+	calls map[messageKind]int
+}
+
+func (d *direct) Call(ctx context.Context, _ peer.ID, request []byte) ([]byte, error) {
+	d.calls[messageKind(request[0])]++
+	return d.to.handle(ctx, d.from, request)
+}
+
+func (d *direct) Close() error { return nil }
+
+func TestExchangeGivesBothSidesEverything(t *testing.T) {
+	attackTwo(t, func(t *testing.T, v, w *victim) {
+		var all []*swim.Claim
+		for range 70 {
+			_, c := v.member()
+			all = append(all, c)
+		}
+		for range 50 {
+			_, c := w.member()
+			all = append(all, c)
+		}
+		wire := &direct{from: v.host.ID(), to: w.Membership, calls: make(map[messageKind]int)}
+		client := v.client
+		v.client = wire
+		defer func() { v.client = client }()
+		if err := v.exchange(t.Context(), w.host.ID()); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range all {
+			for _, side := range []*victim{v, w} {
+				side.mu.Lock()
+				if side.machine.Wants(c.ID, c.Incarnation) {
+					t.Errorf("%s still lacks %s", side.host.ID(), c.ID)
+				}
+				side.mu.Unlock()
+			}
+		}
+		if wire.calls[kindSummary] != 1 || wire.calls[kindTrade] != 3 {
+			t.Errorf("requests are %v, want 1 summary and 3 trades", wire.calls)
+		}
+		// Against itself nothing is left to tell.
+		wire.to, wire.calls = v.Membership, make(map[messageKind]int)
+		if err := v.exchange(t.Context(), w.host.ID()); err != nil || wire.calls[kindTrade] != 0 {
+			t.Errorf("equal sides exchanged %v, %v", wire.calls, err)
 		}
 	})
 }

@@ -154,6 +154,16 @@ func TestPartitionHeals(t *testing.T) {
 	})
 }
 
+func TestLostConnectionsAreNoticedAtOnce(t *testing.T) {
+	simulate(t, 5, func(t *testing.T, l *lab) {
+		l.wait("formed", formWithin, l.nodes, l.nodes, routing.Alive)
+		time.Sleep(3 * time.Second)
+		x := l.nodes[2]
+		x.shutdown()
+		l.wait("suspect", 600*time.Millisecond, l.others(x), []*labNode{x}, routing.Suspect)
+	})
+}
+
 func TestOthersVouchForAPeerOutOfReach(t *testing.T) {
 	simulate(t, 4, func(t *testing.T, l *lab) {
 		l.wait("formed", formWithin, l.nodes, l.nodes, routing.Alive)
