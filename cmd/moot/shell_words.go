@@ -56,7 +56,7 @@ func lexLine(line string) (words []string, within bool, open rune) {
 
 // quoteWord writes a word so that splitLine reads it back.
 func quoteWord(word string) string {
-	if word != "" && !strings.ContainsAny(word, " \t\"'#") {
+	if word != "" && !strings.ContainsAny(word, " \t\r\"'#") {
 		return word
 	}
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(word) + `"`
