@@ -216,6 +216,19 @@ func TestOnePeerCanCauseOnlySoMuch(t *testing.T) {
 	})
 }
 
+func TestWhoPingsIsProbed(t *testing.T) {
+	attack(t, func(t *testing.T, v *victim) {
+		if err := v.say("stranger", &gossip{}); err != nil {
+			t.Fatal(err)
+		}
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		if got := v.machine.Actions(); len(got) != 1 || got[0].(swim.Probe).Target != "stranger" {
+			t.Errorf("actions are %v, want a probe of the stranger", got)
+		}
+	})
+}
+
 func TestAskAboutStrangersIsDenied(t *testing.T) {
 	attack(t, func(t *testing.T, v *victim) {
 		for _, target := range []peer.ID{"stranger", v.host.ID()} {

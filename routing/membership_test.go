@@ -154,6 +154,22 @@ func TestPartitionHeals(t *testing.T) {
 	})
 }
 
+func TestReturnWhileSuspect(t *testing.T) {
+	simulate(t, 4, func(t *testing.T, l *lab) {
+		l.wait("formed", formWithin, l.nodes, l.nodes, routing.Alive)
+		x := l.nodes[3]
+		rest := l.others(x)
+		x.vanish()
+		l.wait("suspect", suspectWithin, rest, []*labNode{x}, routing.Suspect)
+		x.start()
+		for _, n := range rest {
+			x.connect(n)
+		}
+		// What is sent over the old connections is lost; the new ones are used at once.
+		l.wait("back", 200*time.Millisecond, rest, []*labNode{x}, routing.Alive)
+	})
+}
+
 func TestLostConnectionsAreNoticedAtOnce(t *testing.T) {
 	simulate(t, 5, func(t *testing.T, l *lab) {
 		l.wait("formed", formWithin, l.nodes, l.nodes, routing.Alive)

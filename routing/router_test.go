@@ -91,9 +91,8 @@ func TestKademliaFindsWhatTheViewDoesNotHold(t *testing.T) {
 		n.start()
 		l.nodes = append(l.nodes, n)
 		n.stop()
-		k, err := routing.NewKademlia(routing.KademliaConfig{
-			Host: n.host, Network: n.cfg.Network, Viewer: routingtest.NewViewer(n.host.ID(), routing.Member{ID: l.nodes[0].host.ID(), State: routing.Alive}),
-		})
+		viewer := routingtest.NewViewer(n.host.ID(), routing.Member{ID: l.nodes[0].host.ID(), State: routing.Alive})
+		k, err := routing.NewKademlia(routing.KademliaConfig{Host: n.host, Network: n.cfg.Network, Viewer: viewer})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -107,6 +106,11 @@ func TestKademliaFindsWhatTheViewDoesNotHold(t *testing.T) {
 		met, err := k.Walk(t.Context())
 		if err != nil || len(met) != 6 {
 			t.Errorf("a walk met %d peers, %v; want 6", len(met), err)
+		}
+		// What others still tell of is left out once it is known to be silent.
+		viewer.Set(routing.Member{ID: far.host.ID(), State: routing.Suspect})
+		if got, err := k.ClosestPeers(t.Context(), []byte("key"), 10); err != nil || len(got) != 6 || slices.Contains(got, far.host.ID()) {
+			t.Errorf("ClosestPeers = %v, %v; want all 6 but the silent one", got, err)
 		}
 	})
 }
