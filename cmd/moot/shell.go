@@ -87,8 +87,6 @@ func (s *shell) converse(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case errors.Is(err, errInterrupted):
-			continue
 		case errors.Is(err, io.EOF):
 			s.app.printf("\n")
 			return nil

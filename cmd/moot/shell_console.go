@@ -63,7 +63,7 @@ func (c *console) newEditor() {
 	c.editor.AutoCompleteCallback = c.keyPressed
 }
 
-// readLine reads one line. The error is errInterrupted after Ctrl-C, io.EOF after Ctrl-D.
+// readLine reads one line; after Ctrl-C, another in its place. The error is io.EOF after Ctrl-D.
 func (c *console) readLine() (string, error) {
 	before, err := term.MakeRaw(c.fd)
 	if err != nil {
@@ -73,12 +73,13 @@ func (c *console) readLine() (string, error) {
 		_ = c.editor.SetSize(width, height) // a line that wraps wrongly is still a line
 	}
 	line, err := c.editor.ReadLine()
-	if errors.Is(err, term.ErrPasteIndicator) {
-		err = nil
-	}
-	if errors.Is(err, errInterrupted) {
+	for errors.Is(err, errInterrupted) {
 		fmt.Fprint(c.out, "^C\r\n")
 		c.newEditor()
+		line, err = c.editor.ReadLine()
+	}
+	if errors.Is(err, term.ErrPasteIndicator) {
+		err = nil
 	}
 	if restoreErr := term.Restore(c.fd, before); restoreErr != nil {
 		return "", fmt.Errorf("restore the terminal: %w", restoreErr)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -75,6 +76,25 @@ func TestCompleteLine(t *testing.T) {
 	}
 	if _, choices := completeLine("GET config/", complete); !slices.Equal(choices, keys[:2]) {
 		t.Errorf("choices %q", choices)
+	}
+}
+
+func TestCtrlCAmongKeys(t *testing.T) {
+	keys := interruptible(strings.NewReader("half\x03\x03GET a\rhalf\x03"))
+	var got []string
+	for buf := make([]byte, 3); ; {
+		n, err := keys.Read(buf)
+		switch {
+		case errors.Is(err, errInterrupted):
+			got = append(got, "^C")
+		case err != nil:
+			if want := []string{"hal", "f", "^C", "^C", "GET", " a\r", "hal", "f", "^C"}; !slices.Equal(got, want) {
+				t.Errorf("%q, want %q", got, want)
+			}
+			return
+		default:
+			got = append(got, string(buf[:n]))
+		}
 	}
 }
 
