@@ -14,7 +14,7 @@ GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 STAGE := scripts/stage
 
-.PHONY: help build test test-all vet race lint format-check static vulnerabilities completion fuzz e2e bench fmt clean packages
+.PHONY: help build test test-all vet race parallel lint format-check static vulnerabilities completion fuzz e2e bench fmt clean packages
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,14 +24,19 @@ build: ## Build the program as bin/moot
 
 test: vet race ## Quick checks with Go alone: go vet, then every test without the e2e tag under the race detector
 
-test-all: packages test lint vulnerabilities completion fuzz e2e ## Everything: test, lint, vulnerabilities, fuzzing, end-to-end tests
+test-all: packages test parallel lint vulnerabilities completion fuzz e2e ## Everything: test, lint, vulnerabilities, fuzzing, end-to-end tests
 
 vet:
 	@$(STAGE) 'go vet' $(GO) vet ./...
 	@$(STAGE) 'go vet, end-to-end tests' $(GO) vet -tags e2e ./test/...
 
+# One processor per test binary: Go 1.26's race detector crashes (SIGSEGV in maybeRunChan) when two processors read timer channels of one
+# testing/synctest bubble at once, because they share one race context. Packages still run side by side.
 race:
-	@$(STAGE) 'tests with the race detector' $(GO) test -race -timeout 5m $(TESTFLAGS) ./...
+	@$(STAGE) 'tests with the race detector' $(GO) test -race -cpu 1 -timeout 5m $(TESTFLAGS) ./...
+
+parallel: ## Every test without the e2e tag on all processors, without the race detector
+	@$(STAGE) 'tests on all processors' $(GO) test -timeout 5m $(TESTFLAGS) ./...
 
 lint: format-check static ## gofmt and staticcheck
 
