@@ -8,6 +8,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/folkmoot/folkmoot/routing/swim"
 )
@@ -29,7 +30,6 @@ func (m *Membership) handleEvent(e any) {
 	switch e := e.(type) {
 	case event.EvtPeerIdentificationCompleted:
 		if slices.Contains(e.Protocols, ours) {
-			m.supersede(e.Conn)
 			m.met(e.Peer)
 		}
 	case event.EvtPeerProtocolsUpdated:
@@ -58,20 +58,6 @@ func (m *Membership) meetConnected() {
 	}
 }
 
-// supersede closes the older connections to a peer that was silent and now has made itself known over a new one: it restarted or moved, and
-// what is sent over the old ones is lost.
-func (m *Membership) supersede(newest network.Conn) {
-	member, ok := m.View().Member(newest.RemotePeer())
-	if !ok || member.State == Alive {
-		return
-	}
-	for _, c := range m.host.Network().ConnsToPeer(member.ID) {
-		if c.ID() != newest.ID() && c.Stat().Opened.Before(newest.Stat().Opened.Add(-freshConn)) {
-			m.tasks.Go(func() { c.Close() })
-		}
-	}
-}
-
 // disconnected has a peer probed whose last connection is gone. In a large network connections come and go, and only the loss of one
 // that is kept on purpose means something.
 func (m *Membership) disconnected(p peer.ID) {
@@ -92,6 +78,10 @@ func (m *Membership) keepAddrs(c *swim.Claim) {
 	store := m.host.Peerstore()
 	if before != nil && !slices.EqualFunc(before.Addrs, c.Addrs, equalAddr) {
 		store.ClearAddrs(c.ID)
+		if !slices.ContainsFunc(before.Addrs, func(a ma.Multiaddr) bool { return slices.ContainsFunc(c.Addrs, a.Equal) }) {
+			// It moved. What is sent over connections to where it was is lost.
+			m.tasks.Go(func() { m.disconnect(c.ID) })
+		}
 	}
 	store.AddAddrs(c.ID, c.Addrs, memberAddrTTL)
 }

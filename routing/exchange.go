@@ -24,7 +24,7 @@ const (
 	streamIdle = 2 * time.Minute
 	// candidateAddrTTL is how long a candidate's addresses stay in the peerstore.
 	candidateAddrTTL = 2 * time.Minute
-	// freshConn is the age up to which a connection is kept though probes failed: they may have gone over an older one.
+	// freshConn is the age up to which a connection is kept though probes failed: those may have gone over an older one.
 	freshConn = 2 * time.Second
 )
 
@@ -153,7 +153,7 @@ func (m *Membership) news(sealed []sealedClaim) []sealedClaim {
 	return slices.DeleteFunc(slices.Clone(sealed), func(s sealedClaim) bool { return !m.machine.Wants(s.ID, s.Incarnation) })
 }
 
-// disconnect closes the connections to a peer over which probes failed.
+// disconnect closes the connections to a peer that carry nothing any more.
 func (m *Membership) disconnect(p peer.ID) {
 	for _, c := range m.host.Network().ConnsToPeer(p) {
 		if time.Since(c.Stat().Opened) > freshConn {

@@ -157,6 +157,7 @@ func TestPartitionHeals(t *testing.T) {
 func TestReturnWhileSuspect(t *testing.T) {
 	simulate(t, 4, func(t *testing.T, l *lab) {
 		l.wait("formed", formWithin, l.nodes, l.nodes, routing.Alive)
+		time.Sleep(5 * time.Second)
 		x := l.nodes[3]
 		rest := l.others(x)
 		x.vanish()
@@ -167,6 +168,10 @@ func TestReturnWhileSuspect(t *testing.T) {
 		}
 		// What is sent over the old connections is lost; the new ones are used at once.
 		l.wait("back", 200*time.Millisecond, rest, []*labNode{x}, routing.Alive)
+		for range 100 {
+			time.Sleep(50 * time.Millisecond)
+			l.wait("steady", 0, l.nodes, l.nodes, routing.Alive)
+		}
 	})
 }
 

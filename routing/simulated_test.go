@@ -213,7 +213,9 @@ func (l *lab) wait(what string, within time.Duration, observers, observed []*lab
 			}
 		}
 		if bad == "" {
-			l.t.Logf("%s after %v", what, time.Since(start))
+			if within > 0 {
+				l.t.Logf("%s after %v", what, time.Since(start))
+			}
 			return
 		}
 		if time.Since(start) > within {

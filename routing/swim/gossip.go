@@ -171,6 +171,7 @@ func (m *Machine) hear(from peer.ID, c *Claim) {
 		m.transition(mem, Away)
 		return
 	case mem.state == Suspect && c.Away == 0:
+		mem.proven = m.now
 		m.transition(mem, Alive)
 	default:
 		m.do(Changed{Member: mem.export(), From: mem.state})

@@ -209,6 +209,36 @@ func TestLateAnswerCounts(t *testing.T) {
 	r.want("a", Alive)
 }
 
+func TestProbesFromBeforeAProofSayNothing(t *testing.T) {
+	r := newRig(t)
+	r.admit("a", "b")
+	r.m.ConnectionLost(r.now, "a")
+	var first ProbeID
+	for _, p := range take[Probe](r) {
+		first = p.ID
+	}
+	r.silence(700 * time.Millisecond)
+	r.want("a", Suspect)
+	r.m.Receive(r.now, "b", Message{Claims: []*Claim{claim("a", 2)}})
+	r.want("a", Alive)
+	r.m.Failed(r.now, first, true)
+	r.silence(r.m.t.Direct - 100*time.Millisecond) // its indirect phase ends
+	r.want("a", Alive)
+}
+
+func TestAnswersFromBeforeARefusalSayNothing(t *testing.T) {
+	r := newRig(t)
+	r.admit("a")
+	r.m.ConnectionLost(r.now, "a")
+	before := take[Probe](r)[0].ID
+	r.now = r.now.Add(time.Millisecond)
+	r.m.ConnectionLost(r.now, "a")
+	r.m.Failed(r.now, take[Probe](r)[0].ID, true)
+	r.want("a", Suspect)
+	r.m.Answered(r.now, before, 5*time.Millisecond)
+	r.want("a", Suspect)
+}
+
 func TestVoucherKeepsAlive(t *testing.T) {
 	r := newRig(t)
 	r.admit("a", "b", "c")

@@ -27,6 +27,8 @@ type member struct {
 	suspicion suspicion
 	// accusers are peers that said, lately, that they suspect this one by their own probes. Valid in Alive.
 	accusers accusers
+	// proven is when the member last proved to run, in whatever way. Probes that began before say nothing by failing.
+	proven time.Time
 	// failures is the number of probes in a row that failed.
 	failures int
 	// queued is true while the member waits in Machine.urgent; hasty makes the probe it waits for a hasty one.
@@ -109,6 +111,7 @@ func (m *Machine) transition(mem *member, s State) {
 
 // runs records proof that mem runs. A member that announced its absence stays away until it announces its return.
 func (m *Machine) runs(mem *member) {
+	mem.proven = m.now
 	mem.failures = 0
 	if mem.state == Alive || mem.claim.Away > 0 {
 		return

@@ -102,7 +102,10 @@ func (m *Machine) Answered(now time.Time, id ProbeID, rtt time.Duration) {
 		m.gossip.dropHearsay(p.target)
 		mem.sample(rtt)
 		mem.lastSeen = m.now
-		m.runs(mem)
+		// What was on its way when the connection was refused is older than the refusal.
+		if mem.state != Suspect || !mem.suspicion.refused || !p.began.Before(mem.since) {
+			m.runs(mem)
+		}
 	} else if p.kind == probeCandidate {
 		m.admit(p.target, rtt)
 	}
@@ -177,7 +180,7 @@ func (m *Machine) askHelpers(p *probe) {
 		m.take(p.id)
 		return
 	}
-	if (p.hasty || p.refused) && mem.state == Alive {
+	if (p.hasty || p.refused) && mem.state == Alive && !p.began.Before(mem.proven) {
 		m.transition(mem, Suspect)
 		mem.suspicion.refused = p.refused
 		mem.suspicion.nextProbe = m.now.Add(m.t.Period)
@@ -212,7 +215,7 @@ func (m *Machine) judge(p *probe) {
 	}
 	m.settle(p)
 	mem := m.members[p.target]
-	if mem == nil {
+	if mem == nil || p.began.Before(mem.proven) {
 		return
 	}
 	if mem.failures++; mem.failures%disconnectAfter == 0 && !m.strained() {
