@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/node"
 	"github.com/folkmoot/folkmoot/routing"
+	"github.com/folkmoot/folkmoot/swarm"
 )
 
 const (
@@ -66,6 +68,7 @@ func removeDemo(dir string) (err error) {
 
 // demo runs a network of peers with their homes in dir until ctx ends.
 func (a *app) demo(ctx context.Context, dir string, peers int) error {
+	swarm.DirectLibraryLogs(slog.New(slog.DiscardHandler))
 	nodes, err := openDemo(dir, peers)
 	if err != nil {
 		return fmt.Errorf("start the demo: %w", err)

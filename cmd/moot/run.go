@@ -12,6 +12,7 @@ import (
 
 	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/node"
+	"github.com/folkmoot/folkmoot/swarm"
 )
 
 // runOptions are the options of moot run as they were written.
@@ -66,6 +67,7 @@ func (a *app) runNode(ctx context.Context, o runOptions) error {
 	if err != nil {
 		return err
 	}
+	swarm.DirectLibraryLogs(cfg.Logger)
 	n, err := node.New(cfg)
 	if err != nil {
 		return fmt.Errorf("start the node: %w", err)
