@@ -30,11 +30,11 @@ vet:
 	@$(STAGE) 'go vet' $(GO) vet ./...
 	@$(STAGE) 'go vet, end-to-end tests' $(GO) vet -tags e2e ./test/...
 
-# One processor per test binary: Go 1.26's race detector crashes (SIGSEGV in maybeRunChan) when two processors read timer channels of one
-# testing/synctest bubble at once, because they share one race context. Packages still run side by side.
 # The race detector needs a C compiler; with Go alone the tests run without it.
 RACE := $(shell command -v $$($(GO) env CC) >/dev/null && echo -race)
 
+# One processor per test binary: Go 1.26's race detector crashes (SIGSEGV in maybeRunChan) when two processors read timer channels of one
+# testing/synctest bubble at once, because they share one race context. Packages still run side by side.
 race:
 	@$(STAGE) 'tests$(if $(RACE), with the race detector,; no C compiler here, so without the race detector)' $(GO) test $(RACE) -cpu 1 -timeout 5m $(TESTFLAGS) ./...
 

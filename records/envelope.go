@@ -25,8 +25,6 @@ const (
 	tagPayloadType = 0x12
 	tagPayload     = 0x1a
 	tagSignature   = 0x2a
-	// maxPayloadType keeps the length of the type in one byte.
-	maxPayloadType = 127
 )
 
 // Types of payload. Network id and kind are in the signing domain.
