@@ -12,33 +12,19 @@ import (
 )
 
 // State is what this node believes of a peer, from its own failure detector.
-type State uint8
+type State = swim.State
 
+// The states of a member.
 const (
 	// Alive: the peer answers.
-	Alive State = iota + 1
+	Alive = swim.Alive
 	// Suspect: direct and indirect probes went unanswered; it is still asked, but not waited for.
-	Suspect
+	Suspect = swim.Suspect
 	// Away: the peer announced that it stops and means to come back.
-	Away
+	Away = swim.Away
 	// Dead: certain not to answer. It stays in the view, and counts as known, until it has been silent for the time after which it is forgotten.
-	Dead
+	Dead = swim.Dead
 )
-
-// String returns the state's lower-case name.
-func (s State) String() string {
-	switch s {
-	case Alive:
-		return "alive"
-	case Suspect:
-		return "suspect"
-	case Away:
-		return "away"
-	case Dead:
-		return "dead"
-	}
-	return "unknown"
-}
 
 // Member is a peer of the network as this node sees it.
 type Member struct {
