@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/connmgr"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
+	libp2pswarm "github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
 	libp2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
 	"github.com/libp2p/go-libp2p/p2p/transport/quic"
@@ -111,6 +112,7 @@ func options(cfg *Config, rm network.ResourceManager, cm connmgr.ConnManager) []
 		libp2p.ConnectionGater(gater{gate: cfg.Gate, logger: cfg.Logger}),
 		libp2p.ResourceManager(rm),
 		libp2p.ConnectionManager(cm),
+		libp2p.SwarmOpts(libp2pswarm.WithDialRanker(rankTCPFirst)),
 		libp2p.DisableRelay(),
 		libp2p.ForceReachabilityPublic(),
 		libp2p.DisableIdentifyAddressDiscovery(),
