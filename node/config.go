@@ -9,6 +9,7 @@ import (
 	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/records"
 	"github.com/folkmoot/folkmoot/routing"
+	"github.com/folkmoot/folkmoot/routing/swim"
 	"github.com/folkmoot/folkmoot/swarm"
 )
 
@@ -62,7 +63,7 @@ const (
 	DefaultCopies    = records.DefaultCopies
 	MaxCopies        = records.MaxCopies
 	DefaultAwayGrace = time.Minute
-	MaxAwayGrace     = 24 * time.Hour
+	MaxAwayGrace     = swim.MaxAbsence
 	MaxZone          = routing.MaxZone
 )
 

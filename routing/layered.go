@@ -46,5 +46,8 @@ func first[T any](routers []Router, ask func(Router) (T, error)) (T, error) {
 			kind = fault.Unavailable
 		}
 	}
+	if kind == fault.NotFound { // the last one looked the furthest
+		return none, errs[len(errs)-1]
+	}
 	return none, fault.As(kind, errors.Join(errs...))
 }

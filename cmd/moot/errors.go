@@ -124,8 +124,6 @@ func (a *app) askFailed(what, on string, err error) error {
 	switch fault.KindOf(err) {
 	case fault.Unavailable:
 		return advise(err, `try again; "moot peers" shows who answers`)
-	case fault.Forbidden:
-		return advise(err, "give the node's token with --token-file or MOOT_TOKEN")
 	case fault.Full:
 		return advise(err, "make room on the node's disk, or remove records")
 	case fault.Internal:
