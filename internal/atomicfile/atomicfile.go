@@ -4,32 +4,21 @@ package atomicfile
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
 )
 
-// Write replaces the file at path by data with the given mode. When it returns nil the new content is on disk.
+// Write replaces the file at path by data with the given mode. When it returns nil the new content is on disk; when it fails
+// before that, the old file stays.
 func Write(path string, data []byte, mode os.FileMode) error {
-	return WriteFrom(path, mode, func(w io.Writer) error {
-		_, err := w.Write(data)
-		return err
-	})
-}
-
-// WriteFrom replaces the file at path by what write writes. When write fails the old file stays.
-func WriteFrom(path string, mode os.FileMode, write func(io.Writer) error) error {
-	return commit(path, mode, write, os.Rename)
+	return commit(path, data, mode, os.Rename)
 }
 
 // Create is Write for a file that must not exist yet; otherwise it returns an error that is fs.ErrExist.
 func Create(path string, data []byte, mode os.FileMode) error {
-	return commit(path, mode, func(w io.Writer) error {
-		_, err := w.Write(data)
-		return err
-	}, linkNew)
+	return commit(path, data, mode, linkNew)
 }
 
 // linkNew gives a file its name unless that is taken: unlike a rename, a link never replaces.
@@ -45,14 +34,15 @@ func linkNew(from, to string) error {
 	return os.Rename(from, to)
 }
 
-func commit(path string, mode os.FileMode, write func(io.Writer) error, place func(from, to string) error) error {
+func commit(path string, data []byte, mode os.FileMode, place func(from, to string) error) error {
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+"-*")
 	if err != nil {
 		return fmt.Errorf("make a temporary file: %w", err)
 	}
 	defer os.Remove(f.Name()) // after a rename there is nothing left to remove
-	if err := errors.Join(f.Chmod(mode), write(f), f.Sync(), f.Close()); err != nil {
+	_, err = f.Write(data)
+	if err := errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err != nil {
 		return err
 	}
 	if err := place(f.Name(), path); err != nil {

@@ -2,7 +2,6 @@ package atomicfile
 
 import (
 	"errors"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -22,23 +21,20 @@ func TestWriteReplacesWhole(t *testing.T) {
 	}
 }
 
-func TestFailedWriteKeepsTheOldFile(t *testing.T) {
+func TestFailedWriteLeavesNothing(t *testing.T) {
 	dir := t.TempDir()
-	path := filepath.Join(dir, "f")
-	if err := Write(path, []byte("old"), 0o600); err != nil {
+	path := filepath.Join(dir, "taken by a folder")
+	if err := os.Mkdir(path, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	broken := errors.New("broken")
-	err := WriteFrom(path, 0o600, func(w io.Writer) error {
-		_, _ = w.Write([]byte("half"))
-		return broken
-	})
-	if !errors.Is(err, broken) {
-		t.Fatalf("got %v, want %v", err, broken)
+	if err := Write(path, []byte("new"), 0o600); err == nil {
+		t.Fatal("a folder was replaced by a file")
 	}
-	wantContent(t, path, "old")
+	if st, err := os.Stat(path); err != nil || !st.IsDir() {
+		t.Errorf("the folder is gone: %v", err)
+	}
 	if entries, _ := os.ReadDir(dir); len(entries) != 1 {
-		t.Fatalf("%d files left, want 1", len(entries))
+		t.Errorf("%d files left, want 1", len(entries))
 	}
 }
 
