@@ -26,12 +26,13 @@ test: vet race ## Quick checks with Go alone: go vet, then every test without th
 
 test-all: packages test parallel lint vulnerabilities completion fuzz e2e ## Everything: test, lint, vulnerabilities, fuzzing, end-to-end tests
 
-vet:
-	@$(STAGE) 'go vet' $(GO) vet ./...
-	@$(STAGE) 'go vet, end-to-end tests' $(GO) vet -tags e2e ./test/...
-
 # The race detector needs a C compiler; with Go alone the tests run without it.
-RACE := $(shell command -v $$($(GO) env CC) >/dev/null && echo -race)
+RACE = $(shell command -v $$($(GO) env CC) >/dev/null && echo -race)
+
+# Vetted as they are tested, so that what vet builds serves the tests.
+vet:
+	@$(STAGE) 'go vet' $(GO) vet $(RACE) ./...
+	@$(STAGE) 'go vet, end-to-end tests' $(GO) vet $(RACE) -tags e2e ./test/...
 
 # One processor per test binary: Go 1.26's race detector crashes (SIGSEGV in maybeRunChan) when two processors read timer channels of one
 # testing/synctest bubble at once, because they share one race context. Packages still run side by side.

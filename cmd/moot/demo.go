@@ -18,7 +18,6 @@ import (
 	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/node"
 	"github.com/folkmoot/folkmoot/routing"
-	"github.com/folkmoot/folkmoot/swarm"
 )
 
 const (
@@ -68,7 +67,7 @@ func removeDemo(dir string) (err error) {
 
 // demo runs a network of peers with their homes in dir until ctx ends.
 func (a *app) demo(ctx context.Context, dir string, peers int) error {
-	swarm.DirectLibraryLogs(slog.New(slog.DiscardHandler))
+	directLibraryLogs(slog.New(slog.DiscardHandler))
 	nodes, err := openDemo(dir, peers)
 	if err != nil {
 		return fmt.Errorf("start the demo: %w", err)

@@ -12,7 +12,6 @@ import (
 
 	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/node"
-	"github.com/folkmoot/folkmoot/swarm"
 )
 
 // runOptions are the options of moot run as they were written.
@@ -67,7 +66,7 @@ func (a *app) runNode(ctx context.Context, o runOptions) error {
 	if err != nil {
 		return err
 	}
-	swarm.DirectLibraryLogs(cfg.Logger)
+	directLibraryLogs(cfg.Logger)
 	n, err := node.New(cfg)
 	if err != nil {
 		return fmt.Errorf("start the node: %w", err)
