@@ -3,7 +3,6 @@ package api
 
 import (
 	"context"
-	"time"
 
 	v1 "github.com/folkmoot/folkmoot/api/v1"
 )
@@ -31,32 +30,12 @@ type Backend interface {
 	Providers(ctx context.Context, key string) (v1.Providers, error)
 }
 
-// Record is a record with its value.
-type Record struct {
-	Key     string
-	Value   []byte
-	Version string
-	Author  string
-	Expires time.Time
-}
-
-// PutOptions are the options of a write.
-type PutOptions struct {
-	// TTL is how long the record lives; 0 means for ever.
-	TTL time.Duration
-	// Consistency is "one", "quorum" or "all"; empty means "quorum".
-	Consistency string
-}
-
-// ListOptions select a page of a listing.
-type ListOptions struct {
-	Prefix string
-	Cursor string
-	// Limit is the most entries wanted, 1 to MaxPage; 0 means MaxPage.
-	Limit int
-	// Local lists what this node's disk holds rather than the whole network.
-	Local bool
-}
+// What requests and answers carry besides JSON documents.
+type (
+	Record      = v1.RawRecord
+	PutOptions  = v1.PutOptions
+	ListOptions = v1.ListOptions
+)
 
 // MaxPage is the most entries in one page of a listing.
-const MaxPage = 1000
+const MaxPage = v1.MaxPage

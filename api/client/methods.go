@@ -22,33 +22,12 @@ const (
 	jsonType  = "application/json"
 )
 
-// Record is a record with its value.
-type Record struct {
-	Key     string
-	Value   []byte
-	Version string
-	Author  string
-	// Expires is zero for a record that lives for ever.
-	Expires time.Time
-}
-
-// PutOptions are the options of a write.
-type PutOptions struct {
-	// TTL is how long the record lives; 0 means for ever.
-	TTL time.Duration
-	// Consistency is "one", "quorum" or "all"; empty means "quorum".
-	Consistency string
-}
-
-// ListOptions select a page of a listing.
-type ListOptions struct {
-	Prefix string
-	Cursor string
-	// Limit is the most entries wanted, 1 to 1,000; 0 means 1,000.
-	Limit int
-	// Local lists what the node's disk holds rather than the whole network.
-	Local bool
-}
+// What requests and answers carry besides JSON documents.
+type (
+	Record      = v1.RawRecord
+	PutOptions  = v1.PutOptions
+	ListOptions = v1.ListOptions
+)
 
 // Node describes the node.
 func (c *Client) Node(ctx context.Context) (v1.Node, error) {
