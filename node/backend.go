@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -63,15 +64,7 @@ func (b backend) Peers(context.Context) ([]v1.Peer, error) {
 	for _, m := range view.Members {
 		peers = append(peers, b.peer(m))
 	}
-	slices.SortFunc(peers, func(x, y v1.Peer) int {
-		switch {
-		case x.ID < y.ID:
-			return -1
-		case x.ID > y.ID:
-			return 1
-		}
-		return 0
-	})
+	slices.SortFunc(peers, func(x, y v1.Peer) int { return strings.Compare(x.ID, y.ID) })
 	return peers, nil
 }
 

@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"encoding/base64"
-	"time"
 
 	"github.com/folkmoot/folkmoot/api"
 	v1 "github.com/folkmoot/folkmoot/api/v1"
@@ -88,18 +87,10 @@ func putOptions(o api.PutOptions) (records.PutOptions, error) {
 
 func written(w records.Written) v1.Written {
 	return v1.Written{
-		Key: w.Key, Version: w.Version.String(), Author: w.Author.String(), Expires: whole(w.Expires), Copies: copies(w),
+		Key: w.Key, Version: w.Version.String(), Author: w.Author.String(), Expires: w.Expires.UTC(), Copies: copies(w),
 	}
 }
 
 func copies(w records.Written) v1.Copies {
 	return v1.Copies{Stored: w.Stored, Wanted: w.Wanted, Configured: w.Copies}
-}
-
-// whole keeps the zero time zero in UTC, so that JSON leaves it out.
-func whole(t time.Time) time.Time {
-	if t.IsZero() {
-		return time.Time{}
-	}
-	return t.UTC()
 }

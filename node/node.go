@@ -39,8 +39,8 @@ type Node struct {
 	cached     []peercache.Entry // the peers remembered from the last run
 	api        *api.Server       // nil without an API
 
-	ready   readiness
-	closers []closer // in the order in which things were opened
+	ready   chan struct{} // closed by watchReadiness
+	closers []closer      // in the order in which things were opened
 }
 
 type closer struct {
@@ -54,8 +54,7 @@ func New(cfg Config) (_ *Node, err error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg.withDefaults(), started: time.Now(), metrics: prometheus.NewRegistry()}
-	n.ready.init()
+	n := &Node{cfg: cfg.withDefaults(), started: time.Now(), metrics: prometheus.NewRegistry(), ready: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.Close())

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -90,38 +89,32 @@ func named(part string, err error) error {
 	return fmt.Errorf("%s: %w", part, err)
 }
 
-// readiness tells, once, that the node serves.
-type readiness struct {
-	once sync.Once
-	ch   chan struct{}
-}
-
-func (r *readiness) init() { r.ch = make(chan struct{}) }
-func (r *readiness) set()  { r.once.Do(func() { close(r.ch) }) }
-
 // Ready returns a channel that is closed once the node serves: it runs, and it has met another peer, or knows of none
 // to meet, or has waited for one in vain.
-func (n *Node) Ready() <-chan struct{} { return n.ready.ch }
+func (n *Node) Ready() <-chan struct{} { return n.ready }
 
+// watchReadiness closes ready when its time has come, unless ctx ends before.
 func (n *Node) watchReadiness(ctx context.Context) error {
+	defer func() {
+		if ctx.Err() == nil {
+			close(n.ready)
+		}
+	}()
 	patience := time.NewTimer(joinPatience)
 	defer patience.Stop()
 	for n.expectsPeers() {
 		changed := n.membership.Changed()
 		if n.othersAlive() > 0 {
-			break
+			return nil
 		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-patience.C:
-			n.ready.set()
-		case <-n.ready.ch:
 			return nil
 		case <-changed:
 		}
 	}
-	n.ready.set()
 	return nil
 }
 
@@ -137,7 +130,7 @@ func (n *Node) othersAlive() int {
 // readyError returns nil once the node is ready, and why not before.
 func (n *Node) readyError() error {
 	select {
-	case <-n.ready.ch:
+	case <-n.ready:
 		return nil
 	default:
 		return fault.New(fault.Unavailable, "the node is looking for the first of its peers")

@@ -66,7 +66,7 @@ func newView(self *swim.Claim, started time.Time, members []swim.Member) *View {
 	for _, m := range members {
 		v.Members = append(v.Members, Member{
 			ID: m.Claim.ID, Addrs: m.Claim.Addrs, Zone: m.Claim.Zone, Version: m.Claim.Version,
-			State: stateOf(m.State), Since: m.Since, LastSeen: m.LastSeen, RTT: m.RTT,
+			State: m.State, Since: m.Since, LastSeen: m.LastSeen, RTT: m.RTT,
 		})
 	}
 	i, _ := slices.BinarySearchFunc(v.Members, self.ID, compareMember)
@@ -74,18 +74,6 @@ func newView(self *swim.Claim, started time.Time, members []swim.Member) *View {
 		ID: self.ID, Addrs: self.Addrs, Zone: self.Zone, Version: self.Version, State: Alive, Since: started,
 	})
 	return v
-}
-
-func stateOf(s swim.State) State {
-	switch s {
-	case swim.Alive:
-		return Alive
-	case swim.Suspect:
-		return Suspect
-	case swim.Away:
-		return Away
-	}
-	return Dead
 }
 
 func compareMember(m Member, id peer.ID) int { return strings.Compare(string(m.ID), string(id)) }

@@ -24,8 +24,6 @@ const (
 	maxDemoPeers = 32
 	// demoPatience bounds the wait until all peers of a demo see one another.
 	demoPatience = 30 * time.Second
-	// demoPoll is how often that is looked at.
-	demoPoll = 10 * time.Millisecond
 )
 
 func newDemo(a *app) *cobra.Command {
@@ -148,8 +146,10 @@ func awaitDemo(ctx context.Context, nodes []*node.Node) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
-		for n.View().Count(routing.Alive) < len(nodes) {
-			if pause(ctx, demoPoll) != nil {
+		for changed := n.ViewChanged(); n.View().Count(routing.Alive) < len(nodes); changed = n.ViewChanged() {
+			select {
+			case <-changed:
+			case <-ctx.Done():
 				return context.Cause(ctx)
 			}
 		}
