@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 GO        ?= go
-FUZZTIME  ?= 5s
+FUZZTIME  ?= 3s
 TESTFLAGS ?=
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -14,7 +14,7 @@ GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 STAGE := scripts/stage
 
-.PHONY: help build test test-all vet race parallel lint format-check static vulnerabilities completion fuzz e2e bench fmt clean packages
+.PHONY: help build image test test-all vet race simulated parallel sim-full crowd chart lint format-check static vulnerabilities completion fuzz e2e kubernetes bench fmt clean packages
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,25 +22,41 @@ help: ## Show this help
 build: ## Build the program as bin/moot
 	@$(STAGE) 'build' $(GO) build -trimpath -o bin/moot ./cmd/moot
 
-test: vet race ## Quick checks with Go alone: go vet, then every test without the e2e tag under the race detector
+image: ## Write the container image as dist/moot-VERSION.tar, for amd64 and arm64; two builds of a commit give the same bytes
+	@$(GO) run ./deploy/image
 
-test-all: packages test parallel lint vulnerabilities completion fuzz e2e ## Everything: test, lint, vulnerabilities, fuzzing, end-to-end tests
+test: vet parallel simulated ## Quick checks with Go alone: go vet, then every test without the e2e tag; test-all has them under the race detector, too
 
-# The race detector needs a C compiler; with Go alone the tests run without it.
+test-all: packages vet race parallel sim-full lint chart vulnerabilities completion fuzz e2e kubernetes ## Everything: test, lint, vulnerabilities, fuzzing, end-to-end tests, Kubernetes
+
+# The race detector needs a C compiler.
 RACE = $(shell command -v $$($(GO) env CC) >/dev/null && echo -race)
 
 # Vetted as they are tested, so that what vet builds serves the tests.
+test: RACE =
 vet:
 	@$(STAGE) 'go vet' $(GO) vet $(RACE) ./...
-	@$(STAGE) 'go vet, end-to-end tests' $(GO) vet $(RACE) -tags e2e ./test/...
+	@$(STAGE) 'go vet, end-to-end tests' $(GO) vet $(RACE) -tags e2e,kubernetes ./test/... ./deploy/...
 
 # One processor per test binary: Go 1.26's race detector crashes (SIGSEGV in maybeRunChan) when two processors read timer channels of one
 # testing/synctest bubble at once, because they share one race context. Packages still run side by side.
 race:
-	@$(STAGE) 'tests$(if $(RACE), with the race detector,; no C compiler here, so without the race detector)' $(GO) test $(RACE) -cpu 1 -timeout 5m $(TESTFLAGS) ./...
+	@$(STAGE) 'tests$(if $(RACE), with the race detector,; no C compiler here, so without the race detector)' $(GO) test $(RACE) -cpu 1 -timeout 40m $(TESTFLAGS) ./...
 
+simulated:
+	@$(STAGE) 'simulated networks' $(GO) test -timeout 8m $(TESTFLAGS) ./sim
+
+# Simulated networks are left to simulated, race and sim-full.
 parallel: ## Every test without the e2e tag on all processors, without the race detector
-	@$(STAGE) 'tests on all processors' $(GO) test -timeout 5m $(TESTFLAGS) ./...
+	@$(STAGE) 'tests on all processors' $(GO) test -timeout 15m $(TESTFLAGS) $$($(GO) list ./... | grep -v '/sim$$')
+
+# The garbage collector runs half as often as it would: the networks fit in memory all the same. The largest one is left to crowd.
+sim-full: ## The proofs at full size, each with its seeds in the output
+	@$(STAGE) 'simulated networks at full size' env GOGC=$${GOGC:-200} $(GO) test -tags sim -v -timeout 60m -skip '^(TestSmallViews|TestCrowdScale)$$' $(TESTFLAGS) ./sim
+	@$(STAGE) 'the ledger beside its reference at full size' $(GO) test -tags sim -v -timeout 20m -run FullSize $(TESTFLAGS) ./ledger
+
+crowd: ## Lookups, views, records and costs in networks of up to 512 peers: minutes each
+	@$(STAGE) 'large networks' $(GO) test -tags sim -count 1 -timeout 60m $(TESTFLAGS) -run 'Crowd|SmallViews' ./routing ./sim
 
 lint: format-check static ## gofmt and staticcheck
 
@@ -48,7 +64,11 @@ format-check:
 	@$(STAGE) 'gofmt' scripts/check-format
 
 static:
-	@$(STAGE) 'staticcheck' $(GO) run $(STATICCHECK) -tags e2e ./...
+	@$(STAGE) 'staticcheck' $(GO) run $(STATICCHECK) -tags e2e,kubernetes ./...
+
+chart: ## Lint and test the Helm chart without a cluster, and package it into dist/ (Linux)
+	@$(STAGE) 'Helm chart' $(GO) test -tags kubernetes -count 1 -timeout 20m $(TESTFLAGS) ./test/chart/...
+	@$(STAGE) 'Helm chart, packaged' $(GO) run ./test/chart/pack
 
 vulnerabilities: ## Look for known vulnerabilities in what the program calls
 	@$(STAGE) 'govulncheck' scripts/check-vulnerabilities $(GOVULNCHECK)
@@ -56,22 +76,27 @@ vulnerabilities: ## Look for known vulnerabilities in what the program calls
 completion: ## Check the shell completion scripts
 	@$(STAGE) 'shell completion' scripts/check-completion
 
-fuzz: ## Run each fuzz target for FUZZTIME (5s)
+fuzz: ## Run each fuzz target for FUZZTIME (3s)
 	@$(STAGE) 'fuzz targets, $(FUZZTIME) each' scripts/fuzz $(FUZZTIME)
 
 e2e: ## End-to-end tests: real processes in network namespaces (Linux, root)
-	@$(STAGE) 'end-to-end tests' $(GO) test -tags e2e -count 1 -timeout 20m $(TESTFLAGS) ./test/...
+	@$(STAGE) 'end-to-end tests' $(GO) test -tags e2e -count 1 -timeout 20m $(TESTFLAGS) ./test/... ./deploy/...
+
+# The first time on a machine builds Kubernetes. One package after the other: each brings up a cluster of its own.
+kubernetes: ## Tests on a real Kubernetes of two nodes (Linux, root): go run ./test/kubernetes supported
+	@if $(GO) run ./test/kubernetes supported; then $(STAGE) 'Kubernetes and helm, built once' $(GO) run ./test/kubernetes build; fi
+	@$(STAGE) 'tests on Kubernetes' $(GO) test -tags kubernetes -count 1 -p 1 -timeout 40m $(TESTFLAGS) ./test/kubernetes/...
 
 bench: ## Measure records and ping beside the alternatives, and a running node
 	@$(STAGE) 'ping beside raw TCP' $(GO) run ./bench/ping
 	@$(STAGE) 'a running node' $(GO) run ./bench/node
-	@$(STAGE) 'records beside kad-dht' $(GO) run ./bench/records
+	@$(STAGE) 'records beside kad-dht and etcd' $(GO) run ./cmd/moot bench records
 
 fmt: ## Format the Go code
 	@gofmt -w $$(git ls-files '*.go')
 
 clean: ## Remove what was built
-	@rm -rf bin moot
+	@rm -rf bin dist moot
 
 packages:
 	@$(STAGE) 'packages of this machine' scripts/install-packages

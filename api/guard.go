@@ -10,11 +10,14 @@ import (
 
 // The paths that need no token.
 const (
-	livePath  = "/livez"
-	readyPath = "/readyz"
+	livePath         = "/livez"
+	readyPath        = "/readyz"
+	recordsReadyPath = "/readyz/records"
 )
 
-func isHealthPath(path string) bool { return path == livePath || path == readyPath }
+func isHealthPath(path string) bool {
+	return path == livePath || path == readyPath || path == recordsReadyPath
+}
 
 // guard decides who may call. A caller with the token may always. Without one, a browser may be calling for a page that
 // its user never meant to let in, so the host must be one that no foreign name server can answer for (DNS rebinding) and

@@ -40,7 +40,7 @@ func TestToken(t *testing.T) {
 		if a.StatusCode != http.StatusOK {
 			t.Errorf("with the token by another name: %s", a.Status)
 		}
-		for _, path := range []string{"/livez", "/readyz"} {
+		for _, path := range []string{"/livez", "/readyz", "/readyz/records"} {
 			if a := ask(t, s, "GET", path); a.StatusCode != http.StatusOK {
 				t.Errorf("%s without a token: %s", path, a.Status)
 			}
@@ -108,7 +108,7 @@ func TestOrigins(t *testing.T) {
 		{[]string{"Sec-Fetch-Site: same-site"}, false},
 		{[]string{own, "Sec-Fetch-Site: cross-site"}, false},
 	} {
-		for _, request := range []string{"GET /v1/node", "POST /v1/ping", "PUT /v1/records/k", "OPTIONS /v1/node", "GET /readyz"} {
+		for _, request := range []string{"GET /v1/node", "POST /v1/ping", "PUT /v1/records/k", "OPTIONS /v1/node", "GET /readyz", "GET /readyz/records"} {
 			method, path, _ := strings.Cut(request, " ")
 			a := ask(t, s, method, path, append([]string{"Content-Length: 0"}, c.headers...)...)
 			if !c.ok {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/folkmoot/folkmoot/fault"
@@ -23,14 +24,17 @@ type handler struct {
 	server  string
 	timeout time.Duration
 	// slots holds a token for each request that is worked on.
-	slots chan struct{}
+	slots  chan struct{}
+	bodies bodies
 }
 
 // ServeHTTP serves one request.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), h.timeout)
-	defer cancel()
-	r = r.WithContext(ctx)
+	if !isStreamPath(r.URL.Path) {
+		ctx, cancel := context.WithTimeout(r.Context(), h.timeout)
+		defer cancel()
+		r = r.WithContext(ctx)
+	}
 	rec := &recorder{ResponseWriter: w}
 	start := time.Now()
 	defer func() {
@@ -58,6 +62,12 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(rec, p)
 		return
 	}
+	leave, p := h.bodies.enter(r)
+	if p != nil {
+		refuse(rec, p)
+		return
+	}
+	defer leave()
 	h.mux.ServeHTTP(rec, r)
 }
 
@@ -86,7 +96,10 @@ func prepare(w http.ResponseWriter, r *http.Request) *problem {
 }
 
 // writeHeaders would change what a write means (RFC 9110): a server that stored the body regardless would do harm.
-var writeHeaders = [...]string{"If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "Content-Range", "Content-Encoding"}
+var writeHeaders = [...]string{"If-Modified-Since", "If-Unmodified-Since", "Content-Range", "Content-Encoding"}
+
+// conditionHeaders make a write depend on a version; records know versions, nothing else does.
+var conditionHeaders = [...]string{headerIfMatch, headerIfNoneMatch}
 
 func checkWrite(r *http.Request) error {
 	if r.Method != http.MethodPut && r.Method != http.MethodDelete {
@@ -95,6 +108,15 @@ func checkWrite(r *http.Request) error {
 	for _, name := range writeHeaders {
 		if r.Header.Get(name) != "" {
 			return fault.New(fault.Invalid, "the header %s does not work with %s: leave it out", name, r.Method)
+		}
+	}
+	for _, name := range conditionHeaders {
+		values := r.Header.Values(name)
+		if len(values) > 0 && !strings.HasPrefix(r.URL.Path, recordsPrefix) {
+			return fault.New(fault.Invalid, "the header %s works with records alone: leave it out", name)
+		}
+		if len(values) > 1 {
+			return fault.New(fault.Invalid, "the header %s is given %d times: a write depends on one version", name, len(values))
 		}
 	}
 	return nil

@@ -14,8 +14,11 @@ import (
 	"github.com/folkmoot/folkmoot/fault"
 )
 
+// recordsPrefix is the path of records; a key follows.
+const recordsPrefix = "/v1/records/"
+
 // keyPrefixes are the paths that a key follows.
-var keyPrefixes = [...]string{"/v1/records/", "/v1/providers/"}
+var keyPrefixes = [...]string{recordsPrefix, "/v1/providers/", "/v1/holders/"}
 
 // routableURL returns u in a form that http.ServeMux routes without cleaning or redirecting it. The key, everything
 // after one of keyPrefixes, percent-decoded once, becomes one path segment of base64url, which a keyParam decodes. Any other

@@ -56,7 +56,7 @@ func TestKeysInPaths(t *testing.T) {
 			t.Errorf("PUT %.40q: %s, key %q, %v; want key %.40q", c.path, a.Status, w.Key, err, c.key)
 			continue
 		}
-		if rec, err := backend.GetRecord(t.Context(), c.key); err != nil || string(rec.Value) != "v" {
+		if rec, err := backend.GetRecord(t.Context(), c.key, api.GetOptions{}); err != nil || string(rec.Value) != "v" {
 			t.Errorf("PUT %.40q: the backend has %q, %v", c.path, rec.Value, err)
 		}
 		for method, want := range map[string]string{"GET": "v", "HEAD": ""} {
@@ -67,7 +67,7 @@ func TestKeysInPaths(t *testing.T) {
 		if a := ask(t, s, "DELETE", "/v1/records/"+c.path); a.StatusCode != http.StatusOK {
 			t.Errorf("DELETE %.40q: %s", c.path, a.Status)
 		}
-		if _, err := backend.GetRecord(t.Context(), c.key); fault.KindOf(err) != fault.NotFound {
+		if _, err := backend.GetRecord(t.Context(), c.key, api.GetOptions{}); fault.KindOf(err) != fault.NotFound {
 			t.Errorf("DELETE %.40q: the backend says %v", c.path, err)
 		}
 		if a := askWith(t, s, "PUT", "/v1/providers/"+c.path, ""); a.StatusCode != http.StatusOK {

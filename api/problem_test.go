@@ -48,7 +48,7 @@ func TestKindsBecomeStatuses(t *testing.T) {
 func TestHealth(t *testing.T) {
 	backend := apitest.NewBackend(nil)
 	s := serve(t, api.Config{Backend: backend})
-	for path, want := range map[string]string{"/livez": `{"status":"live"}`, "/readyz": `{"status":"ready"}`} {
+	for path, want := range map[string]string{"/livez": `{"status":"live"}`, "/readyz": `{"status":"ready"}`, "/readyz/records": `{"status":"ready"}`} {
 		if a := ask(t, s, "GET", path); a.StatusCode != http.StatusOK || strings.TrimSpace(string(a.body)) != want {
 			t.Errorf("%s: %s %s", path, a.Status, a.body)
 		}
@@ -58,6 +58,10 @@ func TestHealth(t *testing.T) {
 	}
 	backend.SetReady(errors.New("the disk is full"))
 	ask(t, s, "GET", "/readyz").wantProblem(t, 503, fault.Unavailable, "the disk is full")
+	ask(t, s, "GET", "/readyz/records").wantProblem(t, 503, fault.Unavailable, "the disk is full")
+	backend.SetReady(nil)
+	backend.SetRecordsReady(errors.New("7 records are below full count"))
+	ask(t, s, "GET", "/readyz/records").wantProblem(t, 503, fault.Unavailable, "7 records are below full count")
 	if a := ask(t, s, "GET", "/livez"); a.StatusCode != http.StatusOK {
 		t.Errorf("livez of a node that is not ready: %s", a.Status)
 	}
@@ -213,7 +217,7 @@ func TestOverload(t *testing.T) {
 	if a.Header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
-	for _, path := range []string{"/livez", "/readyz"} {
+	for _, path := range []string{"/livez", "/readyz", "/readyz/records"} {
 		if a := ask(t, s, "GET", path); a.StatusCode != http.StatusOK {
 			t.Errorf("%s: %s", path, a.Status)
 		}

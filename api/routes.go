@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -36,17 +37,25 @@ type routes struct {
 	backend Backend
 	// bodyTimeout bounds how long huma reads a body.
 	bodyTimeout time.Duration
+	// stopping ends when the server begins to stop: watches end at once.
+	stopping context.Context
+	// watches holds a token for each watch.
+	watches chan struct{}
 }
 
-// newMux returns the mux of every route, and the OpenAPI document.
-func newMux(backend Backend, gatherer prometheus.Gatherer, bodyTimeout time.Duration) (*http.ServeMux, []byte, error) {
+// newMux returns the mux of every route, and the OpenAPI document. Answers without an end end when stopping does.
+func newMux(stopping context.Context, backend Backend, gatherer prometheus.Gatherer, bodyTimeout time.Duration) (*http.ServeMux, []byte, error) {
 	mux := http.NewServeMux()
-	r := &routes{huma: humago.New(mux, humaConfig()), backend: backend, bodyTimeout: bodyTimeout}
+	r := &routes{
+		huma: humago.New(mux, humaConfig()), backend: backend, bodyTimeout: bodyTimeout, stopping: stopping, watches: make(chan struct{}, maxWatches),
+	}
 	r.huma.UseMiddleware(translateStatus)
 
 	r.nodeRoutes()
 	r.recordRoutes()
+	r.eventRoutes()
 	r.providerRoutes()
+	r.endRoutes()
 	r.healthRoutes()
 	r.metricsRoute(gatherer)
 	var document []byte
@@ -107,10 +116,14 @@ func handle[I, O any](r *routes, op huma.Operation, f func(context.Context, *I) 
 	op.BodyReadTimeout = r.bodyTimeout
 	huma.Register(r.huma, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := f(ctx, in)
-		if err != nil {
-			return nil, problemOf(err)
+		if err == nil {
+			return out, nil
 		}
-		return out, nil
+		problem := error(problemOf(err))
+		if h, ok := errors.AsType[huma.HeadersError](err); ok {
+			problem = huma.ErrorWithHeaders(problem, h.GetHeaders())
+		}
+		return nil, problem
 	})
 }
 

@@ -99,12 +99,21 @@ func (r *routes) healthRoutes() {
 	handle(r, huma.Operation{
 		OperationID: "readyz", Method: http.MethodGet, Path: readyPath, Tags: tags, Security: everybody(),
 		Summary: "Answers 200 when the node can serve, and otherwise 503 and why not",
-	}, func(ctx context.Context, _ *struct{}) (*document[v1.Health], error) {
-		if err := r.backend.Ready(ctx); err != nil {
+	}, readiness(r.backend.Ready))
+	handle(r, huma.Operation{
+		OperationID: "readyz-records", Method: http.MethodGet, Path: recordsReadyPath, Tags: tags, Security: everybody(),
+		Summary: "Answers 200 when the node can serve and, since it started, was in sync and saw all that it holds at full count; otherwise 503 and what is missing",
+	}, readiness(r.backend.RecordsReady))
+}
+
+// readiness answers whether the node is ready as far as ready tells.
+func readiness(ready func(context.Context) error) func(context.Context, *struct{}) (*document[v1.Health], error) {
+	return func(ctx context.Context, _ *struct{}) (*document[v1.Health], error) {
+		if err := ready(ctx); err != nil {
 			return nil, fault.As(fault.Unavailable, err)
 		}
 		return &document[v1.Health]{v1.Health{Status: "ready"}}, nil
-	})
+	}
 }
 
 // notNil makes an empty list of none, which JSON writes as [] rather than null.

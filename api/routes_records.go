@@ -18,7 +18,8 @@ import (
 )
 
 const (
-	recordPath   = "/v1/records/{key}"
+	recordPath   = recordsPrefix + "{key}"
+	holdersPath  = "/v1/holders/{key}"
 	providerPath = "/v1/providers/{key}"
 
 	typeBytes = "application/octet-stream"
@@ -47,7 +48,7 @@ func (r *routes) recordRoutes() {
 	record := r.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[v1.Record](), true, "")
 	handle(r, huma.Operation{
 		OperationID: "get-record", Method: http.MethodGet, Path: recordPath, Tags: tags,
-		Summary:   "Get the newest version of a record that a quorum of its holders knows",
+		Summary:   "Get the newest version of a record that a quorum of its holders, or as many as consistency says, know",
 		Responses: recordResponses(map[string]*huma.MediaType{typeBytes: value, typeJSON: {Schema: record}}),
 	}, r.getRecord)
 	handle(r, huma.Operation{
@@ -60,6 +61,14 @@ func (r *routes) recordRoutes() {
 		OperationID: "list-records", Method: http.MethodGet, Path: "/v1/records", Tags: tags,
 		Summary: "List records, keys in byte order",
 	}, r.listRecords)
+	handle(r, huma.Operation{
+		OperationID: "list-holders", Method: http.MethodGet, Path: holdersPath, Tags: tags,
+		Summary: "Who holds which version of a record, and since when",
+	}, r.holders)
+	handle(r, huma.Operation{
+		OperationID: "get-standing", Method: http.MethodGet, Path: "/v1/standing", Tags: tags,
+		Summary: "How many records of the whole network have all their copies, fewer, or cannot be reached",
+	}, r.standing)
 }
 
 func recordResponses(content map[string]*huma.MediaType) map[string]*huma.Response {
@@ -72,27 +81,58 @@ func recordResponses(content map[string]*huma.MediaType) map[string]*huma.Respon
 	}
 }
 
-type putInput struct {
+// WriteInput is what every write of a record may say.
+type WriteInput struct {
 	Key         keyParam `path:"key"`
-	TTL         string   `query:"ttl" example:"24h" doc:"How long the record lives, such as 90s or 24h; absent: for ever"`
 	Consistency string   `query:"consistency" enum:"one,quorum,all" doc:"How many copies must be on disk before the answer; absent: quorum"`
-	RawBody     []byte
+	IfMatch     string   `header:"If-Match" example:"\"0197…-…\"" doc:"One strong entity tag: 412 unless it is the newest version. Best effort across a partition"`
+	IfNoneMatch string   `header:"If-None-Match" example:"*" doc:"*: 412 unless there is no record. Best effort across a partition"`
+	Session     string   `header:"Moot-Session" doc:"The token of an earlier answer: the write belongs to its session"`
 }
 
-// writtenOutput is the answer to a write.
+type putInput struct {
+	WriteInput
+	TTL     string `query:"ttl" example:"24h" doc:"How long the record lives, such as 90s or 24h; absent: for ever"`
+	RawBody []byte
+}
+
+// options returns the options of the write.
+func (in *WriteInput) options() (PutOptions, error) {
+	opts := PutOptions{Consistency: in.Consistency, Session: in.Session}
+	var err error
+	if opts.IfVersion, opts.IfAbsent, err = conditionOf(in.IfMatch, in.IfNoneMatch); err != nil {
+		return opts, err
+	}
+	return opts, checkSession(in.Session)
+}
+
+// checkSession refuses what no session's token can be.
+func checkSession(token string) error {
+	if len(token) > v1.MaxSession {
+		return fault.New(fault.Invalid, "%s: %d bytes: at most %d are allowed", v1.HeaderSession, len(token), v1.MaxSession)
+	}
+	return nil
+}
+
+// writtenOutput is the answer to a write; empty headers are left out.
 type writtenOutput struct {
-	ETag string `header:"ETag" doc:"The record's version in quotes"`
-	Body v1.Written
+	ETag    string `header:"ETag" doc:"The record's version in quotes"`
+	Copies  string `header:"Moot-Copies" doc:"On how many disks the version is known to be, such as 3 of 5"`
+	Session string `header:"Moot-Session" doc:"The session's token from now on"`
+	Body    v1.Written
 }
 
 func (r *routes) putRecord(ctx context.Context, in *putInput) (*writtenOutput, error) {
-	ttl, err := parseTTL(in.TTL)
+	opts, err := in.options()
 	if err != nil {
+		return nil, err
+	}
+	if opts.TTL, err = parseTTL(in.TTL); err != nil {
 		return nil, err
 	}
 	// huma uses the buffer again after this handler, while the store may still be sending copies.
 	value := bytes.Clone(in.RawBody)
-	return writtenOf(r.backend.PutRecord(ctx, in.Key.decode(), value, PutOptions{TTL: ttl, Consistency: in.Consistency}))
+	return writtenOf(r.backend.PutRecord(ctx, in.Key.decode(), value, opts))
 }
 
 func parseTTL(text string) (time.Duration, error) {
@@ -106,31 +146,35 @@ func parseTTL(text string) (time.Duration, error) {
 	return ttl, nil
 }
 
-type deleteInput struct {
-	Key         keyParam `path:"key"`
-	Consistency string   `query:"consistency" enum:"one,quorum,all" doc:"How many copies must be on disk before the answer; absent: quorum"`
-}
-
-func (r *routes) deleteRecord(ctx context.Context, in *deleteInput) (*writtenOutput, error) {
-	return writtenOf(r.backend.DeleteRecord(ctx, in.Key.decode(), PutOptions{Consistency: in.Consistency}))
+func (r *routes) deleteRecord(ctx context.Context, in *WriteInput) (*writtenOutput, error) {
+	opts, err := in.options()
+	if err != nil {
+		return nil, err
+	}
+	if opts.IfAbsent {
+		return nil, fault.New(fault.Invalid, "%s does not work with DELETE: what is not there needs no deletion", headerIfNoneMatch)
+	}
+	return writtenOf(r.backend.DeleteRecord(ctx, in.Key.decode(), opts))
 }
 
 func writtenOf(written v1.Written, err error) (*writtenOutput, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &writtenOutput{ETag: entityTag(written.Version), Body: written}, nil
+	return &writtenOutput{ETag: entityTag(written.Version), Copies: written.Copies.String(), Session: written.Session, Body: written}, nil
+}
+
+// ReadInput is what every read of a record may say.
+type ReadInput struct {
+	Key         keyParam `path:"key"`
+	Consistency string   `query:"consistency" enum:"one,quorum,all" doc:"How many holders must answer; absent: quorum"`
+	IfNoneMatch string   `header:"If-None-Match" doc:"Entity tags; 304 when one is the newest version"`
+	Session     string   `header:"Moot-Session" doc:"The token of an earlier answer: what is read is never older than what its session has seen, or else 503"`
 }
 
 type getInput struct {
-	Key         keyParam `path:"key"`
-	Accept      string   `header:"Accept" hidden:"true"`
-	IfNoneMatch string   `header:"If-None-Match" doc:"Entity tags; 304 when one is the newest version"`
-}
-
-type headInput struct {
-	Key         keyParam `path:"key"`
-	IfNoneMatch string   `header:"If-None-Match" doc:"Entity tags; 304 when one is the newest version"`
+	ReadInput
+	Accept string `header:"Accept" hidden:"true"`
 }
 
 // recordOutput is the answer with a record; empty headers are left out.
@@ -141,13 +185,27 @@ type recordOutput struct {
 	Vary          string `header:"Vary" hidden:"true"`
 	ETag          string `header:"ETag" doc:"The record's version in quotes"`
 	Version       string `header:"Moot-Version" doc:"The record's version"`
-	Author        string `header:"Moot-Author" doc:"Peer id of the peer that wrote the version"`
+	Author        string `header:"Moot-Author" doc:"Peer id of the peer that signed the version; absent when nobody did, as under kad/"`
 	Expires       string `header:"Moot-Expires" doc:"When the record ends (RFC 3339); absent when it lives for ever" format:"date-time"`
+	Copies        string `header:"Moot-Copies" doc:"On how many disks the version is known to be, such as 3 of 5"`
+	Session       string `header:"Moot-Session" doc:"The session's token from now on"`
 	Body          []byte
 }
 
+// readRecord carries a session through a read, one that finds nothing included.
+func (r *routes) readRecord(ctx context.Context, in *ReadInput) (Record, error) {
+	if err := checkSession(in.Session); err != nil {
+		return Record{}, err
+	}
+	rec, err := r.backend.GetRecord(ctx, in.Key.decode(), GetOptions{Consistency: in.Consistency, Session: in.Session})
+	if err != nil && rec.Session != "" {
+		err = huma.ErrorWithHeaders(err, http.Header{v1.HeaderSession: {rec.Session}})
+	}
+	return rec, err
+}
+
 func (r *routes) getRecord(ctx context.Context, in *getInput) (*recordOutput, error) {
-	rec, err := r.backend.GetRecord(ctx, in.Key.decode())
+	rec, err := r.readRecord(ctx, &in.ReadInput)
 	if err != nil {
 		return nil, err
 	}
@@ -157,8 +215,8 @@ func (r *routes) getRecord(ctx context.Context, in *getInput) (*recordOutput, er
 	return rawRecord(rec, in.IfNoneMatch), nil
 }
 
-func (r *routes) headRecord(ctx context.Context, in *headInput) (*recordOutput, error) {
-	rec, err := r.backend.GetRecord(ctx, in.Key.decode())
+func (r *routes) headRecord(ctx context.Context, in *ReadInput) (*recordOutput, error) {
+	rec, err := r.readRecord(ctx, in)
 	if err != nil {
 		return nil, err
 	}
@@ -171,7 +229,7 @@ func rawRecord(rec Record, ifNoneMatch string) *recordOutput {
 
 // jsonRecord has a weak entity tag: the same version as other bytes.
 func jsonRecord(rec Record, ifNoneMatch string) (*recordOutput, error) {
-	doc := v1.Record{Key: rec.Key, Version: rec.Version, Author: rec.Author, Expires: rec.Expires}
+	doc := v1.Record{Key: rec.Key, Version: rec.Version, Author: rec.Author, Expires: rec.Expires, Copies: rec.Copies}
 	doc.SetValue(rec.Value)
 	body, err := json.Marshal(doc)
 	if err != nil {
@@ -183,7 +241,10 @@ func jsonRecord(rec Record, ifNoneMatch string) (*recordOutput, error) {
 func recordOf(rec Record, etag, contentType string, body []byte, ifNoneMatch string) *recordOutput {
 	out := &recordOutput{
 		Status: http.StatusOK, Vary: "Accept", ETag: etag,
-		Version: rec.Version, Author: rec.Author,
+		Version: rec.Version, Author: rec.Author, Session: rec.Session,
+	}
+	if rec.Copies.Wanted > 0 {
+		out.Copies = rec.Copies.String()
 	}
 	if !rec.Expires.IsZero() {
 		out.Expires = rec.Expires.UTC().Format(time.RFC3339Nano)
@@ -214,6 +275,7 @@ func matchesAny(list, etag string) bool {
 type listInput struct {
 	Prefix string `query:"prefix" doc:"Only keys that begin with it"`
 	Cursor string `query:"cursor" doc:"The cursor of the previous page"`
+	After  string `query:"after" doc:"Only keys behind this one; a cursor wins over it"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" doc:"Most entries wanted; absent: 1,000"`
 	Local  bool   `query:"local" doc:"List what this node's disk holds rather than the whole network"`
 }
@@ -222,12 +284,32 @@ func (r *routes) listRecords(ctx context.Context, in *listInput) (*document[v1.P
 	if err := checkText("prefix", in.Prefix); err != nil {
 		return nil, err
 	}
+	if err := checkText("after", in.After); err != nil {
+		return nil, err
+	}
 	page, err := r.backend.ListRecords(ctx, ListOptions(*in))
 	if err != nil {
 		return nil, err
 	}
 	page.Records = notNil(page.Records)
 	return &document[v1.Page]{page}, nil
+}
+
+func (r *routes) holders(ctx context.Context, in *keyInput) (*document[v1.Holding], error) {
+	holding, err := r.backend.Holders(ctx, in.Key.decode())
+	if err != nil {
+		return nil, err
+	}
+	holding.Holders = notNil(holding.Holders)
+	return &document[v1.Holding]{holding}, nil
+}
+
+func (r *routes) standing(ctx context.Context, _ *struct{}) (*document[v1.Standing], error) {
+	standing, err := r.backend.Standing(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &document[v1.Standing]{standing}, nil
 }
 
 type keyInput struct {

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/internal/machine"
 )
 
 // Server serves the HTTP API on one address.
@@ -52,12 +53,15 @@ func NewServer(cfg Config) (*Server, error) {
 	if err := s.listen(cfg); err != nil {
 		return nil, err
 	}
-	h, err := newHandler(cfg, s.logger)
+	stopping, stop := context.WithCancel(context.Background())
+	h, err := newHandler(stopping, cfg, s.logger)
 	if err != nil {
+		stop()
 		return nil, errors.Join(err, s.listener.Close())
 	}
 	s.url = urlOf(h.guard.scheme, h.guard.listenHost, s.listener.Addr())
 	s.http = s.newHTTPServer(h, tlsConfig, cfg.RequestTimeout)
+	s.http.RegisterOnShutdown(stop)
 	return s, nil
 }
 
@@ -72,12 +76,12 @@ func tlsConfigOf(cfg Config, logger *slog.Logger) (*tls.Config, error) {
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: cert.get}, nil
 }
 
-func newHandler(cfg Config, logger *slog.Logger) (*handler, error) {
+func newHandler(stopping context.Context, cfg Config, logger *slog.Logger) (*handler, error) {
 	gatherer := cfg.Gatherer
 	if gatherer == nil {
 		gatherer = prometheus.NewRegistry()
 	}
-	mux, _, err := newMux(cfg.Backend, gatherer, cfg.RequestTimeout+bodySlack)
+	mux, _, err := newMux(stopping, cfg.Backend, gatherer, cfg.RequestTimeout+bodySlack)
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +103,7 @@ func newHandler(cfg Config, logger *slog.Logger) (*handler, error) {
 	}
 	return &handler{
 		mux: mux, guard: newGuard(cfg.Token, host, scheme), metrics: m, logger: logger,
-		server: server, timeout: cfg.RequestTimeout, slots: make(chan struct{}, maxRequests),
+		server: server, timeout: cfg.RequestTimeout, slots: make(chan struct{}, maxRequests), bodies: newBodies(machine.Memory()),
 	}, nil
 }
 

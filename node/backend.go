@@ -47,6 +47,8 @@ func (b backend) Node(context.Context) (v1.Node, error) {
 		Records: v1.Records{
 			Stored: stats.Stored, DiskBytes: stats.DiskBytes,
 			Wanted: stats.Wanted, Copies: stats.Copies, Quorum: stats.Quorum,
+			QuotaBytes: stats.Quota, ShardsHeld: stats.ShardsHeld, ShardsSynced: stats.ShardsSynced,
+			Full: stats.Full, Below: stats.Below, Unreachable: stats.Unreachable,
 		},
 		Ready: true,
 	}
@@ -57,6 +59,8 @@ func (b backend) Node(context.Context) (v1.Node, error) {
 }
 
 func (b backend) Ready(context.Context) error { return b.n.readyError() }
+
+func (b backend) RecordsReady(context.Context) error { return b.n.recordsReadyError() }
 
 func (b backend) Peers(context.Context) ([]v1.Peer, error) {
 	view := b.n.View()

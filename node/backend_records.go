@@ -31,21 +31,31 @@ func (b backend) DeleteRecord(ctx context.Context, key string, opts api.PutOptio
 	return written(w), err
 }
 
-func (b backend) GetRecord(ctx context.Context, key string) (api.Record, error) {
-	r, err := b.n.store.Get(ctx, key)
+func (b backend) GetRecord(ctx context.Context, key string, opts api.GetOptions) (api.Record, error) {
+	o, err := getOptions(opts)
 	if err != nil {
 		return api.Record{}, err
 	}
-	return api.Record{Key: r.Key, Value: r.Value, Version: r.Version.String(), Author: r.Author.String(), Expires: r.Expires}, nil
+	r, err := b.n.store.Get(ctx, key, o)
+	if err != nil {
+		return api.Record{Session: r.Session.String()}, err
+	}
+	return api.Record{
+		Key: r.Key, Value: r.Value, Version: r.Version.String(), Author: r.Author.String(), Expires: r.Expires.UTC(),
+		Copies: v1.Copies{Stored: r.Stored, Wanted: r.Wanted, Configured: r.Copies}, Session: r.Session.String(),
+	}, nil
 }
 
 func (b backend) ListRecords(ctx context.Context, opts api.ListOptions) (v1.Page, error) {
-	after, err := cursorText.DecodeString(opts.Cursor)
-	if err != nil {
-		return v1.Page{}, fault.New(fault.Invalid, "cursor %q: want one that a page before carried", opts.Cursor)
+	after := opts.After
+	if opts.Cursor != "" {
+		key, err := cursorText.DecodeString(opts.Cursor)
+		if err != nil {
+			return v1.Page{}, fault.New(fault.Invalid, "cursor %q: want one that a page before carried", opts.Cursor)
+		}
+		after = string(key)
 	}
-	opts.Cursor = string(after)
-	p, err := b.n.store.List(ctx, records.ListOptions(opts))
+	p, err := b.n.store.List(ctx, records.ListOptions{Prefix: opts.Prefix, Cursor: after, Limit: opts.Limit, Local: opts.Local})
 	if err != nil {
 		return v1.Page{}, err
 	}
@@ -75,19 +85,39 @@ func (b backend) Providers(ctx context.Context, key string) (v1.Providers, error
 	}
 	doc := v1.Providers{Key: key, Providers: make([]v1.Provider, 0, len(found))}
 	for _, p := range found {
-		doc.Providers = append(doc.Providers, v1.Provider{ID: p.ID.String(), Addresses: addrStrings(p.Addrs), Expires: p.Expires})
+		doc.Providers = append(doc.Providers, v1.Provider{ID: p.ID.String(), Addresses: addrStrings(p.Addrs), Expires: p.Expires, Foreign: p.Foreign})
 	}
 	return doc, nil
 }
 
-func putOptions(o api.PutOptions) (records.PutOptions, error) {
-	c, err := records.ParseConsistency(o.Consistency)
-	return records.PutOptions{TTL: o.TTL, Consistency: c}, err
+func putOptions(o api.PutOptions) (_ records.PutOptions, err error) {
+	opts := records.PutOptions{TTL: o.TTL, If: records.Condition{Absent: o.IfAbsent}}
+	if opts.Consistency, err = records.ParseConsistency(o.Consistency); err != nil {
+		return opts, err
+	}
+	if opts.Session, err = records.ParseSession(o.Session); err != nil || o.IfVersion == "" {
+		return opts, err
+	}
+	if o.IfAbsent {
+		return opts, fault.New(fault.Invalid, "a write depends on a version or on there being none, not on both")
+	}
+	opts.If.Version, err = records.ParseVersion(o.IfVersion)
+	return opts, err
+}
+
+func getOptions(o api.GetOptions) (_ records.GetOptions, err error) {
+	var opts records.GetOptions
+	if opts.Consistency, err = records.ParseConsistency(o.Consistency); err != nil {
+		return opts, err
+	}
+	opts.Session, err = records.ParseSession(o.Session)
+	return opts, err
 }
 
 func written(w records.Written) v1.Written {
 	return v1.Written{
 		Key: w.Key, Version: w.Version.String(), Author: w.Author.String(), Expires: w.Expires.UTC(), Copies: copies(w),
+		Session: w.Session.String(),
 	}
 }
 

@@ -3,12 +3,12 @@ package node
 import (
 	"context"
 	"testing"
+	"time"
 
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/folkmoot/folkmoot/api"
 	"github.com/folkmoot/folkmoot/api/apitest"
-	"github.com/folkmoot/folkmoot/routing"
 )
 
 // TestBackendConforms holds a node of a real network of two to what the HTTP API is promised.
@@ -17,16 +17,22 @@ func TestBackendConforms(t *testing.T) {
 		first := runForTest(t)
 		second := runForTest(t, first.Addrs()...)
 		for _, n := range []*Node{first, second} {
-			for changed := n.ViewChanged(); n.View().Count(routing.Alive) < 2; changed = n.ViewChanged() {
-				select {
-				case <-changed:
-				case <-t.Context().Done():
-					t.Fatal("the nodes do not see one another")
-				}
-			}
+			awaitPeers(t, n, 2)
 		}
 		return backend{second}
 	})
+}
+
+// awaitSync waits until the node knows all that is in its charge.
+func awaitSync(t *testing.T, n *Node) {
+	t.Helper()
+	for s := n.Records().Stats(); s.ShardsHeld == 0 || s.ShardsSynced < s.ShardsHeld; s = n.Records().Stats() {
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-t.Context().Done():
+			t.Fatalf("%d of %d shards are in sync", s.ShardsSynced, s.ShardsHeld)
+		}
+	}
 }
 
 func runForTest(t *testing.T, bootstrap ...ma.Multiaddr) *Node {

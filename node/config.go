@@ -36,8 +36,12 @@ type Config struct {
 	Copies int
 	// AwayGrace is how long others wait for this node's return after it stopped; 0 means DefaultAwayGrace.
 	AwayGrace time.Duration
+	// Quota bounds the bytes of disk that records use; 0 means no bound. Over it new ones are refused with fault.Full; deletions are taken, and nothing is dropped.
+	Quota int64
 	// MaxConnections bounds the connections to other peers; 0 means sized from the machine.
 	MaxConnections int
+	// Rejoin lets a node that left its network for good enter it again, with its identity. For any other it changes nothing.
+	Rejoin bool
 	// API describes the HTTP API; without a listen address there is none.
 	API APIConfig
 	// Version is the program's version as told to others.
@@ -76,6 +80,8 @@ func (c *Config) Validate() error {
 		return fault.New(fault.Invalid, "copies: %d is not from 1 to %d", c.Copies, MaxCopies)
 	case c.AwayGrace < 0 || c.AwayGrace > MaxAwayGrace:
 		return fault.New(fault.Invalid, "away grace: %s is not from 0 to %s", c.AwayGrace, MaxAwayGrace)
+	case c.Quota < 0:
+		return fault.New(fault.Invalid, "quota: %d is negative", c.Quota)
 	case c.MaxConnections < 0:
 		return fault.New(fault.Invalid, "max connections: %d is negative", c.MaxConnections)
 	case len(c.Zone) > MaxZone:

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
@@ -18,6 +19,7 @@ import (
 	"github.com/folkmoot/folkmoot/api"
 	"github.com/folkmoot/folkmoot/discovery"
 	"github.com/folkmoot/folkmoot/discovery/peercache"
+	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/records"
 	"github.com/folkmoot/folkmoot/routing"
 	"github.com/folkmoot/folkmoot/swarm"
@@ -34,13 +36,17 @@ type Node struct {
 	membership *routing.Membership
 	kademlia   *routing.Kademlia
 	router     routing.Router
+	lookup     *routing.Lookup
 	store      *records.Store
 	connector  *discovery.Connector
 	cached     []peercache.Entry // the peers remembered from the last run
 	api        *api.Server       // nil without an API
 
-	ready   chan struct{} // closed by watchReadiness
-	closers []closer      // in the order in which things were opened
+	ready     chan struct{} // closed by watchReadiness
+	readyAt   time.Time     // when that was; set before ready is closed
+	settled   atomic.Bool   // all that the node holds was seen in sync and at full count
+	departure *departure
+	closers   []closer // in the order in which things were opened
 }
 
 type closer struct {
@@ -54,7 +60,7 @@ func New(cfg Config) (_ *Node, err error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg.withDefaults(), started: time.Now(), metrics: prometheus.NewRegistry(), ready: make(chan struct{})}
+	n := &Node{cfg: cfg.withDefaults(), started: time.Now(), metrics: prometheus.NewRegistry(), ready: make(chan struct{}), departure: newDeparture()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.Close())
@@ -70,6 +76,9 @@ func New(cfg Config) (_ *Node, err error) {
 			return nil, err
 		}
 	}
+	if err := unmarkLeft(n.cfg.Home); err != nil {
+		return nil, err
+	}
 	return n, nil
 }
 
@@ -79,6 +88,9 @@ func (n *Node) openHome() (crypto.PrivKey, error) {
 		return nil, err
 	}
 	n.onClose("unlock the home", lock.Unlock)
+	if err := CheckNotLeft(n.cfg.Home); err != nil && !(n.cfg.Rejoin && fault.KindOf(err) == fault.Conflict) {
+		return nil, err
+	}
 	if n.cfg.Network != "" {
 		n.home, err = InitHome(n.cfg.Home, n.cfg.Network)
 	} else {
@@ -135,7 +147,11 @@ func (n *Node) openRouting(key crypto.PrivKey) (err error) {
 		return fmt.Errorf("open Kademlia: %w", err)
 	}
 	n.onClose("close Kademlia", n.kademlia.Close)
-	n.router = routing.NewLayeredRouter(routing.NewViewRouter(n.host, n.membership), n.kademlia)
+	n.lookup, err = routing.NewLookup(routing.LookupConfig{Membership: n.membership, Others: n.kademlia})
+	if err != nil {
+		return fmt.Errorf("open the lookup of peers: %w", err)
+	}
+	n.router = routing.NewLayeredRouter(routing.NewViewRouter(n.host, n.membership), n.lookup)
 	return nil
 }
 
@@ -147,6 +163,9 @@ func (n *Node) openStore(key crypto.PrivKey) (err error) {
 		Viewer:     n.membership,
 		Dir:        filepath.Join(n.cfg.Home, recordsDir),
 		Copies:     n.cfg.Copies,
+		Quota:      n.cfg.Quota,
+		Joined:     n.ready,
+		Locator:    n.lookup,
 		Registerer: n.metrics,
 		Logger:     n.cfg.Logger.With("part", "records"),
 	})
@@ -154,6 +173,7 @@ func (n *Node) openStore(key crypto.PrivKey) (err error) {
 		return fmt.Errorf("open the record store: %w", err)
 	}
 	n.onClose("close the record store", n.store.Close)
+	n.kademlia.ServeForeign(n.store.Foreign())
 	return nil
 }
 

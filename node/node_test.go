@@ -108,7 +108,7 @@ func TestNodesKeepRecordsForOneAnother(t *testing.T) {
 	if w.Copies.Wanted != 3 || w.Copies.Configured != 5 || w.Copies.Stored < 2 {
 		t.Errorf("copies %+v, want at least 2 of 3, 5 configured", w.Copies)
 	}
-	r, err := clientOf(t, third).GetRecord(ctx, "greeting")
+	r, err := clientOf(t, third).GetRecord(ctx, "greeting", client.GetOptions{})
 	if err != nil || string(r.Value) != "hello" || r.Author != second.ID().String() {
 		t.Errorf("got %q by %s, %v; want hello by %s", r.Value, r.Author, err, second.ID())
 	}
@@ -154,7 +154,7 @@ func TestRestartFindsItsNetworkAndItsRecords(t *testing.T) {
 	}
 	untilAlive(t, again, 2)
 	untilAlive(t, other, 2)
-	if r, err := again.Records().Get(t.Context(), "k"); err != nil || string(r.Value) != "v" {
+	if r, err := again.Records().Get(t.Context(), "k", records.GetOptions{}); err != nil || string(r.Value) != "v" {
 		t.Errorf("got %q, %v", r.Value, err)
 	}
 }

@@ -6,24 +6,17 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
-
-	"github.com/folkmoot/folkmoot/fault"
-	"github.com/folkmoot/folkmoot/routing"
 )
 
-const (
-	// joinPatience is how long a node that knows where to find others waits for the first of them before it calls itself ready:
-	// it may be the first of them to start.
-	joinPatience = 3 * time.Second
-	// farewellTimeout bounds the announcement of absence at the end.
-	farewellTimeout = time.Second
-)
+// farewellTimeout bounds the announcement of absence at the end.
+const farewellTimeout = time.Second
 
 // Run serves until ctx ends, then announces the node's absence, stops every part in order, and closes the node. It
-// returns nil after a clean stop, and the first failure when a part failed by itself. A Node runs once.
+// returns nil after a clean stop and after a complete Leave, and the first failure when a part failed by itself. A Node runs once.
 func (n *Node) Run(ctx context.Context) error {
 	withdraw, err := n.publishAPI()
 	if err != nil {
@@ -40,13 +33,19 @@ func (n *Node) Run(ctx context.Context) error {
 	parts.Go(func() error { return named("discovery", n.connector.Run(network)) })
 	parts.Go(func() error { return named("peer cache", n.keepPeerCache(network)) })
 	parts.Go(func() error { return n.watchReadiness(network) })
+	ctx, stopServing := context.WithCancel(ctx)
+	defer stopServing()
+	var departing sync.WaitGroup
+	departing.Go(func() { n.depart(ctx, stopServing) })
 
 	apiErr := n.serveAPI(ctx, network)
-	if network.Err() == nil {
+	stopServing()
+	departing.Wait()
+	if network.Err() == nil && !n.hasLeft() {
 		n.sayFarewell(network)
 	}
 	stopNetwork()
-	return errors.Join(apiErr, parts.Wait(), n.Close())
+	return errors.Join(apiErr, parts.Wait(), n.Close(), n.departureError())
 }
 
 // serveAPI serves until ctx or the network ends; a node without an API just waits.
@@ -79,7 +78,9 @@ func (n *Node) sayFarewell(ctx context.Context) {
 	defer cancel()
 	if err := n.membership.AnnounceAbsence(ctx, n.cfg.AwayGrace); err != nil {
 		n.cfg.Logger.Debug("announce absence", "error", err)
+		return
 	}
+	n.store.Announced(n.cfg.AwayGrace)
 }
 
 func named(part string, err error) error {
@@ -87,52 +88,4 @@ func named(part string, err error) error {
 		return nil
 	}
 	return fmt.Errorf("%s: %w", part, err)
-}
-
-// Ready returns a channel that is closed once the node serves: it runs, and it has met another peer, or knows of none
-// to meet, or has waited for one in vain.
-func (n *Node) Ready() <-chan struct{} { return n.ready }
-
-// watchReadiness closes ready when its time has come, unless ctx ends before.
-func (n *Node) watchReadiness(ctx context.Context) error {
-	defer func() {
-		if ctx.Err() == nil {
-			close(n.ready)
-		}
-	}()
-	patience := time.NewTimer(joinPatience)
-	defer patience.Stop()
-	for n.expectsPeers() {
-		changed := n.membership.Changed()
-		if n.othersAlive() > 0 {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-patience.C:
-			return nil
-		case <-changed:
-		}
-	}
-	return nil
-}
-
-// expectsPeers tells whether the node was told of others, which mDNS alone does not.
-func (n *Node) expectsPeers() bool {
-	return len(n.cfg.Bootstrap) > 0 || len(n.cfg.DNS) > 0 || len(n.View().Members) > 1
-}
-
-func (n *Node) othersAlive() int {
-	return n.View().Count(routing.Alive) - 1
-}
-
-// readyError returns nil once the node is ready, and why not before.
-func (n *Node) readyError() error {
-	select {
-	case <-n.ready:
-		return nil
-	default:
-		return fault.New(fault.Unavailable, "the node is looking for the first of its peers")
-	}
 }

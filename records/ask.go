@@ -56,6 +56,7 @@ func (s *Store) call(ctx context.Context, m *routing.Member, to op, data []byte)
 	s.latency.observe(time.Since(start))
 	resp, err := unmarshalResponse(to, answer)
 	if err != nil {
+		s.conduct.blame(m.ID, malformed)
 		return response{}, fmt.Errorf("answer of %s: %w", m.ID, err)
 	}
 	return resp, resp.err()
@@ -66,7 +67,7 @@ func (s *Store) ask(ctx context.Context, m *routing.Member, req *request, encode
 	if m.ID != s.self {
 		return s.call(ctx, m, req.op, encoded)
 	}
-	resp := s.holder.answer(ctx, req)
+	resp := s.holder.answer(ctx, s.self, req)
 	return resp, resp.err()
 }
 

@@ -2,6 +2,7 @@ package records_test
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"slices"
 	"sync"
@@ -46,11 +47,23 @@ func realNetwork(b *testing.B, n int, noSync bool) []*records.Store {
 		if err != nil {
 			b.Fatal(err)
 		}
+		var running sync.WaitGroup
+		running.Go(func() {
+			if err := stores[i].Run(context.Background()); err != nil { // until it is closed
+				b.Error(err)
+			}
+		})
 		b.Cleanup(func() {
 			if err := stores[i].Close(); err != nil {
 				b.Error(err)
 			}
+			running.Wait()
 		})
+	}
+	for _, s := range stores {
+		for st := s.Stats(); st.ShardsHeld == 0 || st.ShardsSynced < st.ShardsHeld; st = s.Stats() {
+			time.Sleep(10 * time.Millisecond)
+		}
 	}
 	return stores
 }
@@ -101,7 +114,7 @@ func BenchmarkStore(b *testing.B) {
 					return err
 				}
 				get := func(i int) error {
-					_, err := stores[i*7%peers].Get(b.Context(), fmt.Sprint("key", i%keys))
+					_, err := stores[i*7%peers].Get(b.Context(), fmt.Sprint("key", i%keys), records.GetOptions{})
 					return err
 				}
 				for i := range keys {

@@ -6,11 +6,13 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/folkmoot/folkmoot/records/disk"
 )
 
 // HoldersOf returns the holders of a key, nearest first.
 func (s *Store) HoldersOf(key string) []peer.ID {
-	p := s.currentTopology().place(sha256.Sum256([]byte(key)))
+	p := s.currentTopology().place(disk.ShardOf(sha256.Sum256([]byte(key))))
 	var ids []peer.ID
 	for _, i := range p.holders {
 		ids = append(ids, p.id(i))
@@ -25,6 +27,26 @@ func (s *Store) Holds(key string) (Version, bool) {
 		panic(err)
 	}
 	return versionOf(head.Rank), found
+}
+
+// Has reports whether this peer's disk has a record that can be read.
+func (s *Store) Has(key string) bool {
+	envelope, err := s.holder.disk.Envelope(sha256.Sum256([]byte(key)))
+	return err == nil && envelope != nil
+}
+
+// NotedSynced returns in how many shards this peer noted to be in sync, for when it starts again.
+func (s *Store) NotedSynced() (n int) {
+	note, err := s.holder.disk.Note(levelsNote)
+	if err != nil {
+		panic(err)
+	}
+	if l, ok := unmarshalLevels(note); ok {
+		for range l.synced.all() {
+			n++
+		}
+	}
+	return n
 }
 
 // A CallFunc makes a request to another peer.
@@ -44,6 +66,7 @@ const (
 	OpGet        = byte(opGet)
 	OpGetVersion = byte(opGetVersion)
 	OpList       = byte(opList)
+	OpProvide    = byte(opPutProvider)
 )
 
 // NewerResponse says that there is a newer version.
@@ -64,3 +87,6 @@ func RefusedResponse(err error) []byte {
 
 // TimestampOf is the stamp of a wall-clock time.
 func TimestampOf(t time.Time) Timestamp { return timestampOf(t) }
+
+// IsPutIf reports whether a request is a conditional write.
+func IsPutIf(request []byte) bool { return op(request[0]) == opPutIf }

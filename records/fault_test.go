@@ -31,7 +31,7 @@ func put(t *testing.T, n *node, key, value string, level records.Consistency) re
 
 func wantValue(t *testing.T, n *node, key, want string) {
 	t.Helper()
-	r, err := n.Get(t.Context(), key)
+	r, err := n.Get(t.Context(), key, records.GetOptions{})
 	if err != nil || string(r.Value) != want {
 		t.Errorf("get %q = %q, %v; want %q", key, r.Value, err, want)
 	}
@@ -73,7 +73,7 @@ func TestFrozenHolder(t *testing.T) {
 			within(t, 500*time.Millisecond, "get", func() { wantValue(t, s.nodes[0], key, "value") })
 			within(t, 500*time.Millisecond, "get of an old key", func() { wantValue(t, s.nodes[0], "warm3", "v") })
 			within(t, time.Second, "get of nothing", func() {
-				_, err := s.nodes[0].Get(t.Context(), key+"?")
+				_, err := s.nodes[0].Get(t.Context(), key+"?", records.GetOptions{})
 				wantKind(t, "get", err, fault.NotFound)
 			})
 			within(t, 1500*time.Millisecond, "list", func() {
@@ -100,7 +100,7 @@ func TestTooFewHolders(t *testing.T) {
 				"may still take effect", "moot peers")
 		})
 		within(t, 1500*time.Millisecond, "get", func() {
-			_, err := s.nodes[0].Get(t.Context(), "key")
+			_, err := s.nodes[0].Get(t.Context(), "key", records.GetOptions{})
 			wantKind(t, "get", err, fault.Unavailable, "1 of 2 holders needed answered")
 		})
 		within(t, 1500*time.Millisecond, "providers", func() {
@@ -135,7 +135,7 @@ func TestHalfANetworkIsNotTheWhole(t *testing.T) {
 			if page, err := s.nodes[0].List(t.Context(), records.ListOptions{Local: true}); err != nil || len(page.Entries) != 1 || page.Entries[0].Size == 0 {
 				t.Errorf("something was written all the same: %+v, %v", page, err)
 			}
-			_, err = s.nodes[0].Get(t.Context(), "key")
+			_, err = s.nodes[0].Get(t.Context(), "key", records.GetOptions{})
 			wantKind(t, "get", err, fault.Unavailable, "2 of the 4 peers known are dead")
 		})
 		s.setViews(s.nodes[:2], nil) // forgotten
@@ -227,17 +227,20 @@ func TestViewGrows(t *testing.T) {
 		if _, err := first[0].Provide(t.Context(), "file"); err != nil {
 			t.Fatal(err)
 		}
-		settle()
+		time.Sleep(time.Second)
 		s.know() // nine peers join: most keys have other holders now, who know nothing
 		moved := 0
 		for i := range n {
 			key := fmt.Sprint("key", i)
-			for _, reader := range []int{0, 7, 11} {
-				wantValue(t, s.nodes[reader], key, "value")
-			}
 			holders, _ := s.holders(key)
 			if !slices.ContainsFunc(holders, func(n *node) bool { _, ok := n.Holds(key); return ok }) {
 				moved++
+			}
+		}
+		for i := range n {
+			key := fmt.Sprint("key", i)
+			for _, reader := range []int{0, 7, 11} {
+				wantValue(t, s.nodes[reader], key, "value")
 			}
 		}
 		if moved == 0 {
@@ -307,13 +310,9 @@ func TestProvidersAreRenewed(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.crash(s.nodes[0]) // what is provided is known after a restart
-		ctx, stop := context.WithCancel(t.Context())
-		var running sync.WaitGroup
-		running.Go(func() {
-			if err := s.nodes[0].Run(ctx); err != nil {
-				t.Error(err)
-			}
-		})
+		if err := s.nodes[1].Close(); err != nil {
+			t.Fatal(err)
+		}
 		for range 3 {
 			s.advance(10 * time.Hour)
 			time.Sleep(2 * time.Minute)
@@ -322,8 +321,9 @@ func TestProvidersAreRenewed(t *testing.T) {
 		if err != nil || len(list) != 1 || list[0].ID != s.nodes[0].host.ID() {
 			t.Errorf("providers = %v, %v; want only the one that runs", list, err)
 		}
-		stop()
-		running.Wait()
+		if err := s.nodes[0].Close(); err != nil {
+			t.Fatal(err)
+		}
 		s.advance(records.ProviderTTL)
 		if list, err := s.nodes[3].Providers(t.Context(), "file"); err != nil || len(list) != 0 {
 			t.Errorf("providers = %v, %v; want none after a day without renewal", list, err)
@@ -395,7 +395,7 @@ func TestClosedStore(t *testing.T) {
 		if err := n.Close(); err != nil {
 			t.Fatal(err)
 		}
-		_, err := n.Get(t.Context(), "key")
+		_, err := n.Get(t.Context(), "key", records.GetOptions{})
 		wantKind(t, "get", err, fault.Unavailable)
 		_, err = n.Put(t.Context(), "key", nil, records.PutOptions{})
 		wantKind(t, "put", err, fault.Unavailable)

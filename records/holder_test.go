@@ -11,6 +11,7 @@ import (
 
 	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/records/disk"
+	"github.com/folkmoot/folkmoot/routing"
 )
 
 // newHolder returns a holder with a disk in memory and a clock that stands still.
@@ -26,7 +27,9 @@ func newHolder(t *testing.T, now time.Time) *holder {
 		}
 	})
 	clock := func() time.Time { return now }
+	layout := newTopology(&routing.View{Self: "self", Members: []routing.Member{{ID: "self", State: routing.Alive}}}, DefaultCopies, nil)
 	return &holder{
+		table: &table{self: "self"}, hints: newHints(layout.place),
 		disk: d, now: clock, clock: newClock(clock, 0, func(context.Context, Timestamp) error { return nil }),
 		records: testSigner("test/record"), offers: &signer{domain: "test/provider", payloadType: providerType},
 	}

@@ -66,7 +66,7 @@ func TestLyingHolder(t *testing.T) {
 					put(t, s.nodes[0], key, value, records.Quorum)
 					within(t, time.Second, "get", func() { wantValue(t, s.nodes[0], key, value) })
 				}
-				_, err := s.nodes[0].Get(t.Context(), "nothing")
+				_, err := s.nodes[0].Get(t.Context(), "nothing", records.GetOptions{})
 				wantKind(t, "get of nothing", err, fault.NotFound)
 			})
 		})
@@ -136,7 +136,7 @@ func TestFullHolders(t *testing.T) {
 		})
 		_, err := s.nodes[0].Put(t.Context(), "key", nil, records.PutOptions{})
 		wantKind(t, "put", err, fault.Full, "the disk is full", "of 2 copies", "may still take effect")
-		if _, err := s.nodes[1].Get(t.Context(), "key"); err != nil {
+		if _, err := s.nodes[1].Get(t.Context(), "key", records.GetOptions{}); err != nil {
 			t.Errorf("get: %v", err)
 		}
 	})

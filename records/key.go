@@ -38,7 +38,7 @@ type Key struct {
 //
 //	own/<peer-id>/...  written by that peer alone
 //	sha256/<hex>       its value has that SHA-256, 64 lower-case hex digits
-//	kad/...            reserved for foreign Kademlia peers: fault.Forbidden
+//	kad/...            written by foreign Kademlia peers alone, unsigned, and read by Get: fault.Forbidden
 //
 // Other errors are of kind fault.Invalid or fault.TooLarge.
 func ParseKey(s string) (Key, error) {
@@ -64,7 +64,7 @@ func ParseKey(s string) (Key, error) {
 		}
 		k.content = digest
 	case strings.HasPrefix(s, foreignPrefix):
-		return Key{}, fault.New(fault.Forbidden, "key %q: keys under kad/ are reserved for foreign Kademlia peers", s)
+		return Key{}, fault.New(fault.Forbidden, "key %q: keys under kad/ are written by foreign Kademlia peers alone; members read them", s)
 	}
 	return k, nil
 }

@@ -43,8 +43,8 @@ func TestParseKey(t *testing.T) {
 		{"sha256/" + strings.ToUpper(digest), fault.Invalid, "64 lower-case hex digits"},
 		{"sha256/" + digest + "00", fault.Invalid, "64 lower-case hex digits"},
 		{"sha256/" + digest + "/x", fault.Invalid, "64 lower-case hex digits"},
-		{"kad/x", fault.Forbidden, "reserved"},
-		{"kad/", fault.Forbidden, "reserved"},
+		{"kad/x", fault.Forbidden, "foreign Kademlia peers"},
+		{"kad/", fault.Forbidden, "foreign Kademlia peers"},
 	} {
 		k, err := ParseKey(c.key)
 		if fault.KindOf(err) != c.want || (err == nil) != (c.want == fine) || err != nil && !strings.Contains(err.Error(), c.text) {

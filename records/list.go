@@ -106,7 +106,8 @@ func (l *listing) finish(entries []Entry, cursor string) Page {
 	slices.Sort(l.missing)
 	return Page{
 		Entries: entries, Cursor: cursor, Missing: l.missing,
-		Complete: l.opts.Local && len(l.missing) == 0 || !l.opts.Local && len(l.missing) < l.topology.quorum,
+		// Of a network that is not all in view, members are missing whose names are not even known.
+		Complete: l.opts.Local && len(l.missing) == 0 || !l.opts.Local && !l.topology.view.Partial && len(l.missing) < l.topology.quorum,
 	}
 }
 

@@ -2,6 +2,7 @@ package records_test
 
 import (
 	"cmp"
+	"context"
 	"crypto/rand"
 	"fmt"
 	"log/slog"
@@ -32,6 +33,8 @@ import (
 const (
 	// linkLatency is the time of a packet from peer to peer.
 	linkLatency = time.Millisecond
+	// warmUp is how long new stores take to be certain that they know all there is.
+	warmUp = 10 * time.Second
 	// never is longer than any test: the latency of a packet that is lost.
 	never = 1000 * time.Hour
 )
@@ -74,6 +77,23 @@ type node struct {
 	view   viewer
 	skew   atomic.Int64 // nanoseconds that its clock is ahead
 	frozen atomic.Bool  // no packet reaches or leaves it
+	sent   calls        // what it has asked of others
+
+	wrap atomic.Pointer[func(records.CallFunc) records.CallFunc] // what Intercept was given last
+}
+
+// Intercept puts wrap between the store and the other peers, from now on and in place of an earlier one.
+func (n *node) Intercept(wrap func(next records.CallFunc) records.CallFunc) { n.wrap.Store(&wrap) }
+
+// ask counts and makes a request.
+func (n *node) ask(next records.CallFunc) records.CallFunc {
+	return func(ctx context.Context, to peer.ID, request []byte) ([]byte, error) {
+		call := next
+		if wrap := n.wrap.Load(); wrap != nil {
+			call = (*wrap)(next)
+		}
+		return n.sent.intercept(call)(ctx, to, request)
+	}
 }
 
 // A simulation is a network of stores in one process, in simulated time; links, clocks and disks are simulated, the rest is the real thing.
@@ -112,6 +132,7 @@ func simulateZones(t *testing.T, zones []string, body func(t *testing.T, s *simu
 		for _, n := range s.nodes {
 			s.open(n)
 		}
+		time.Sleep(warmUp)
 		body(t, s)
 		for _, n := range s.nodes {
 			if err := n.Close(); err != nil {
@@ -180,7 +201,13 @@ func (s *simulation) openOn(n *node, fs vfs.FS) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	store.Intercept(n.ask)
 	n.Store = store
+	go func() {
+		if err := store.Run(context.Background()); err != nil { // until the store is closed
+			s.t.Error(err)
+		}
+	}()
 }
 
 // crash cuts a node's power and starts it again with what its disk had synced.

@@ -1,13 +1,16 @@
 package records
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/sha256"
-	"encoding/binary"
+	"math/bits"
 	"slices"
+	"sync/atomic"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/folkmoot/folkmoot/records/disk"
 	"github.com/folkmoot/folkmoot/routing"
 )
 
@@ -17,10 +20,17 @@ const DefaultCopies = 5
 // MaxCopies bounds the number of copies that can be configured.
 const MaxCopies = 32
 
-// A topology is a view prepared for placing keys: made once for a view, used for every key.
+// A topology is a view prepared for placing keys.
 type topology struct {
-	view      *routing.View
+	view *routing.View
+	*layout
+}
+
+// A layout is what placing depends on: who is a member, where, and in what state. Views that differ in nothing else share one, with the places found so far.
+type layout struct {
+	members   []resident
 	hashes    [][sha256.Size]byte // of the members' ids
+	sorted    []int               // the members by their hashes
 	zones     []int               // of the members: numbers below zoneCount, equal where the zones are
 	wanted    int
 	quorum    int
@@ -28,165 +38,293 @@ type topology struct {
 	perZone   int // most holders in one zone while other zones have members left
 	// aliveZones is the number of zones that have an alive member.
 	aliveZones int
+	// absent says that members are dead or away.
+	absent bool
+	// near is how many leading bits a shard's first hash must share with the hash of this peer's id so that all members near it are in view; 0: all are everywhere.
+	near     int
+	self     peer.ID
+	selfHash [sha256.Size]byte
+	// some says that the members are but those nearest to a few shards: zones are counted among the nearest alone, as those count them who know no more.
+	some   bool
+	places *[disk.Shards]atomic.Pointer[place] // those found so far; nil in a layout that was looked up for one shard
 }
 
-// newTopology prepares a view. Wanted counts every member, those known to be dead included, until they are forgotten: half a network never takes itself for the whole.
-func newTopology(view *routing.View, copies int) *topology {
-	t := &topology{
-		view: view, hashes: make([][sha256.Size]byte, len(view.Members)), zones: make([]int, len(view.Members)),
-		wanted: min(copies, len(view.Members)),
-	}
-	t.quorum = t.wanted/2 + 1
-	numbers := map[string]int{}
-	live, alive := map[int]bool{}, map[int]bool{}
-	for i := range view.Members {
-		m := &view.Members[i]
-		t.hashes[i] = sha256.Sum256([]byte(m.ID))
-		zone, ok := numbers[m.Zone]
-		if !ok {
-			zone = len(numbers)
-			numbers[m.Zone] = zone
-		}
-		t.zones[i] = zone
-		if m.State != routing.Dead {
-			live[zone] = true
-		}
-		if m.State == routing.Alive {
-			alive[zone] = true
-		}
-	}
-	t.zoneCount, t.aliveZones = len(numbers), len(alive)
-	if n := min(len(live), t.wanted); n > 0 {
-		t.perZone = (t.wanted + n - 1) / n
-	}
-	return t
+// A resident is a member as far as placing depends on it.
+type resident struct {
+	id      peer.ID
+	zone    string
+	state   routing.State
+	leaving bool
 }
 
-// placeAmong times the copies wanted is how many of the nearest members are looked at first.
-const placeAmong = 3
+func residentOf(m *routing.Member) resident { return resident{m.ID, m.Zone, m.State, m.Leaving} }
 
-// A placement says who holds a key. Members are indices into the view's.
-type placement struct {
-	*topology
-	hash    [sha256.Size]byte
+// here reports whether the member runs, or is expected back soon.
+func (r *resident) here() bool { return r.state != routing.Dead }
+
+// places reports whether copies are placed on the member.
+func (r *resident) places() bool { return r.here() && !r.leaving }
+
+// A place says who holds a shard. Members are indices into the view's. It never changes.
+type place struct {
+	shard   disk.Shard
 	holders []int
 	// witness is the member that lends an acknowledgement its second zone where two zones are alive but all alive holders are in one, or -1. What it stores
 	// counts for the zone and not for the number of copies.
 	witness int
+	// shadowed says that the shard would have other holders if nobody were dead or away: records may exist that no holder has.
+	shadowed bool
+	// vague says that members near the shard may be missing from the view. This peer is not one of the holders then: it would have all of its neighbourhood in view.
+	vague bool
+	// rest are the members that are asked when the holders don't know; made when they are first needed.
+	rest atomic.Pointer[[]int]
 }
 
-type near struct {
-	distance uint64 // the first 8 bytes of the XOR
-	member   int
+// A placement is a place in its topology.
+type placement struct {
+	*topology
+	*place
 }
 
-// place returns who holds the key with the given hash: of the members that are not dead, the wanted number whose ids' SHA-256 is nearest by XOR, not more than
-// perZone in one zone unless the others have too few members. The result depends on nothing but view, hash and number of copies.
-func (t *topology) place(hash [sha256.Size]byte) placement {
-	p := placement{topology: t, hash: hash, witness: -1}
-	// The nearest few are nearly always enough; where they lie in too few zones, all are looked at.
-	few := placeAmong * t.wanted
-	if p.choose(t.nearest(hash, few), few < len(t.hashes)); len(p.holders) < t.wanted && few < len(t.hashes) {
-		p.choose(t.nearest(hash, len(t.hashes)), false)
+// newTopology prepares a view. The layout of the topology before is taken over where it still fits.
+func newTopology(view *routing.View, copies int, before *topology) *topology {
+	if before != nil && before.fits(view) {
+		return &topology{view, before.layout}
 	}
-	p.chooseWitness()
+	l := newLayout(view, copies)
+	l.places = new([disk.Shards]atomic.Pointer[place])
+	return &topology{view, l}
+}
+
+func (l *layout) fits(view *routing.View) bool {
+	return l.near == view.Near && l.some == view.Partial && slices.EqualFunc(l.members, view.Members, func(r resident, m routing.Member) bool { return r == residentOf(&m) })
+}
+
+// newLayout prepares the members of a view. Wanted counts every member, those known to be dead included, until they are forgotten: half a network never takes itself
+// for the whole. Those that leave for good do not count.
+func newLayout(view *routing.View, copies int) *layout {
+	n := len(view.Members)
+	l := &layout{
+		members: make([]resident, n), hashes: make([][sha256.Size]byte, n), zones: make([]int, n),
+		near: view.Near, self: view.Self, selfHash: sha256.Sum256([]byte(view.Self)), some: view.Partial,
+	}
+	numbers := map[string]int{}
+	placed, alive := map[int]bool{}, map[int]bool{}
+	for i := range view.Members {
+		r := residentOf(&view.Members[i])
+		l.members[i], l.hashes[i] = r, sha256.Sum256([]byte(r.id))
+		zone, ok := numbers[r.zone]
+		if !ok {
+			zone = len(numbers)
+			numbers[r.zone] = zone
+		}
+		l.zones[i] = zone
+		if !r.leaving {
+			l.wanted++
+		}
+		placed[zone] = placed[zone] || r.places()
+		alive[zone] = alive[zone] || r.places() && r.state == routing.Alive
+		l.absent = l.absent || r.state == routing.Dead || r.state == routing.Away
+	}
+	for i := range n {
+		l.sorted = append(l.sorted, i)
+	}
+	slices.SortFunc(l.sorted, func(a, b int) int { return bytes.Compare(l.hashes[a][:], l.hashes[b][:]) })
+	l.wanted = min(copies, l.wanted)
+	l.quorum = l.wanted/2 + 1
+	l.zoneCount, l.aliveZones = len(numbers), count(alive)
+	l.perZone = l.shareOf(count(placed))
+	return l
+}
+
+// shareOf returns the most holders in one of so many zones.
+func (l *layout) shareOf(zones int) int {
+	n := min(zones, l.wanted)
+	if n == 0 {
+		return 0
+	}
+	return (l.wanted + n - 1) / n
+}
+
+// knows reports whether all members near a shard are in view.
+func (l *layout) knows(s disk.Shard) bool {
+	first := s.First()
+	return sharedBits(&first, &l.selfHash) >= l.near
+}
+
+// isNear reports whether a member is one of those that nobody of is left out.
+func (l *layout) isNear(i int) bool { return sharedBits(&l.hashes[i], &l.selfHash) >= l.near }
+
+// sharedBits returns how many leading bits two hashes have in common.
+func sharedBits(a, b *[sha256.Size]byte) int {
+	for i := range a {
+		if x := a[i] ^ b[i]; x != 0 {
+			return 8*i + bits.LeadingZeros8(x)
+		}
+	}
+	return 8 * len(a)
+}
+
+func count(zones map[int]bool) (n int) {
+	for _, in := range zones {
+		if in {
+			n++
+		}
+	}
+	return n
+}
+
+// placeAmong times the copies wanted is how many of the nearest members are looked at first, and at all where not everybody is in view.
+const placeAmong = 3
+
+// place returns who holds a shard: of the members that are neither dead nor leaving, the wanted number whose ids' SHA-256 is nearest by XOR to the shard's first hash, not more
+// than perZone in one zone unless the others have too few members. The result depends on nothing but composition of the view, shard and number of copies.
+func (t *topology) place(s disk.Shard) placement {
+	p := t.places[s].Load()
+	if p == nil {
+		p = t.newPlace(s)
+		t.places[s].Store(p)
+	}
+	return placement{t, p}
+}
+
+func (l *layout) newPlace(s disk.Shard) *place {
+	p := &place{shard: s, vague: !l.knows(s)}
+	p.holders = l.choose(s, func(r *resident) bool { return r.places() && !(p.vague && r.id == l.self) })
+	p.witness = l.chooseWitness(p)
+	if l.absent {
+		everybody := l.choose(s, func(r *resident) bool { return !r.leaving })
+		p.shadowed = slices.ContainsFunc(everybody, func(i int) bool {
+			return l.members[i].state == routing.Dead || l.members[i].state == routing.Away
+		})
+	}
 	return p
 }
 
-// choose fills holders from members in order of distance. While there are more members than these, the zones' shares are not exceeded.
-func (p *placement) choose(order []near, more bool) {
-	var buf [64]int
-	used := buf[:] // holders by zone
-	if p.zoneCount > len(buf) {
-		used = make([]int, p.zoneCount)
+// choose returns the wanted number of members that suit, by distance and zones.
+func (l *layout) choose(s disk.Shard, suits func(*resident) bool) []int {
+	// The nearest few are nearly always enough; where they lie in too few zones, all are looked at.
+	few := placeAmong * l.wanted
+	order := l.nearest(s, few, suits)
+	if l.some {
+		return l.chooseFrom(order, l.shareOf(l.zonesOf(order)), false)
 	}
-	p.holders = make([]int, 0, p.wanted)
-	for _, n := range order {
-		if zone := p.zones[n.member]; len(p.holders) < p.wanted && used[zone] < p.perZone {
-			used[zone]++
-			p.holders = append(p.holders, n.member)
-		}
+	holders := l.chooseFrom(order, l.perZone, few < len(l.hashes))
+	if len(holders) < l.wanted && few < len(l.hashes) {
+		holders = l.chooseFrom(l.nearest(s, len(l.hashes), suits), l.perZone, false)
 	}
-	for _, n := range order {
-		if more || len(p.holders) == p.wanted {
-			return
-		}
-		if !slices.Contains(p.holders, n.member) {
-			p.holders = append(p.holders, n.member)
-		}
-	}
+	return holders
 }
 
-// further returns the n nearest members that are neither dead nor holders, nearest first: who may have a record that was written before the view grew.
+// zonesOf returns how many zones members are in.
+func (l *layout) zonesOf(members []int) int {
+	in := map[int]bool{}
+	for _, i := range members {
+		in[l.zones[i]] = true
+	}
+	return len(in)
+}
+
+// chooseFrom chooses from members in order of distance, up to perZone in one zone. Where there are no more members than these, the zones' shares are exceeded rather than too few chosen.
+func (l *layout) chooseFrom(order []int, perZone int, more bool) []int {
+	var buf [64]int
+	used := buf[:] // holders by zone
+	if l.zoneCount > len(buf) {
+		used = make([]int, l.zoneCount)
+	}
+	holders := make([]int, 0, l.wanted)
+	for _, i := range order {
+		if zone := l.zones[i]; len(holders) < l.wanted && used[zone] < perZone {
+			used[zone]++
+			holders = append(holders, i)
+		}
+	}
+	for _, i := range order {
+		if more || len(holders) == l.wanted {
+			break
+		}
+		if !slices.Contains(holders, i) {
+			holders = append(holders, i)
+		}
+	}
+	return holders
+}
+
+// further returns up to n members that are not dead and not holders, nearest first: who may have held the shard before the view changed.
 func (p *placement) further(n int) []int {
-	order := p.nearest(p.hash, n+len(p.holders))
-	members := make([]int, 0, n)
-	for _, c := range order {
-		if len(members) < n && !slices.Contains(p.holders, c.member) {
-			members = append(members, c.member)
+	order := p.nearest(p.shard, n+len(p.holders), (*resident).here)
+	members := make([]int, 0, min(n, len(order)))
+	for _, i := range order {
+		if len(members) < n && !slices.Contains(p.holders, i) {
+			members = append(members, i)
 		}
 	}
 	return members
 }
 
-// nearest returns the up to n nearest members that are not dead, nearest first.
-func (t *topology) nearest(hash [sha256.Size]byte, n int) []near {
-	n = min(n, len(t.hashes))
-	order := make([]near, 0, n)
-	prefix := binary.BigEndian.Uint64(hash[:])
-	compare := func(a, b near) int {
-		if c := cmp.Compare(a.distance, b.distance); c != 0 {
-			return c
-		}
-		return t.compareRest(hash, a.member, b.member)
+// others returns the up to maxWalk nearest members that are not dead and not holders, nearest first.
+func (p *placement) others() []int {
+	if rest := p.rest.Load(); rest != nil {
+		return *rest
 	}
-	for i := range t.hashes {
-		if t.view.Members[i].State == routing.Dead {
-			continue
-		}
-		c := near{binary.BigEndian.Uint64(t.hashes[i][:]) ^ prefix, i}
-		if len(order) == n {
-			if compare(c, order[n-1]) > 0 {
-				continue
-			}
-			order = order[:n-1]
-		}
-		at, _ := slices.BinarySearchFunc(order, c, compare)
-		order = slices.Insert(order, at, c)
-	}
-	return order
+	rest := p.further(maxWalk)
+	p.rest.Store(&rest)
+	return rest
 }
 
-// compareRest compares the distances of two members byte by byte.
-func (t *topology) compareRest(hash [sha256.Size]byte, a, b int) int {
-	for i := range hash {
-		if c := cmp.Compare(t.hashes[a][i]^hash[i], t.hashes[b][i]^hash[i]); c != 0 {
-			return c
+// nearest returns the up to n nearest members that suit, nearest first.
+func (l *layout) nearest(s disk.Shard, n int, suits func(*resident) bool) []int {
+	members := make([]int, 0, min(n, len(l.hashes)))
+	first := s.First()
+	l.walk(l.sorted, 0, &first, func(i int) bool {
+		if suits(&l.members[i]) {
+			members = append(members, i)
 		}
-	}
-	return 0
+		return len(members) < n
+	})
+	return members
 }
 
-func (p *placement) chooseWitness() {
-	if p.aliveZones < 2 || p.wanted < 2 {
-		return
+// walk visits members, which are sorted by hash and have the first bits in common, by their distance from target, until visit returns false: those whose next bit is that of target come before
+// the others.
+func (l *layout) walk(sorted []int, bit int, target *[sha256.Size]byte, visit func(i int) bool) bool {
+	switch {
+	case len(sorted) == 0:
+		return true
+	case len(sorted) == 1:
+		return visit(sorted[0])
+	}
+	mask := byte(0x80) >> (bit % 8)
+	split, _ := slices.BinarySearchFunc(sorted, mask, func(i int, mask byte) int {
+		return cmp.Compare(l.hashes[i][bit/8]&mask, mask)
+	})
+	near, far := sorted[:split], sorted[split:]
+	if target[bit/8]&mask != 0 {
+		near, far = far, near
+	}
+	return l.walk(near, bit+1, target, visit) && l.walk(far, bit+1, target, visit)
+}
+
+func (l *layout) chooseWitness(p *place) int {
+	if l.aliveZones < 2 || l.wanted < 2 {
+		return -1
 	}
 	zone := -1 // of the alive holders
 	for _, i := range p.holders {
-		if p.view.Members[i].State != routing.Alive {
+		if l.members[i].state != routing.Alive {
 			continue
 		}
-		if zone >= 0 && p.zones[i] != zone {
-			return
+		if zone >= 0 && l.zones[i] != zone {
+			return -1
 		}
-		zone = p.zones[i]
+		zone = l.zones[i]
 	}
-	for _, i := range p.further(len(p.hashes)) {
-		if p.view.Members[i].State == routing.Alive && p.zones[i] != zone {
-			p.witness = i
-			return
+	for _, i := range l.nearest(p.shard, len(l.hashes), (*resident).places) {
+		if l.members[i].state == routing.Alive && l.zones[i] != zone && !slices.Contains(p.holders, i) {
+			return i
 		}
 	}
+	return -1
 }
 
 // spansZones reports whether an acknowledgement by the given members keeps the zone rule.
@@ -197,6 +335,43 @@ func (p *placement) spansZones(members []int) bool {
 	return slices.ContainsFunc(members, func(i int) bool { return p.zones[i] != p.zones[members[0]] })
 }
 
+// holds reports whether a member is one of the holders.
+func (p *placement) holds(id peer.ID) bool {
+	return slices.ContainsFunc(p.holders, func(i int) bool { return p.members[i].id == id })
+}
+
+// dead returns how many members are dead.
+func (l *layout) dead() (n int) {
+	for i := range l.members {
+		if !l.members[i].here() {
+			n++
+		}
+	}
+	return n
+}
+
+// live returns how many of the holders answer as far as this peer knows, and the first of them.
+func (p *placement) live() (n int, first peer.ID) {
+	for _, i := range p.holders {
+		if p.members[i].state == routing.Alive {
+			if n++; n == 1 {
+				first = p.id(i)
+			}
+		}
+	}
+	return n, first
+}
+
+// firstBut returns the first live holder other than the given one.
+func (p *placement) firstBut(id peer.ID) peer.ID {
+	for _, i := range p.holders {
+		if r := &p.members[i]; r.state == routing.Alive && r.id != id {
+			return r.id
+		}
+	}
+	return ""
+}
+
 func (t *topology) member(i int) *routing.Member { return &t.view.Members[i] }
 
-func (t *topology) id(i int) peer.ID { return t.view.Members[i].ID }
+func (l *layout) id(i int) peer.ID { return l.members[i].id }

@@ -37,9 +37,10 @@ func randomView(rng *rand.Rand, n, zones int) *routing.View {
 		if rng.IntN(3) == 0 {
 			m.State = routing.State(1 + rng.IntN(4))
 		}
+		m.Leaving = rng.IntN(10) == 0
 		v.Members = append(v.Members, m)
 	}
-	slices.SortFunc(v.Members, func(a, b routing.Member) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	sortMembers(v.Members)
 	self := rng.IntN(n)
 	v.Self = v.Members[self].ID
 	v.Members[self].State = routing.Alive
@@ -47,11 +48,16 @@ func randomView(rng *rand.Rand, n, zones int) *routing.View {
 }
 
 // referenceHolders says in the plainest way who the holders are.
-func referenceHolders(v *routing.View, hash [32]byte, copies int) []int {
+func referenceHolders(v *routing.View, shard disk.Shard, copies int) []int {
+	hash := shard.First()
 	var order []int
 	zones := map[string]bool{}
+	staying := 0
 	for i, m := range v.Members {
-		if m.State != routing.Dead {
+		if !m.Leaving {
+			staying++
+		}
+		if m.State != routing.Dead && !m.Leaving {
 			order = append(order, i)
 			zones[m.Zone] = true
 		}
@@ -64,8 +70,11 @@ func referenceHolders(v *routing.View, hash [32]byte, copies int) []int {
 		return d[:]
 	}
 	slices.SortFunc(order, func(a, b int) int { return slices.Compare(distance(a), distance(b)) })
-	wanted := min(copies, len(v.Members))
+	wanted := min(copies, staying)
 	spread := min(len(zones), wanted)
+	if spread == 0 {
+		return nil
+	}
 	limit := (wanted + spread - 1) / spread
 	used := map[string]int{}
 	var holders, rest []int
@@ -82,17 +91,17 @@ func referenceHolders(v *routing.View, hash [32]byte, copies int) []int {
 
 func TestPlacement(t *testing.T) {
 	rng := newRNG(t)
-	for range 3000 {
+	for range 1000 {
 		view := randomView(rng, 1+rng.IntN(40), 1+rng.IntN(8))
 		copies := 1 + rng.IntN(7)
-		hash := sha256.Sum256([]byte{byte(rng.Uint32()), byte(rng.Uint32())})
-		topology := newTopology(view, copies)
-		p := topology.place(hash)
+		shard := disk.Shard(rng.IntN(disk.Shards))
+		topology := newTopology(view, copies, nil)
+		p := topology.place(shard)
 
-		if want := referenceHolders(view, hash, copies); !slices.Equal(p.holders, want) {
+		if want := referenceHolders(view, shard, copies); !slices.Equal(p.holders, want) {
 			t.Fatalf("holders = %v, want %v (%d members, %d copies)", p.holders, want, len(view.Members), copies)
 		}
-		if p.wanted != min(copies, len(view.Members)) || 2*p.quorum <= p.wanted || 2*(p.quorum-1) > p.wanted {
+		if p.wanted != min(copies, staying(view)) || 2*p.quorum <= p.wanted || 2*(p.quorum-1) > p.wanted {
 			t.Fatalf("%d members, %d copies: wanted %d, quorum %d", len(view.Members), copies, p.wanted, p.quorum)
 		}
 		checkZones(t, view, &p)
@@ -109,12 +118,21 @@ func TestPlacement(t *testing.T) {
 	}
 }
 
+func staying(view *routing.View) (n int) {
+	for _, m := range view.Members {
+		if !m.Leaving {
+			n++
+		}
+	}
+	return n
+}
+
 // checkZones checks that the alive holders and the witness can give an acknowledgement its second zone wherever there is one.
 func checkZones(t *testing.T, view *routing.View, p *placement) {
 	t.Helper()
 	alive := map[string]bool{}
 	for _, m := range view.Members {
-		if m.State == routing.Alive {
+		if m.State == routing.Alive && !m.Leaving {
 			alive[m.Zone] = true
 		}
 	}
@@ -141,8 +159,8 @@ func checkZones(t *testing.T, view *routing.View, p *placement) {
 func TestPlacementIsTheSameFromEveryMember(t *testing.T) {
 	rng := newRNG(t)
 	view := randomView(rng, 30, 3)
-	hash := sha256.Sum256([]byte("key"))
-	want := newTopology(view, 5).place(hash).holders
+	shard := disk.Shard(rng.IntN(disk.Shards))
+	want := newTopology(view, 5, nil).place(shard).holders
 	for _, m := range view.Members {
 		other := &routing.View{Self: m.ID, Members: slices.Clone(view.Members)}
 		for i := range other.Members { // another peer measures otherwise
@@ -151,7 +169,7 @@ func TestPlacementIsTheSameFromEveryMember(t *testing.T) {
 			}
 			other.Members[i].RTT = time.Duration(rng.IntN(1e9))
 		}
-		if got := newTopology(other, 5).place(hash).holders; !slices.Equal(got, want) {
+		if got := newTopology(other, 5, nil).place(shard).holders; !slices.Equal(got, want) {
 			t.Fatalf("holders %v, from another peer %v", want, got)
 		}
 	}
@@ -160,11 +178,64 @@ func TestPlacementIsTheSameFromEveryMember(t *testing.T) {
 func BenchmarkPlacement(b *testing.B) {
 	for _, n := range []int{5, 32, 128, 1000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			topology := newTopology(randomView(newRNG(b), n, 3), DefaultCopies)
+			layout := newLayout(randomView(newRNG(b), n, 3), DefaultCopies)
 			b.ReportAllocs()
 			for i := range b.N {
-				topology.place([32]byte{byte(i), byte(i >> 8)})
+				layout.newPlace(disk.Shard(i % disk.Shards))
 			}
 		})
 	}
+}
+
+// TestPlacementInPartialViews: who holds a shard knows that, and who else does, though it has only those in view who are near it, and some others; and nobody else takes itself for a holder.
+func TestPlacementInPartialViews(t *testing.T) {
+	rng := newRNG(t)
+	const members, nearest, others = 200, 32, 32
+	whole := &routing.View{}
+	for range members {
+		whole.Members = append(whole.Members, routing.Member{ID: randomPeer(rng), State: routing.Alive})
+	}
+	sortMembers(whole.Members)
+	all := newTopology(whole, DefaultCopies, nil)
+	partial := make([]*topology, members)
+	for i := range partial {
+		var near []int // this one first
+		all.walk(all.sorted, 0, &all.hashes[i], func(j int) bool {
+			near = append(near, j)
+			return true
+		})
+		view := &routing.View{Self: all.id(i), Partial: true, Near: sharedBits(&all.hashes[near[nearest]], &all.hashes[i]) + 1}
+		rest := near[nearest+1:]
+		rng.Shuffle(len(rest), func(a, b int) { rest[a], rest[b] = rest[b], rest[a] })
+		for _, j := range near[:nearest+1+others] {
+			view.Members = append(view.Members, whole.Members[j])
+		}
+		sortMembers(view.Members)
+		partial[i] = newTopology(view, DefaultCopies, nil)
+	}
+	for range 60 {
+		s := disk.Shard(rng.IntN(disk.Shards))
+		want := all.place(s)
+		for i, topology := range partial {
+			p := topology.place(s)
+			held := want.holds(all.id(i))
+			if p.holds(all.id(i)) != held {
+				t.Errorf("shard %d: a member takes itself for a holder: %v, want %v", s, !held, held)
+			}
+			if held && !slices.Equal(idsOf(&p), idsOf(&want)) {
+				t.Errorf("shard %d: a holder takes others for the holders", s)
+			}
+		}
+	}
+}
+
+func sortMembers(members []routing.Member) {
+	slices.SortFunc(members, func(a, b routing.Member) int { return strings.Compare(string(a.ID), string(b.ID)) })
+}
+
+func idsOf(p *placement) (ids []peer.ID) {
+	for _, i := range p.holders {
+		ids = append(ids, p.id(i))
+	}
+	return ids
 }

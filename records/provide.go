@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
@@ -14,6 +15,13 @@ import (
 	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/records/disk"
 	"github.com/folkmoot/folkmoot/routing"
+)
+
+const (
+	// searchTimeout bounds how long a search looks beyond the holders before it says that nobody provides a key.
+	searchTimeout = 300 * time.Millisecond
+	// searchFactor times the copies configured is how many members besides the holders it asks then.
+	searchFactor = 2
 )
 
 // Provide tells the key's holders that this node has what key names, and goes on telling them every 12 hours and whenever they change, over restarts too. Errors are those of Put.
@@ -38,7 +46,11 @@ func (s *Store) Provide(ctx context.Context, text string) (w Written, err error)
 // offer signs a provider record and brings it to the key's holders.
 func (s *Store) offer(ctx context.Context, key Key) (Written, error) {
 	now := s.cfg.Now()
-	place := s.currentTopology().place(key.hash())
+	hash := key.hash()
+	place, err := s.locate(ctx, disk.ShardOf(hash))
+	if err != nil {
+		return Written{}, fmt.Errorf("provide %q: %w", key.text, err)
+	}
 	if err := place.enough(key.text, Quorum); err != nil {
 		return Written{}, err
 	}
@@ -46,7 +58,7 @@ func (s *Store) offer(ctx context.Context, key Key) (Written, error) {
 	if err != nil {
 		return Written{}, fmt.Errorf("provide %q: %w", key.text, err)
 	}
-	o := offer{hash: place.hash, time: stamp, expires: millis(stamp.Time().Add(ProviderTTL))}
+	o := offer{hash: hash, time: stamp, expires: millis(stamp.Time().Add(ProviderTTL))}
 	sealed, err := sealOffer(s.holder.offers, s.cfg.Key, s.author, o)
 	if err != nil {
 		return Written{}, fmt.Errorf("provide %q: %w", key.text, err)
@@ -64,7 +76,7 @@ func (s *Store) offer(ctx context.Context, key Key) (Written, error) {
 }
 
 // Providers returns who provides what key names, as a quorum of the key's holders knows, sorted by id. Peers that are known to be dead or away are left out. It is
-// fault.Unavailable when fewer than a quorum answered; no providers are no error.
+// fault.Unavailable when fewer than a quorum answered; no providers are no error. Foreign peers are added that the members nearest to the key's multihash know of.
 func (s *Store) Providers(ctx context.Context, text string) (list []Provider, err error) {
 	if err := s.enter(); err != nil {
 		return nil, err
@@ -75,16 +87,32 @@ func (s *Store) Providers(ctx context.Context, text string) (list []Provider, er
 	if err != nil {
 		return nil, err
 	}
+	foreign := s.foreign.seek(ctx, key)
+	members, err := s.signedProviders(ctx, key.hash(), true)
+	others := foreign()
+	if err != nil {
+		return nil, fmt.Errorf("providers of %q: %w", text, err)
+	}
+	return withForeign(members, others), nil
+}
+
+// signedProviders returns the members that provide the key with the given hash, sorted by id. Unless thorough, it does not search on where the holders know none.
+func (s *Store) signedProviders(ctx context.Context, hash disk.Hash, thorough bool) ([]Provider, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	place := s.currentTopology().place(key.hash())
-	ask := func(ctx context.Context, i int, _ bool) ([]signedOffer, error) { return s.askOffers(ctx, &place, i) }
+	place, err := s.locate(ctx, disk.ShardOf(hash))
+	if err != nil {
+		return nil, fmt.Errorf("find providers: %w", err)
+	}
+	ask := func(ctx context.Context, i int, _ bool) ([]signedOffer, error) {
+		return s.askOffers(ctx, &place, hash, i)
+	}
 	outcomes := gather(s, ctx, place.topology, s.askOrder(place.topology, place.holders), place.quorum, ask)
 	offers, answered := mergeOffers(outcomes)
 	if answered < place.quorum {
-		return nil, tooFewProviders(text, &place, outcomes, answered)
+		return nil, tooFewProviders(&place, outcomes, answered)
 	}
-	if len(offers) == 0 { // as Get does before it says that there is nothing
+	if len(offers) == 0 && thorough { // the holders may have changed since the providers told them
 		search, cancel := context.WithTimeout(ctx, searchTimeout)
 		defer cancel()
 		further := place.further(searchFactor * s.cfg.Copies)
@@ -94,8 +122,8 @@ func (s *Store) Providers(ctx context.Context, text string) (list []Provider, er
 }
 
 // askOffers asks a member for the provider records of a key and checks them. One that is forged spoils the answer.
-func (s *Store) askOffers(ctx context.Context, p *placement, i int) ([]signedOffer, error) {
-	req := request{op: opGetProviders, hash: p.hash}
+func (s *Store) askOffers(ctx context.Context, p *placement, hash disk.Hash, i int) ([]signedOffer, error) {
+	req := request{op: opGetProviders, hash: hash}
 	resp, err := s.ask(ctx, p.member(i), &req, req.marshal())
 	if err != nil {
 		return nil, err
@@ -106,7 +134,7 @@ func (s *Store) askOffers(ctx context.Context, p *placement, i int) ([]signedOff
 		if err != nil {
 			return nil, fmt.Errorf("provider record from %s: %w", p.id(i), err)
 		}
-		if o.hash != p.hash {
+		if o.hash != hash {
 			return nil, fault.New(fault.Invalid, "provider record from %s: of another key", p.id(i))
 		}
 		offers = append(offers, o)
@@ -157,9 +185,9 @@ func (s *Store) addrsOf(id peer.ID, known []ma.Multiaddr) []ma.Multiaddr {
 	return s.cfg.Host.Peerstore().Addrs(id)
 }
 
-func tooFewProviders(key string, p *placement, outcomes []outcome[[]signedOffer], answered int) error {
+func tooFewProviders(p *placement, outcomes []outcome[[]signedOffer], answered int) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "providers of %q: %d of %d holders needed answered (wanted %d)", key, answered, p.quorum, p.wanted)
+	fmt.Fprintf(&b, "%d of %d holders needed answered (wanted %d)", answered, p.quorum, p.wanted)
 	for _, o := range outcomes {
 		if o.err != nil {
 			fmt.Fprintf(&b, "; %s %s", p.id(o.member), complaint(o.err))
@@ -187,8 +215,8 @@ func (s *Store) renew(ctx context.Context) {
 			s.logger.Warn("a provided key is not valid", "key", text, "error", err)
 			continue
 		}
-		place := t.place(key.hash())
-		if !s.renewals.due(text, s.cfg.Now(), fingerprint(&place)) {
+		place := t.place(disk.ShardOf(key.hash()))
+		if place.vague && !s.renewals.old(text, s.cfg.Now()) || !place.vague && !s.renewals.due(text, s.cfg.Now(), fingerprint(&place)) {
 			continue
 		}
 		if err := s.renewOne(ctx, key); ctx.Err() != nil {

@@ -27,6 +27,8 @@ type Provider struct {
 	// Addrs are those known of the peer; there may be none.
 	Addrs   []ma.Multiaddr
 	Expires time.Time
+	// Foreign says that the peer is none of this network's members and told so by the Kademlia protocol: there is no signature that proves it.
+	Foreign bool
 }
 
 // offer is what a provider signs: that it has what the key with this hash names.

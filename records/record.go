@@ -9,6 +9,7 @@ import (
 
 	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/records/disk"
+	"github.com/folkmoot/folkmoot/swarm"
 )
 
 const (
@@ -30,6 +31,13 @@ type Record struct {
 	Expires time.Time
 	// Deleted marks a tombstone: it has no value, and hides every older version until it has reached all holders.
 	Deleted bool
+	// Stored is how many of the holders that were asked are known to have exactly this version on their disks, Wanted how many copies the network wants now, Copies how many
+	// are configured.
+	Stored, Wanted, Copies int
+	// Session is that of the request, with this version.
+	Session Session
+
+	envelope []byte // that proves the record; nil where nothing does
 }
 
 // payload is what is signed of a record.
@@ -97,7 +105,7 @@ func (c *signed) version() Version { return versionOf(c.head.Rank) }
 func (c *signed) record() Record {
 	return Record{
 		Key: c.head.Key, Value: c.value, Author: peerIDOf(c.head.Author), Version: c.version(),
-		Expires: timeOf(c.head.Expires), Deleted: c.head.Deleted,
+		Expires: timeOf(c.head.Expires), Deleted: c.head.Deleted, envelope: c.envelope,
 	}
 }
 
@@ -117,6 +125,10 @@ func expired(h *disk.Head, now uint64) bool { return h.Expires != 0 && h.Expires
 type recordSigner struct {
 	signer
 	verified verifiedCache
+}
+
+func newRecordSigner(n swarm.NetworkID) *recordSigner {
+	return &recordSigner{signer: signer{domain: n.SigningDomain("record"), payloadType: recordType}}
 }
 
 // seal signs p.

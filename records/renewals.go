@@ -17,6 +17,8 @@ const (
 	maxProvided = 10_000
 	// renewCheckEvery is how often it is looked whether provider records are due.
 	renewCheckEvery = time.Minute
+	// renewUnseenEvery is how often the holders of a key are told that can't be seen to change, because they are not all in view.
+	renewUnseenEvery = time.Hour
 )
 
 // renewals are the keys that this node provides, and when their holders were told last.
@@ -79,6 +81,13 @@ func (r *renewals) due(key string, now time.Time, holders [sha256.Size]byte) boo
 	defer r.mu.Unlock()
 	last := r.last[key]
 	return last.holders != holders || now.Sub(last.at) >= renewEvery
+}
+
+// old reports whether the holders of a key that are not all in view are to be told.
+func (r *renewals) old(key string, now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return now.Sub(r.last[key].at) >= renewUnseenEvery
 }
 
 func (r *renewals) keys() []string {

@@ -15,6 +15,10 @@ const keepExpired = 7 * 24 * time.Hour
 
 // A holder keeps copies: the part of a peer that others ask.
 type holder struct {
+	table   *table
+	hints   *hints
+	stripes stripes
+	feed    feed
 	disk    *disk.Disk
 	clock   *clock
 	now     func() time.Time
@@ -24,24 +28,32 @@ type holder struct {
 
 // serve answers a request from a peer. Malformed requests are errors: the peer misbehaves.
 func (h *holder) serve(ctx context.Context, from peer.ID, data []byte) ([]byte, error) {
+	if len(data) > 0 && op(data[0]) == opChanges {
+		return h.feed.serve(ctx, from, data)
+	}
 	req, err := unmarshalRequest(data)
 	if err != nil {
 		return nil, err
 	}
-	resp := h.answer(ctx, &req)
+	resp := h.answer(ctx, from, &req)
 	return resp.marshal(req.op), nil
 }
 
-func (h *holder) answer(ctx context.Context, req *request) response {
+func (h *holder) answer(ctx context.Context, from peer.ID, req *request) response {
 	switch req.op {
-	case opPut:
+	case opPut, opPutIf:
 		rec, err := h.records.open(req.envelope, false)
 		if err != nil {
 			return refusal(err)
 		}
+		if req.op == opPutIf {
+			return h.putIf(ctx, &rec, req.expected)
+		}
 		return h.put(ctx, &rec)
 	case opGet, opGetVersion:
-		return h.get(req)
+		resp := h.get(req)
+		resp.standing = h.standingIn(disk.ShardOf(req.hash))
+		return resp
 	case opList:
 		heads, more, err := h.disk.List(req.prefix, req.after, req.limit, maxPageBytes)
 		if err != nil {
@@ -54,28 +66,58 @@ func (h *holder) answer(ctx context.Context, req *request) response {
 			return refusal(err)
 		}
 		return h.putOffer(ctx, &offer)
-	default:
+	case opGetProviders:
 		return h.offersOf(req.hash)
+	default:
+		return h.answerRepair(ctx, from, req)
 	}
+}
+
+// standingIn returns this peer's standpoint in a shard. Where something could not be read it vouches for nothing until it has compared.
+func (h *holder) standingIn(s disk.Shard) standpoint {
+	p := h.table.levelAt(s)
+	switch {
+	case !h.disk.Damaged(s):
+	case p.level == LevelLeaving:
+		p.level = LevelNone
+	case p.level.counts():
+		p.level = LevelUnsynced
+	}
+	return p
 }
 
 // put stores a record that was checked.
 func (h *holder) put(ctx context.Context, rec *signed) response {
-	now := h.now()
-	if expired(&rec.head, millis(now.Add(-keepExpired))) {
-		return refusal(fault.New(fault.Invalid, "the record expired on %s", timeOf(rec.head.Expires).UTC().Format(time.RFC3339)))
-	}
-	if err := h.clock.observe(rec.version().Time); err != nil {
+	lock := h.stripes.of(rec.key.hash())
+	lock.RLock()
+	defer lock.RUnlock()
+	return h.store(ctx, rec)
+}
+
+func (h *holder) store(ctx context.Context, rec *signed) response {
+	if err := h.acceptable(rec); err != nil {
 		return refusal(err)
 	}
-	winner, err := h.disk.Put(ctx, rec.key.hash(), rec.head, rec.envelope)
+	hash := rec.key.hash()
+	winner, err := h.disk.Put(ctx, hash, rec.head, rec.envelope)
 	if err != nil {
 		return refusal(err)
 	}
+	shard := disk.ShardOf(hash)
+	resp := response{status: statusOK, standing: h.standingIn(shard)}
 	if winner.Rank != rec.head.Rank {
-		return response{status: statusNewer, rank: winner.Rank}
+		resp.status, resp.rank = statusNewer, winner.Rank
 	}
-	return response{status: statusOK}
+	h.hints.note(shard, hash)
+	return resp
+}
+
+// acceptable checks what changes with time.
+func (h *holder) acceptable(rec *signed) error {
+	if expired(&rec.head, millis(h.now().Add(-keepExpired))) {
+		return fault.New(fault.Invalid, "the record expired on %s", timeOf(rec.head.Expires).UTC().Format(time.RFC3339))
+	}
+	return h.clock.observe(rec.version().Time)
 }
 
 func (h *holder) get(req *request) response {

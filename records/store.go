@@ -41,6 +41,12 @@ type Config struct {
 	Dir string
 	// Copies is how many copies of each record a network that is large enough keeps, up to MaxCopies; 0 means DefaultCopies. It must be the same on all peers.
 	Copies int
+	// Quota bounds the bytes on this peer's disk: new records are refused over it; 0: none.
+	Quota int64
+	// Joined is closed once the node has met other peers or concluded that there are none: only then does the store take itself for one that knows all. Nil: at once.
+	Joined <-chan struct{}
+	// Locator finds the holders of keys in networks that are too large to have in view; nil: the view must do.
+	Locator Locator
 	// Now is the wall clock; nil means time.Now.
 	Now func() time.Time
 	// FS is the file system that Dir is on; nil means the machine's.
@@ -62,6 +68,8 @@ func (c *Config) Validate() error {
 		return fault.New(fault.Invalid, "records: no folder")
 	case c.Copies < 0 || c.Copies > MaxCopies:
 		return fault.New(fault.Invalid, "records: %d copies: want 1 to %d, or 0 for %d", c.Copies, MaxCopies, DefaultCopies)
+	case c.Quota < 0:
+		return fault.New(fault.Invalid, "records: quota of %d bytes is negative", c.Quota)
 	case c.Key == nil || c.Key.Type() != crypto.Ed25519:
 		return fault.New(fault.Invalid, "records: want an Ed25519 key")
 	case !c.Host.ID().MatchesPrivateKey(c.Key):
@@ -91,6 +99,17 @@ type Store struct {
 	latency  latency
 	metrics  *metrics
 	renewals renewals
+	foreign  *Foreign
+	table    *table
+	pace     *pace
+	floors   floors
+	feed     feed
+	conduct  *conduct
+	located  located
+	promises promises
+
+	lapsed    Timestamp    // when this peer was last known to run, if that is longer ago than deletions are kept; else 0
+	announced atomic.Int64 // nanoseconds that others wait for this peer's return; 0: they don't
 
 	ctx    context.Context // ends when the store closes
 	cancel context.CancelFunc
@@ -117,7 +136,11 @@ func Open(cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("records: read the public key: %w", err)
 	}
-	s := &Store{cfg: cfg, self: cfg.Host.ID(), author: disk.Author(public), logger: cfg.Logger}
+	s := &Store{
+		cfg: cfg, self: cfg.Host.ID(), author: disk.Author(public), logger: cfg.Logger,
+		table: &table{self: cfg.Host.ID(), joined: cfg.Joined == nil}, pace: newPace(), floors: newFloors(), located: newLocated(cfg.Now), promises: newPromises(),
+	}
+	s.table.located = s.located.get
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if err := s.open(); err != nil {
 		s.cancel()
@@ -128,7 +151,7 @@ func Open(cfg Config) (*Store, error) {
 
 // open builds the parts, bottom up; what was opened is closed when a later part fails.
 func (s *Store) open() error {
-	d, err := disk.Open(disk.Config{Dir: s.cfg.Dir, Network: s.cfg.Network, FS: s.cfg.FS, NoSync: s.cfg.NoSync, Logger: s.logger})
+	d, err := disk.Open(disk.Config{Dir: s.cfg.Dir, Network: s.cfg.Network, FS: s.cfg.FS, NoSync: s.cfg.NoSync, Quota: s.cfg.Quota, Now: s.cfg.Now, Logger: s.logger})
 	if err != nil {
 		return err
 	}
@@ -136,23 +159,31 @@ func (s *Store) open() error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("read the clock: %w", err), d.Close())
 	}
+	s.feed, s.conduct = feed{d, new(waiters)}, newConduct(s.logger)
+	s.table.shunned = s.conduct.cutOff
 	s.holder = holder{
+		table: s.table, hints: newHints(func(shard disk.Shard) placement { return s.currentTopology().place(shard) }), feed: s.feed,
 		disk: d, now: s.cfg.Now,
 		clock: newClock(s.cfg.Now, Timestamp(ceiling), func(ctx context.Context, t Timestamp) error {
 			return d.SetClock(ctx, uint64(t))
 		}),
-		records: &recordSigner{signer: signer{domain: s.cfg.Network.SigningDomain("record"), payloadType: recordType}},
+		records: newRecordSigner(s.cfg.Network),
 		offers:  &signer{domain: s.cfg.Network.SigningDomain("provider"), payloadType: providerType},
 	}
-	if err := s.renewals.load(d); err != nil {
+	if err := errors.Join(s.renewals.load(d), s.resume()); err != nil {
 		return errors.Join(err, d.Close())
 	}
+	s.table.apply(s.currentTopology(), s.cfg.Now())
 	if s.metrics, err = newMetrics(s.cfg.Registerer, s); err != nil {
 		return errors.Join(fmt.Errorf("records: register metrics: %w", err), d.Close())
 	}
-	if err := s.connect(); err != nil {
+	if s.foreign, err = openForeign(s, foreignLimits()); err != nil {
 		s.metrics.unregister()
 		return errors.Join(err, d.Close())
+	}
+	if err := s.connect(); err != nil {
+		s.metrics.unregister()
+		return errors.Join(err, s.foreign.close(), d.Close())
 	}
 	return nil
 }
@@ -160,14 +191,15 @@ func (s *Store) open() error {
 func (s *Store) connect() (err error) {
 	protocol := s.cfg.Network.Protocol(protocolName)
 	s.client, err = rpc.NewClient(rpc.ClientConfig{
-		Host: s.cfg.Host, Protocol: protocol, MaxMessage: maxMessage, MaxInFlight: maxInFlight, Logger: s.logger,
+		Host: s.cfg.Host, Protocol: protocol, MaxMessage: maxMessage, MaxInFlight: maxInFlight, Violated: s.conduct.violated, Logger: s.logger,
 	})
 	if err != nil {
 		return fmt.Errorf("records: %w", err)
 	}
-	s.calls = s.client
+	s.calls = s.conduct.spare(s.client)
 	s.server, err = rpc.NewServer(rpc.ServerConfig{
-		Host: s.cfg.Host, Protocol: protocol, MaxMessage: maxMessage, MaxInFlight: maxInFlight, Handler: s.holder.serve, Logger: s.logger,
+		Host: s.cfg.Host, Protocol: protocol, MaxMessage: maxMessage, MaxInFlight: maxInFlight, Violated: s.conduct.violated, Logger: s.logger,
+		Handler: s.conduct.guard(s.holder.records, s.holder.serve),
 	})
 	if err != nil {
 		return errors.Join(fmt.Errorf("records: %w", err), s.client.Close())
@@ -175,7 +207,7 @@ func (s *Store) connect() (err error) {
 	return nil
 }
 
-// Run sweeps out expired records and renews this node's provider records until ctx ends. It returns an error when the disk has failed:
+// Run keeps the copies where they belong, sweeps out expired records and renews this node's provider records until ctx ends. It returns an error when the disk has failed:
 // the store then answers reads only, until it is opened anew.
 func (s *Store) Run(ctx context.Context) error {
 	if err := s.enter(); err != nil {
@@ -183,9 +215,12 @@ func (s *Store) Run(ctx context.Context) error {
 	}
 	defer s.tasks.Done()
 	ctx, cancel := context.WithCancel(ctx)
+	var repairs sync.WaitGroup
+	defer repairs.Wait()
 	defer cancel()
 	defer context.AfterFunc(s.ctx, cancel)()
-	sweep, renew := time.NewTicker(sweepEvery), time.NewTicker(renewCheckEvery)
+	repairs.Go(func() { newRepairer(s).run(ctx) })
+	sweep, renew := time.NewTimer(s.untilSweep()), time.NewTicker(renewCheckEvery)
 	defer sweep.Stop()
 	defer renew.Stop()
 	s.renew(ctx)
@@ -196,16 +231,23 @@ func (s *Store) Run(ctx context.Context) error {
 		case <-s.holder.disk.Failed():
 			return s.holder.disk.Err()
 		case <-sweep.C:
-			s.sweep(ctx)
+			s.sweep(ctx, s.cfg.Now().Truncate(sweepEvery))
+			s.foreign.sweep(ctx)
+			sweep.Reset(s.untilSweep())
 		case <-renew.C:
 			s.renew(ctx)
 		}
 	}
 }
 
-func (s *Store) sweep(ctx context.Context) {
+// untilSweep returns how long it is until the next full hour: all peers sweep at the same time and up to the same time, so that they hardly ever differ in what is due.
+func (s *Store) untilSweep() time.Duration {
 	now := s.cfg.Now()
-	removed, err := s.holder.disk.Sweep(ctx, millis(now.Add(-keepExpired)), millis(now))
+	return now.Truncate(sweepEvery).Add(sweepEvery).Sub(now)
+}
+
+func (s *Store) sweep(ctx context.Context, at time.Time) {
+	removed, err := s.holder.disk.Sweep(ctx, millis(at.Add(-keepExpired)), millis(at), func(shard disk.Shard) uint64 { return uint64(s.table.agreedUpTo(shard)) })
 	if err != nil && ctx.Err() == nil {
 		s.logger.Warn("expired records were not all removed; tried again later", "removed", removed, "error", err)
 		return
@@ -223,7 +265,7 @@ func (s *Store) Close() error {
 	s.closed = true
 	s.mu.Unlock()
 	s.cancel()
-	err := errors.Join(s.server.Close(), s.client.Close())
+	err := errors.Join(s.server.Close(), s.client.Close(), s.foreign.close())
 	s.tasks.Wait()
 	s.metrics.unregister()
 	ctx, cancel := context.WithTimeout(context.Background(), restTimeout)
@@ -231,6 +273,8 @@ func (s *Store) Close() error {
 	if restErr := s.holder.clock.rest(ctx); restErr != nil {
 		s.logger.Warn("the clock's time was not stored; versions may run a few seconds ahead after a restart", "error", restErr)
 	}
+	grace := time.Duration(s.announced.Load())
+	s.saveLevels(ctx, &levels{at: millis(s.cfg.Now()), grace: uint64(grace.Milliseconds()), synced: s.table.synced()})
 	return errors.Join(err, s.holder.disk.Close())
 }
 
@@ -248,10 +292,13 @@ func (s *Store) enter() error {
 // Stats sums up the store; it costs little.
 func (s *Store) Stats() Stats {
 	t := s.currentTopology()
-	stats := Stats{Wanted: t.wanted, Copies: s.cfg.Copies, Quorum: t.quorum}
+	stats := Stats{Wanted: t.wanted, Copies: s.cfg.Copies, Quorum: t.quorum, Quota: s.cfg.Quota}
+	stats.ShardsHeld, stats.ShardsSynced = s.table.held()
 	if s.enter() == nil {
 		defer s.tasks.Done()
 		stats.Stored, stats.DiskBytes = s.holder.disk.Count(), s.holder.disk.Bytes()
+		c := s.table.count(s.holder.disk.Records)
+		stats.Full, stats.Below, stats.Unreachable = c.full, c.below, c.unreachable
 	}
 	return stats
 }
@@ -259,10 +306,24 @@ func (s *Store) Stats() Stats {
 // currentTopology returns the view as it is now, prepared for placing.
 func (s *Store) currentTopology() *topology {
 	view := s.cfg.Viewer.View()
-	if t := s.topology.Load(); t != nil && t.view == view {
-		return t
+	before := s.topology.Load()
+	if before != nil && before.view == view {
+		return before
 	}
-	t := newTopology(view, s.cfg.Copies)
+	t := newTopology(view, s.cfg.Copies, before)
 	s.topology.Store(t)
 	return t
+}
+
+// joined reports whether this node has met others, or is certain to be alone.
+func (s *Store) joined() bool {
+	if s.cfg.Joined == nil {
+		return true
+	}
+	select {
+	case <-s.cfg.Joined:
+		return true
+	default:
+		return false
+	}
 }

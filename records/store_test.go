@@ -42,7 +42,7 @@ func TestFullDisk(t *testing.T) {
 		full[1].Store(true)
 		_, err := s.nodes[0].Put(t.Context(), "key", []byte("one has room"), records.PutOptions{})
 		wantKind(t, "put", err, fault.Full, "the disk is full")
-		if _, err := s.nodes[1].Get(t.Context(), "key"); err != nil {
+		if _, err := s.nodes[1].Get(t.Context(), "key", records.GetOptions{}); err != nil {
 			t.Errorf("get on a full disk: %v", err)
 		}
 		full[1].Store(false)
@@ -79,7 +79,7 @@ func TestRunEndsWhenTheDiskFails(t *testing.T) {
 	if err := <-ran; err == nil || !strings.Contains(err.Error(), "failed") {
 		t.Errorf("run: %v", err)
 	}
-	if _, err := store.Get(t.Context(), "key"); err != nil {
+	if _, err := store.Get(t.Context(), "key", records.GetOptions{}); err != nil {
 		t.Errorf("get: %v", err)
 	}
 	if err := store.Close(); err == nil {
@@ -150,7 +150,7 @@ func TestMetrics(t *testing.T) {
 	if _, err := store.Put(t.Context(), "key", nil, records.PutOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	_, err = store.Get(t.Context(), "nothing")
+	_, err = store.Get(t.Context(), "nothing", records.GetOptions{})
 	wantKind(t, "get", err, fault.NotFound)
 	got := gather(t, registry)
 	for name, want := range map[string]float64{

@@ -3,6 +3,7 @@ package records
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/folkmoot/folkmoot/fault"
@@ -18,15 +19,21 @@ var errNewer = errors.New("has a newer version")
 // after it. So the first stamp only counts where it was stored. If it was not stored by enough, those who answered have told the newest version that was acknowledged before, as any
 // two quorums share a holder; a second stamp is later than that. Versions newer than the second stamp are of writes at the same time as this one, and a holder that has one
 // counts as if it had stored this one just before: whoever asks a quorum finds this version or one that replaced it.
+//
+// A holder that is catching up stores what it is told and does not count towards the quorum that reads rely on: another member that counts stands in for it, a substitute. Its copy counts
+// all the same towards the number of copies.
 type tally struct {
 	*placement
 	need    int
 	level   Consistency
 	final   bool  // newer versions count as stored
-	targets []int // the holders and the witness
+	targets []int // the holders, the witness, and the substitutes
 	stored  []int // holders that have it on disk
-	proof   []int // stored, and the witness if it has it
+	proof   []int // stored, and those beside the holders that have it
 	newer   int   // holders that have a newer version, unless that counts as stored
+	counted int   // answers that count, of those who have it
+	behind  int   // answers of holders that do not count
+	alone   bool  // nobody else can stand in: all who count were told
 	failed  []outcome[response]
 	newest  disk.Rank // greatest version that a holder has instead
 }
@@ -41,9 +48,9 @@ func (p *placement) enough(key string, level Consistency) error {
 }
 
 func newTally(p *placement, level Consistency, final bool) *tally {
-	t := &tally{placement: p, level: level, final: final, need: level.needed(p.topology), targets: p.holders}
+	t := &tally{placement: p, level: level, final: final, need: level.needed(p.topology), targets: slices.Clip(p.holders)}
 	if p.witness >= 0 && level != One {
-		t.targets = append(t.targets[:len(t.targets):len(t.targets)], p.witness)
+		t.targets = append(t.targets, p.witness)
 	}
 	return t
 }
@@ -63,10 +70,24 @@ func (t *tally) add(o outcome[response]) {
 		t.failed = append(t.failed, o)
 	default:
 		t.proof = append(t.proof, o.member)
-		if o.member != t.witness {
+		holder := slices.Contains(t.holders, o.member)
+		if holder {
 			t.stored = append(t.stored, o.member)
 		}
+		if o.answer.standing.level.counts() {
+			t.counted++
+		} else if holder {
+			t.behind++
+		}
 	}
+}
+
+// missing returns how many members beside the holders are to stand in for holders that are catching up.
+func (t *tally) missing() int {
+	if t.level == One || t.alone || t.acknowledged() {
+		return 0
+	}
+	return min(t.behind, t.quorum-t.counted-t.pending())
 }
 
 // outdated reports whether enough holders answered to know a stamp that is late enough.
@@ -79,7 +100,7 @@ func (t *tally) superseded() bool { return t.newer > 0 && !t.acknowledged() }
 
 // acknowledged reports whether the write has reached its level.
 func (t *tally) acknowledged() bool {
-	return len(t.stored) >= t.need && (t.level == One || t.spansZones(t.proof))
+	return len(t.stored) >= t.need && (t.level == One || t.spansZones(t.proof) && (t.counted >= t.quorum || t.alone))
 }
 
 // pending is how many have not answered.
@@ -90,7 +111,7 @@ func (t *tally) hopeless() bool {
 	if t.acknowledged() {
 		return false
 	}
-	return t.pending() == 0 || len(t.stored)+t.pending() < t.need
+	return t.pending() == 0 && t.missing() <= 0 || len(t.stored)+t.pending() < t.need
 }
 
 // err says why the write was not acknowledged.
@@ -106,8 +127,12 @@ func (t *tally) err(key string) error {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "write %q: %d of %d copies needed for %s were stored (wanted %d)", key, len(t.stored), t.need, t.level, t.wanted)
-	if len(t.stored) >= t.need {
+	switch {
+	case len(t.stored) < t.need:
+	case !t.spansZones(t.proof):
 		b.WriteString(", all in one zone though two are alive")
+	default:
+		fmt.Fprintf(&b, ", and %d of them at holders that are in sync, of %d needed", t.counted, t.quorum)
 	}
 	t.describeMissing(&b)
 	b.WriteString("; the write may still take effect; try again or check `moot peers`")
@@ -135,7 +160,7 @@ func complaint(err error) string {
 	if r, ok := errors.AsType[*refusedError](err); ok {
 		return r.Error()
 	}
-	for _, own := range []error{errNewer, errLiar, errAhead} {
+	for _, own := range []error{errNewer, errLiar, errAhead, errBehind} {
 		if errors.Is(err, own) {
 			return own.Error()
 		}

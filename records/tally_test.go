@@ -12,8 +12,8 @@ import (
 func TestTally(t *testing.T) {
 	rng := newRNG(t)
 	for range 5000 {
-		topology := newTopology(randomView(rng, 2+rng.IntN(12), 1+rng.IntN(3)), 1+rng.IntN(6))
-		p := topology.place([32]byte{byte(rng.Uint32())})
+		topology := newTopology(randomView(rng, 2+rng.IntN(12), 1+rng.IntN(3)), 1+rng.IntN(6), nil)
+		p := topology.place(disk.Shard(rng.IntN(disk.Shards)))
 		level := []Consistency{One, Quorum, All}[rng.IntN(3)]
 		final := rng.IntN(2) == 0
 		tally := newTally(&p, level, final)
@@ -22,13 +22,13 @@ func TestTally(t *testing.T) {
 		copies, newer := 0, 0
 		for n, at := range order {
 			member := tally.targets[at]
-			o := outcome[response]{member: member, answer: response{status: statusOK}}
+			o := outcome[response]{member: member, answer: response{status: statusOK, standing: standpoint{level: LevelSynced}}}
 			counts := true
 			switch rng.IntN(4) {
 			case 0:
 				o.err, counts = errors.New("silent"), false
 			case 1:
-				o.answer = response{status: statusNewer, rank: disk.Rank{byte(1 + rng.IntN(200))}}
+				o.answer.status, o.answer.rank = statusNewer, disk.Rank{byte(1 + rng.IntN(200))}
 				if counts = final; !final {
 					newer++
 				}

@@ -37,6 +37,13 @@ const (
 	opList
 	opPutProvider
 	opGetProviders
+	opPutIf   // opPut, on a condition
+	opCompare // compare shards by their digests
+	opHeads   // what a peer has of shards
+	opFetch   // many records
+	opStore   // store many records
+	opHolding // what a peer knows of a key
+	opCount   // how the records are kept that a peer is first in charge of
 )
 
 // A request, by op:
@@ -44,6 +51,9 @@ const (
 //	opPut, opPutProvider                 the envelope, to the end
 //	opGet, opGetVersion, opGetProviders  hash[32] of the key
 //	opList                               limit uint16, prefix<uint16>, after<uint16>
+//	opPutIf                              rank[24] that is to be replaced, all zeros: none; then as opPut
+//
+// The others are in wire_repair.go.
 type request struct {
 	op       op
 	envelope []byte
@@ -51,6 +61,8 @@ type request struct {
 	limit    int // 1 to maxPage
 	prefix   string
 	after    string
+	expected disk.Rank
+	repair   *repairRequest // of the ops in wire_repair.go
 }
 
 // A status says what a response is.
@@ -61,11 +73,14 @@ const (
 	statusNewer                     // put: there is a newer version
 	statusNone                      // get: there is no such record
 	statusRefused                   // refused, or failed
+	statusUnmet                     // put on a condition: it is not met; rank says what is there, all zeros: nothing
 )
 
-// A response to a request, by status and the request's op:
+// A response to a request, by status and the request's op. What answers opPut, opPutIf, opGet or opGetVersion and is no refusal has the standpoint of the peer in the key's shard, one
+// byte, after the status.
 //
-//	statusOK to opPut, opPutProvider  nothing
+//	statusOK to opPut, opPutIf        nothing
+//	statusOK to opPutProvider         nothing
 //	statusOK to opGet                 the envelope, to the end
 //	statusOK to opGetVersion          rank[24]
 //	statusOK to opList                more uint8, heads
@@ -75,6 +90,7 @@ const (
 //	statusRefused                     fault kind uint8, reason to the end
 type response struct {
 	status    status
+	standing  standpoint // of the answering peer in the key's shard
 	envelope  []byte
 	rank      disk.Rank
 	heads     []disk.Head
@@ -82,6 +98,12 @@ type response struct {
 	envelopes [][]byte
 	kind      fault.Kind
 	reason    string
+	repair    *repairResponse // to the ops in wire_repair.go
+}
+
+// standingTells reports whether answers to requests of the op carry the peer's standpoint.
+func (o op) standingTells() bool {
+	return o == opPut || o == opPutIf || o == opGet || o == opGetVersion
 }
 
 var errMessage = fault.New(fault.Invalid, "malformed message")
@@ -92,12 +114,18 @@ func (r *request) marshal() []byte {
 	switch r.op {
 	case opPut, opPutProvider:
 		b = append(b, r.envelope...)
-	case opGet, opGetVersion, opGetProviders:
+	case opPutIf:
+		b = append(append(b, r.expected[:]...), r.envelope...)
+	case opGet, opGetVersion, opGetProviders, opHolding:
 		b = append(b, r.hash[:]...)
 	case opList:
 		b = binary.BigEndian.AppendUint16(b, uint16(r.limit))
 		b = append(binary.BigEndian.AppendUint16(b, uint16(len(r.prefix))), r.prefix...)
 		b = append(binary.BigEndian.AppendUint16(b, uint16(len(r.after))), r.after...)
+	default:
+		if r.repair != nil {
+			b = r.repair.marshal(r.op, b)
+		}
 	}
 	return b
 }
@@ -115,7 +143,10 @@ func unmarshalRequest(data []byte) (request, error) {
 		r.envelope, ok = s, len(s) > 0 && len(s) <= maxEnvelope
 	case opPutProvider:
 		r.envelope, ok = s, len(s) > 0 && len(s) <= maxProviderEnvelope
-	case opGet, opGetVersion, opGetProviders:
+	case opPutIf:
+		ok = s.CopyBytes(r.expected[:]) && len(s) > 0 && len(s) <= maxEnvelope
+		r.envelope = s
+	case opGet, opGetVersion, opGetProviders, opHolding:
 		ok = s.CopyBytes(r.hash[:]) && s.Empty()
 	case opList:
 		var limit uint16
@@ -124,6 +155,9 @@ func unmarshalRequest(data []byte) (request, error) {
 			s.ReadUint16LengthPrefixed(&prefix) && len(prefix) <= MaxKey &&
 			s.ReadUint16LengthPrefixed(&after) && len(after) <= MaxKey && s.Empty()
 		r.limit, r.prefix, r.after = int(limit), string(prefix), string(after)
+	default:
+		r.repair = &repairRequest{}
+		ok = r.repair.unmarshal(r.op, s)
 	}
 	if !ok {
 		return request{}, errMessage
@@ -133,15 +167,19 @@ func unmarshalRequest(data []byte) (request, error) {
 
 // marshal writes the response to a request of the given op.
 func (r *response) marshal(to op) []byte {
-	b := []byte{byte(r.status)}
+	b := make([]byte, 1, 2+len(r.rank)+len(r.envelope)+len(r.reason))
+	b[0] = byte(r.status)
+	if r.status != statusRefused && to.standingTells() {
+		b = append(b, r.standing.byte())
+	}
 	switch {
-	case r.status == statusNewer, r.status == statusOK && to == opGetVersion:
+	case r.status == statusNewer, r.status == statusUnmet, r.status == statusOK && to == opGetVersion:
 		b = append(b, r.rank[:]...)
 	case r.status == statusRefused:
 		b = append(append(b, byte(r.kind)), r.reason...)
 	case r.status != statusOK:
 	case to == opGet:
-		b = append(append(make([]byte, 0, 1+len(r.envelope)), b...), r.envelope...)
+		b = append(b, r.envelope...)
 	case to == opList:
 		b = append(b, flagOf(r.more))
 		for i := range r.heads {
@@ -151,6 +189,8 @@ func (r *response) marshal(to op) []byte {
 		for _, e := range r.envelopes {
 			b = append(binary.BigEndian.AppendUint16(b, uint16(len(e))), e...)
 		}
+	case r.repair != nil:
+		b = r.repair.marshal(to, b)
 	}
 	return b
 }
@@ -162,12 +202,24 @@ func unmarshalResponse(to op, data []byte) (response, error) {
 	}
 	r := response{status: status(data[0])}
 	s := cryptobyte.String(data[1:])
+	if r.status != statusRefused && to.standingTells() {
+		var b uint8
+		var ok bool
+		if !s.ReadUint8(&b) {
+			return response{}, errMessage
+		}
+		if r.standing, ok = standpointOf(b); !ok {
+			return response{}, errMessage
+		}
+	}
 	ok := false
 	switch r.status {
 	case statusOK:
 		ok = r.unmarshalOK(to, s)
 	case statusNewer:
-		ok = to == opPut && s.CopyBytes(r.rank[:]) && s.Empty()
+		ok = (to == opPut || to == opPutIf) && s.CopyBytes(r.rank[:]) && s.Empty()
+	case statusUnmet:
+		ok = to == opPutIf && s.CopyBytes(r.rank[:]) && s.Empty()
 	case statusNone:
 		ok = (to == opGet || to == opGetVersion) && s.Empty()
 	case statusRefused:
@@ -182,7 +234,7 @@ func unmarshalResponse(to op, data []byte) (response, error) {
 
 func (r *response) unmarshalOK(to op, s cryptobyte.String) bool {
 	switch to {
-	case opPut, opPutProvider:
+	case opPut, opPutIf, opPutProvider:
 		return s.Empty()
 	case opGet:
 		r.envelope = s
@@ -201,7 +253,8 @@ func (r *response) unmarshalOK(to op, s cryptobyte.String) bool {
 		}
 		return true
 	}
-	return false
+	r.repair = &repairResponse{}
+	return r.repair.unmarshal(to, s)
 }
 
 // unmarshalHeads reads a page: at most maxPage heads in strictly ascending order of keys.

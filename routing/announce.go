@@ -16,13 +16,13 @@ import (
 	"github.com/folkmoot/folkmoot/routing/swim"
 )
 
-// announceParallel is how many peers are told of an absence at once.
+// announceParallel is how many peers are told of an absence or a departure at once.
 const announceParallel = 64
 
-// claim returns what the node says of itself now, unsigned.
-func (m *Membership) claim(incarnation uint64, away time.Duration) swim.Claim {
+// claim returns what the node says of itself now, unsigned. mu is held, or m is not shared yet.
+func (m *Membership) claim(incarnation uint64) swim.Claim {
 	return swim.Claim{
-		Incarnation: incarnation, Away: away, Addrs: announcedAddrs(m.host.Addrs()), Zone: m.cfg.Zone, Version: m.cfg.Version,
+		Incarnation: incarnation, Away: m.away, Departure: m.departure, Addrs: announcedAddrs(m.host.Addrs()), Zone: m.cfg.Zone, Version: m.cfg.Version,
 	}
 }
 
@@ -48,7 +48,7 @@ func (m *Membership) reannounce(above uint64) {
 		return
 	}
 	now := time.Now()
-	c, err := sealClaim(m.cfg.Key, m.cfg.Network, m.claim(max(above+1, uint64(now.UnixMilli())), m.away))
+	c, err := sealClaim(m.cfg.Key, m.cfg.Network, m.claim(max(above+1, uint64(now.UnixMilli()))))
 	if err != nil {
 		m.logger.Error("can't sign what this node says of itself", "error", err)
 		return
@@ -77,9 +77,27 @@ func (m *Membership) AnnounceAbsence(ctx context.Context, grace time.Duration) e
 	if grace <= 0 || grace > swim.MaxAbsence {
 		return fault.New(fault.Invalid, "absence of %v: want more than 0 and at most %v", grace, swim.MaxAbsence)
 	}
+	return m.announce(ctx, "absence", func() { m.away = grace })
+}
+
+// AnnounceLeave tells all peers that are connected, and through them the others, that this node hands over what it holds and goes for good. All views,
+// its own included, show it as Leaving from then on, until the program ends. What it returns, and when it may be called, is as with AnnounceAbsence.
+func (m *Membership) AnnounceLeave(ctx context.Context) error {
+	return m.announce(ctx, "departure", func() { m.departure = max(m.departure, swim.Leaving) })
+}
+
+// AnnounceLeft tells all peers that are connected, and through them the others, that this node is gone for good. They forget it at once and know it again
+// only when it says that it is back, as its next run does. It is the last that a node says. What it returns, and when it may be called, is as with AnnounceAbsence.
+func (m *Membership) AnnounceLeft(ctx context.Context) error {
+	return m.announce(ctx, "departure", func() { m.away, m.departure = 0, swim.Left })
+}
+
+// announce makes a new claim after set, which runs under mu, and brings it to everybody who is connected.
+func (m *Membership) announce(ctx context.Context, what string, set func()) error {
 	m.update(func(time.Time) {
-		m.away = grace
+		set()
 		m.reannounce(m.machine.Self().Incarnation)
+		m.republish()
 	})
 	var told errgroup.Group
 	told.SetLimit(announceParallel)
@@ -95,7 +113,7 @@ func (m *Membership) AnnounceAbsence(ctx context.Context, grace time.Duration) e
 		})
 	}
 	if err := told.Wait(); err != nil {
-		return fault.New(fault.Unavailable, "tell %d peers of the absence: %w", wanted, err)
+		return fault.New(fault.Unavailable, "tell %d peers of the %s: %w", wanted, what, err)
 	}
 	return nil
 }

@@ -43,6 +43,7 @@ var claimPayloadType = []byte("/folkmoot/member")
 //	uint8   version, 1
 //	uint64  incarnation, not 0
 //	uint32  absence in milliseconds, 0 while present
+//	uint8   departure: 0 stays, 1 leaves for good, 2 has left, which goes with no absence
 //	string  zone, its length in one byte
 //	string  program version, its length in one byte
 //	list    addresses, its size in two bytes, in ascending order; each a binary multiaddr with its length in two bytes
@@ -66,6 +67,7 @@ func (r *claimRecord) MarshalRecord() ([]byte, error) {
 	b.AddUint8(claimVersion)
 	b.AddUint64(c.Incarnation)
 	b.AddUint32(uint32(c.Away / time.Millisecond))
+	b.AddUint8(uint8(c.Departure))
 	b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes([]byte(c.Zone)) })
 	b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes([]byte(c.Version)) })
 	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
@@ -86,7 +88,7 @@ func (r *claimRecord) UnmarshalRecord(data []byte) error {
 	if !s.ReadUint8(&version) || version != claimVersion {
 		return fmt.Errorf("claim of version %d, want %d", version, claimVersion)
 	}
-	if !s.ReadUint64(&c.Incarnation) || !s.ReadUint32(&away) || !s.ReadUint8LengthPrefixed(&zone) ||
+	if !s.ReadUint64(&c.Incarnation) || !s.ReadUint32(&away) || !s.ReadUint8((*uint8)(&c.Departure)) || !s.ReadUint8LengthPrefixed(&zone) ||
 		!s.ReadUint8LengthPrefixed(&program) || !s.ReadUint16LengthPrefixed(&addrs) || !s.Empty() {
 		return errMalformed
 	}
@@ -119,6 +121,10 @@ func validateClaim(c *swim.Claim) error {
 		return fault.New(fault.Invalid, "incarnation is 0")
 	case c.Away < 0 || c.Away > swim.MaxAbsence || c.Away%time.Millisecond != 0:
 		return fault.New(fault.Invalid, "absence of %v: want whole milliseconds up to %v", c.Away, swim.MaxAbsence)
+	case !c.Departure.Valid():
+		return fault.New(fault.Invalid, "departure %d: want less", c.Departure)
+	case c.Departure == swim.Left && c.Away > 0:
+		return fault.New(fault.Invalid, "a peer that has left announces an absence")
 	case len(c.Addrs) > maxAddrs:
 		return fault.New(fault.Invalid, "%d addresses: want at most %d", len(c.Addrs), maxAddrs)
 	}

@@ -1,6 +1,7 @@
 package routing
 
 import (
+	"crypto/sha256"
 	"errors"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -45,6 +46,8 @@ const (
 	kindSummary
 	// kindTrade hands over claims and asks for others, and is answered with those.
 	kindTrade
+	// kindClosest asks for the peers that the receiver knows to be closest to a point, and is answered with their claims.
+	kindClosest
 )
 
 // gossip is swim.Message on the wire, with claims as they were signed.
@@ -83,10 +86,10 @@ type summaryRequest struct {
 }
 
 // summary is a page of entries in ascending order. Equal says that both sides hold the same and there is no page. More says that
-// entries follow.
+// entries follow. Partial says that there are peers that the speaker has no room for, so that it asks for those it wants and is not to be handed others.
 type summary struct {
-	Equal, More bool
-	Entries     []swim.Entry
+	Equal, More, Partial bool
+	Entries              []swim.Entry
 }
 
 // trade hands over claims and asks for those of other peers.
@@ -94,6 +97,15 @@ type trade struct {
 	Claims []sealedClaim
 	Wanted []peer.ID
 }
+
+// closestRequest asks for the Count peers, 1 to maxClosest, that are closest to Target.
+type closestRequest struct {
+	Target [sha256.Size]byte
+	Count  uint8
+}
+
+// closestAnswer holds the claims of peers that are alive as the speaker sees it, itself included, closest first.
+type closestAnswer struct{ Claims []sealedClaim }
 
 func sealedOf(claims []*swim.Claim) []sealedClaim {
 	out := make([]sealedClaim, 0, len(claims))
@@ -262,11 +274,12 @@ func (r *summaryRequest) read(s *cryptobyte.String) bool {
 func (m *summary) add(b *cryptobyte.Builder) {
 	addBool(b, m.Equal)
 	addBool(b, m.More)
+	addBool(b, m.Partial)
 	addList(b, m.Entries, addEntry)
 }
 
 func (m *summary) read(s *cryptobyte.String) bool {
-	if !readBool(s, &m.Equal) || !readBool(s, &m.More) || !readList(s, &m.Entries, summaryPage, readEntry) {
+	if !readBool(s, &m.Equal) || !readBool(s, &m.More) || !readBool(s, &m.Partial) || !readList(s, &m.Entries, summaryPage, readEntry) {
 		return false
 	}
 	for i := 1; i < len(m.Entries); i++ {
@@ -284,6 +297,21 @@ func (t *trade) add(b *cryptobyte.Builder) {
 
 func (t *trade) read(s *cryptobyte.String) bool {
 	return readList(s, &t.Claims, tradeClaims, readSealed) && readList(s, &t.Wanted, tradeWanted, readID)
+}
+
+func (r *closestRequest) add(b *cryptobyte.Builder) {
+	b.AddBytes(r.Target[:])
+	b.AddUint8(r.Count)
+}
+
+func (r *closestRequest) read(s *cryptobyte.String) bool {
+	return s.CopyBytes(r.Target[:]) && s.ReadUint8(&r.Count) && r.Count > 0 && r.Count <= maxClosest
+}
+
+func (a *closestAnswer) add(b *cryptobyte.Builder) { addList(b, a.Claims, addSealed) }
+
+func (a *closestAnswer) read(s *cryptobyte.String) bool {
+	return readList(s, &a.Claims, maxClosest, readSealed)
 }
 
 // body is the content of a request or response.

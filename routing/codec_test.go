@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/sha256"
 	"reflect"
 	"slices"
 	"strings"
@@ -39,7 +40,7 @@ func testKey(t testing.TB) crypto.PrivKey {
 func testClaim() swim.Claim {
 	addrs := []ma.Multiaddr{ma.StringCast("/ip4/10.0.0.1/tcp/4242"), ma.StringCast("/ip6/fd00::1/udp/4242/quic-v1"), ma.StringCast("/dns4/node.example/tcp/443/wss")}
 	slices.SortFunc(addrs, compareAddrs)
-	return swim.Claim{Incarnation: 1_700_000_000_000, Away: 90 * time.Second, Addrs: addrs, Zone: "zone-1", Version: "v1.2.3"}
+	return swim.Claim{Incarnation: 1_700_000_000_000, Away: 90 * time.Second, Departure: swim.Leaving, Addrs: addrs, Zone: "zone-1", Version: "v1.2.3"}
 }
 
 func TestClaimSurvivesSealing(t *testing.T) {
@@ -102,6 +103,8 @@ func TestClaimBounds(t *testing.T) {
 		"long absence":       func(c *swim.Claim) { c.Away = swim.MaxAbsence + time.Millisecond },
 		"negative absence":   func(c *swim.Claim) { c.Away = -time.Second },
 		"uneven absence":     func(c *swim.Claim) { c.Away = time.Second + 1 },
+		"unknown departure":  func(c *swim.Claim) { c.Departure = swim.Left + 1 },
+		"left and absent":    func(c *swim.Claim) { c.Departure = swim.Left },
 		"long zone":          func(c *swim.Claim) { c.Zone = strings.Repeat("z", MaxZone+1) },
 		"control characters": func(c *swim.Claim) { c.Zone = "a\x1b[31mb" },
 		"line break":         func(c *swim.Claim) { c.Version = "1\n2" },
@@ -151,8 +154,10 @@ func bodies() []body {
 		&prove{Asker: "peer", Nonce: [nonceSize]byte{4, 5}},
 		&proof{Sealed: []byte("sealed")},
 		&summaryRequest{Digest: [digestSize]byte{1, 2, 3}, After: "peer"},
-		&summary{More: true, Entries: []swim.Entry{{ID: "a", Incarnation: 1}, {ID: "b", Incarnation: 2}}},
+		&summary{More: true, Partial: true, Entries: []swim.Entry{{ID: "a", Incarnation: 1}, {ID: "b", Incarnation: 2}}},
 		&trade{Claims: claims, Wanted: []peer.ID{"x", "y"}},
+		&closestRequest{Target: [sha256.Size]byte{1, 2, 3}, Count: maxClosest},
+		&closestAnswer{Claims: claims},
 	}
 }
 
@@ -199,6 +204,9 @@ func TestMessageBounds(t *testing.T) {
 		"equal and page":  &summary{Equal: true, Entries: []swim.Entry{{ID: "a"}}},
 		"more of nothing": &summary{More: true},
 		"wishes":          &trade{Wanted: slices.Repeat([]peer.ID{"p"}, tradeWanted+1)},
+		"none closest":    &closestRequest{},
+		"many closest":    &closestRequest{Count: maxClosest + 1},
+		"closest claims":  &closestAnswer{Claims: slices.Repeat([]sealedClaim{{swim.Entry{ID: "p", Incarnation: 1}, []byte("s")}}, maxClosest+1)},
 		"traded claims":   &trade{Claims: slices.Repeat([]sealedClaim{{swim.Entry{ID: "p", Incarnation: 1}, []byte("s")}}, tradeClaims+1)},
 	} {
 		data, err := encode(b)

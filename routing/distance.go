@@ -8,22 +8,18 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/routing/swim"
 )
 
-// closest returns up to n of peers, nearest first by the XOR of their ids' SHA-256 and key's.
-func closest(peers []peer.ID, key []byte, n int) []peer.ID {
+// closest returns up to n of peers, nearest first by the XOR of their Kademlia ids and target.
+func closest(peers []peer.ID, target [sha256.Size]byte, n int) []peer.ID {
 	type ranked struct {
 		distance [sha256.Size]byte
 		id       peer.ID
 	}
-	target := sha256.Sum256(key)
 	all := make([]ranked, 0, len(peers))
 	for _, p := range peers {
-		d := sha256.Sum256([]byte(p))
-		for i := range d {
-			d[i] ^= target[i]
-		}
-		all = append(all, ranked{d, p})
+		all = append(all, ranked{swim.Distance(sha256.Sum256([]byte(p)), target), p})
 	}
 	slices.SortFunc(all, func(a, b ranked) int { return bytes.Compare(a.distance[:], b.distance[:]) })
 	all = all[:max(0, min(n, len(all)))]

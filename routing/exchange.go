@@ -14,6 +14,7 @@ import (
 
 	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/routing/swim"
+	"github.com/folkmoot/folkmoot/swarm"
 	"github.com/folkmoot/folkmoot/swarm/rpc"
 )
 
@@ -24,7 +25,7 @@ const (
 	streamIdle = 2 * time.Minute
 	// candidateAddrTTL is how long a candidate's addresses stay in the peerstore.
 	candidateAddrTTL = 2 * time.Minute
-	// freshConn is the age up to which a connection is kept though probes failed: those may have gone over an older one.
+	// freshConn is the age up to which a peer's newest connection is kept though probes failed: those went over older ones, or there was none.
 	freshConn = 2 * time.Second
 )
 
@@ -33,6 +34,7 @@ func (m *Membership) probe(ctx context.Context, a swim.Probe) {
 	ctx, cancel := context.WithTimeout(ctx, a.Timeout)
 	defer cancel()
 	answer, rtt, err := m.ping(ctx, a.Target, a.Addrs)
+	defer m.release(a.Target)
 	m.meter.probed(err)
 	if err != nil {
 		m.update(func(now time.Time) { m.machine.Failed(now, a.ID, errors.Is(err, syscall.ECONNREFUSED)) })
@@ -122,41 +124,60 @@ func (m *Membership) compose(to peer.ID) *gossip {
 
 // open verifies the claims in a peer's gossip. Claims that are no news are left out unverified.
 func (m *Membership) open(from peer.ID, g *gossip) (swim.Message, error) {
-	claims, err := m.verify(from, g.Claims)
-	return swim.Message{Incarnation: g.Incarnation, Known: g.Known, Claims: claims, Rumours: g.Rumours}, err
+	claims, stale, err := m.verify(from, g.Claims)
+	return swim.Message{Incarnation: g.Incarnation, Known: g.Known, Claims: claims, Rumours: g.Rumours, Stale: stale}, err
 }
 
-// verify returns those claims that are news. An error says that from passed on what nobody signed.
-func (m *Membership) verify(from peer.ID, sealed []sealedClaim) ([]*swim.Claim, error) {
-	var claims []*swim.Claim
-	for _, s := range m.news(sealed) {
+// verify returns those claims that are news, and the names of the others. An error says that from passed on what nobody signed.
+func (m *Membership) verify(from peer.ID, sealed []sealedClaim) (claims []*swim.Claim, stale []swim.Entry, err error) {
+	news, stale := m.news(sealed)
+	for _, s := range news {
 		if !m.limits.allow(from, limitClaims) {
 			m.logger.Debug("too many claims", "peer", from)
 			break
 		}
-		c, err := openClaim(m.cfg.Network, s.Sealed)
+		c, err := openSealed(m.cfg.Network, from, s)
 		if err != nil {
-			return nil, fmt.Errorf("claim passed on by %s: %w", from, err)
-		}
-		if c.ID != s.ID || c.Incarnation != s.Incarnation {
-			return nil, fault.New(fault.Invalid, "claim passed on by %s is not what it is said to be", from)
+			return nil, nil, err
 		}
 		claims = append(claims, c)
 	}
-	return claims, nil
+	return claims, stale, nil
 }
 
-// news returns the claims that the machine does not have.
-func (m *Membership) news(sealed []sealedClaim) []sealedClaim {
+// openSealed verifies a claim that from passed on.
+func openSealed(network swarm.NetworkID, from peer.ID, s sealedClaim) (*swim.Claim, error) {
+	c, err := openClaim(network, s.Sealed)
+	if err != nil {
+		return nil, fmt.Errorf("claim passed on by %s: %w", from, err)
+	}
+	if c.ID != s.ID || c.Incarnation != s.Incarnation {
+		return nil, fault.New(fault.Invalid, "claim passed on by %s is not what it is said to be", from)
+	}
+	return c, nil
+}
+
+// news returns the claims that the machine does not have, and the names of the others.
+func (m *Membership) news(sealed []sealedClaim) (news []sealedClaim, stale []swim.Entry) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(sealed), func(s sealedClaim) bool { return !m.machine.Wants(s.ID, s.Incarnation) })
+	for _, s := range sealed {
+		if m.machine.Wants(s.ID, s.Incarnation) {
+			news = append(news, s)
+		} else {
+			stale = append(stale, s.Entry)
+		}
+	}
+	return news, stale
 }
 
-// disconnect closes the connections to a peer that carry nothing any more.
+// disconnect closes the connections to a peer that carry nothing any more: all, but for the newest while it is fresh. Left open they would be preferred to a new one,
+// since libp2p opens streams where the most are open.
 func (m *Membership) disconnect(p peer.ID) {
-	for _, c := range m.host.Network().ConnsToPeer(p) {
-		if time.Since(c.Stat().Opened) > freshConn {
+	conns := m.host.Network().ConnsToPeer(p)
+	slices.SortFunc(conns, func(a, b network.Conn) int { return b.Stat().Opened.Compare(a.Stat().Opened) })
+	for i, c := range conns {
+		if i > 0 || time.Since(c.Stat().Opened) > freshConn {
 			c.Close()
 		}
 	}

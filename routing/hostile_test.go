@@ -3,8 +3,6 @@ package routing
 import (
 	"context"
 	"errors"
-	"fmt"
-	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -257,7 +255,8 @@ func (d *direct) Call(ctx context.Context, _ peer.ID, request []byte) ([]byte, e
 	return d.to.handle(ctx, d.from, request)
 }
 
-func (d *direct) Close() error { return nil }
+func (d *direct) Release(peer.ID) {}
+func (d *direct) Close() error    { return nil }
 
 func TestExchangeGivesBothSidesEverything(t *testing.T) {
 	attackTwo(t, func(t *testing.T, v, w *victim) {
@@ -374,79 +373,37 @@ func TestTrade(t *testing.T) {
 	})
 }
 
-func TestLimitsForgetTheIdle(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ls := newLimits()
-		for i := range maxLimited + 100 {
-			ls.allow(peer.ID(fmt.Sprint(i)), limitPings)
-		}
-		if len(ls.peers) != maxLimited {
-			t.Errorf("%d peers are kept apart, want %d", len(ls.peers), maxLimited)
-		}
-		time.Sleep(2 * limitsKept)
-		ls.allow("late", limitPings)
-		if len(ls.peers) != 1 {
-			t.Errorf("%d peers are kept after a pause, want 1", len(ls.peers))
-		}
-	})
-}
-
-func TestAnnouncedAddrs(t *testing.T) {
-	parse := func(addrs ...string) []ma.Multiaddr {
-		var out []ma.Multiaddr
-		for _, a := range addrs {
-			out = append(out, ma.StringCast(a))
-		}
-		slices.SortFunc(out, compareAddrs)
-		return out
-	}
-	for name, tt := range map[string]struct{ have, want []ma.Multiaddr }{
-		"loopback only":  {parse("/ip4/127.0.0.1/tcp/1", "/ip6/::1/tcp/1"), parse("/ip4/127.0.0.1/tcp/1", "/ip6/::1/tcp/1")},
-		"with loopback":  {parse("/ip4/127.0.0.1/tcp/1", "/ip4/10.0.0.1/tcp/1"), parse("/ip4/10.0.0.1/tcp/1")},
-		"twice":          {parse("/ip4/10.0.0.1/tcp/1", "/ip4/10.0.0.1/tcp/1"), parse("/ip4/10.0.0.1/tcp/1")},
-		"of no use":      {parse("/ip4/0.0.0.0/tcp/1", "/ip6/fe80::1/tcp/1", "/dns4/x/tcp/1"), parse("/dns4/x/tcp/1")},
-		"none":           {nil, nil},
-		"more than told": {many(maxAddrs + 5), many(maxAddrs)},
-	} {
-		if got := announcedAddrs(tt.have); !slices.EqualFunc(got, tt.want, ma.Multiaddr.Equal) {
-			t.Errorf("%s: %v, want %v", name, got, tt.want)
-		}
-	}
-}
-
-func many(n int) []ma.Multiaddr {
-	var addrs []ma.Multiaddr
-	for i := range n {
-		addrs = append(addrs, ma.StringCast(fmt.Sprintf("/ip4/10.0.0.%d/tcp/1", i+1)))
-	}
-	return addrs
-}
-
-func TestChooseProtected(t *testing.T) {
-	var ids []peer.ID
-	for i := range fullMesh + 1 {
-		ids = append(ids, peer.ID(fmt.Sprintf("peer-%d", i)))
-	}
-	if got := chooseProtected("self", ids[:fullMesh]); len(got) != fullMesh {
-		t.Errorf("%d connections are kept in a full mesh of %d", len(got), fullMesh)
-	}
-	mutual := 0
-	chosen := make(map[peer.ID][]peer.ID)
-	for i, self := range ids {
-		others := append(slices.Clone(ids[:i]), ids[i+1:]...)
-		chosen[self] = chooseProtected(self, append(others, "extra"))
-	}
-	for self, kept := range chosen {
-		if len(kept) != maxProtected {
-			t.Fatalf("%d connections are kept, want %d", len(kept), maxProtected)
-		}
-		for _, p := range kept {
-			if slices.Contains(chosen[p], self) {
-				mutual++
+// Who lists a peer that has left hears of it in an exchange, whichever side began.
+func TestExchangeTellsOfDepartures(t *testing.T) {
+	for _, mine := range []bool{true, false} {
+		attackTwo(t, func(t *testing.T, v, w *victim) {
+			key, _ := v.member()
+			c, err := sealClaim(key, v.network, swim.Claim{Incarnation: 10})
+			if err != nil {
+				t.Fatal(err)
 			}
-		}
-	}
-	if share := float64(mutual) / float64(len(ids)*maxProtected); share < 0.8 {
-		t.Errorf("only %.0f %% of the connections are kept by both sides", 100*share)
+			left, err := sealClaim(key, v.network, swim.Claim{Incarnation: 11, Departure: swim.Left})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := w.say("relay", &gossip{Claims: sealedOf([]*swim.Claim{left})}); err != nil {
+				t.Fatal(err)
+			}
+			from, to := v, w
+			if mine {
+				from, to = w, v
+			}
+			client := from.client
+			from.client = &direct{from: from.host.ID(), to: to.Membership, calls: make(map[messageKind]int)}
+			defer func() { from.client = client }()
+			if err := from.exchange(t.Context(), to.host.ID()); err != nil {
+				t.Fatal(err)
+			}
+			v.mu.Lock()
+			defer v.mu.Unlock()
+			if m, known := v.machine.Member(c.ID); known {
+				t.Errorf("begun by the one who knows: %v; the peer that left is %v", mine, m.State)
+			}
+		})
 	}
 }

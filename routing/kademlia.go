@@ -22,9 +22,6 @@ import (
 )
 
 const (
-	// findQuorum is how many peers must have answered before "none knew" means that a peer does not exist; fewer are enough
-	// when the routing table holds fewer.
-	findQuorum = 3
 	// refreshBuckets is how often the routing table's buckets are refreshed, refreshTimeout bounds each lookup for that.
 	refreshBuckets = 10 * time.Minute
 	refreshTimeout = 10 * time.Second
@@ -50,16 +47,18 @@ func (c *KademliaConfig) Validate() error {
 }
 
 // Kademlia finds peers by the iterative lookups of Kademlia (Maymounkov, Mazières, 2002), in libp2p's form (kad-dht 1.0.0), under the network's own
-// protocol id. Every node is a server. Values and providers are switched off: the record store keeps those.
+// protocol id. Every node is a server. kad-dht's own values and providers are switched off: those of foreign peers are kept by the record store, see ServeForeign.
 type Kademlia struct {
 	dht    *dht.IpfsDHT
 	host   host.Host
 	viewer Viewer
 	logger *slog.Logger
 	closed func() error
+	// foreign answers others in place of dht.
+	foreign *foreignServer
 }
 
-var _ Router = (*Kademlia)(nil)
+var _ PeerFinder = (*Kademlia)(nil)
 
 // NewKademlia returns a Kademlia that answers others from here on. Close ends that.
 func NewKademlia(cfg KademliaConfig) (*Kademlia, error) {
@@ -84,7 +83,11 @@ func NewKademlia(cfg KademliaConfig) (*Kademlia, error) {
 		return nil, fmt.Errorf("start Kademlia: %w", err)
 	}
 	k.dht = d
-	k.closed = sync.OnceValue(d.Close)
+	k.foreign = newForeignServer(k, kademliaPrefix(cfg.Network)+"/kad/1.0.0")
+	k.closed = sync.OnceValue(func() error {
+		k.foreign.close()
+		return d.Close()
+	})
 	return k, nil
 }
 
@@ -182,18 +185,6 @@ func (k *Kademlia) counting(ctx context.Context, answers *int, lookup func(conte
 	cancel()
 	counter.Wait()
 	return info, err
-}
-
-// ClosestPeers looks key up. At most kad-dht's bucket size of other peers, 20, are returned.
-func (k *Kademlia) ClosestPeers(ctx context.Context, key []byte, n int) ([]peer.ID, error) {
-	if err := validateKey(key); err != nil {
-		return nil, err
-	}
-	found, err := k.lookup(ctx, key)
-	if err != nil {
-		return nil, fmt.Errorf("closest peers: %w", err)
-	}
-	return closest(append(found, k.host.ID()), key, n), nil
 }
 
 // lookup returns the closest peers to key that are not known to be silent, this node not included.

@@ -2,6 +2,7 @@ package routing
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -23,6 +24,11 @@ func (r layeredRouter) FindPeer(ctx context.Context, p peer.ID) (peer.AddrInfo, 
 // ClosestPeers returns the first answer, which may be empty.
 func (r layeredRouter) ClosestPeers(ctx context.Context, key []byte, n int) ([]peer.ID, error) {
 	return first(r, func(router Router) ([]peer.ID, error) { return router.ClosestPeers(ctx, key, n) })
+}
+
+// ClosestPeersTo returns the first answer, which may be empty.
+func (r layeredRouter) ClosestPeersTo(ctx context.Context, target [sha256.Size]byte, n int) ([]peer.AddrInfo, error) {
+	return first(r, func(router Router) ([]peer.AddrInfo, error) { return router.ClosestPeersTo(ctx, target, n) })
 }
 
 // first returns the first answer. Without one the error has the kind that all errors share, or else fault.Unavailable, because

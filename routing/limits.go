@@ -20,6 +20,8 @@ const (
 	limitSyncs
 	// limitClaims bounds the claims of a peer whose signatures are checked.
 	limitClaims
+	// limitLookups bounds the closest peers that a peer asks for.
+	limitLookups
 
 	numLimits
 )
@@ -33,6 +35,8 @@ var rates = [numLimits]struct {
 	limitAsks:   {16, 64},
 	limitSyncs:  {10, 160},
 	limitClaims: {64, 4096},
+	// A node that starts looks many points up, and the first question of each goes to those in its view.
+	limitLookups: {100, 1000},
 }
 
 const (

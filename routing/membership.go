@@ -30,6 +30,13 @@ func MembershipProtocol(n swarm.NetworkID) protocol.ID { return n.Protocol("memb
 // refreshInterval is how often times and round trips are brought up to date in a view that has not changed otherwise.
 const refreshInterval = time.Second
 
+// Bounds on Config.MaxView, and its default.
+const (
+	DefaultMaxView = 1024
+	MinView        = 16
+	MaxView        = swim.MaxMembers
+)
+
 // Config configures a Membership.
 type Config struct {
 	Host    host.Host
@@ -39,10 +46,12 @@ type Config struct {
 	Zone, Version string
 	// Remembered are peers known from an earlier run. They enter the view as Dead and are probed at once.
 	Remembered []peer.AddrInfo
-	// ForgetAfter is how long a dead peer stays in the view, counted from when it was last seen or, when it never was, entered; 0 means 10 minutes.
+	// ForgetAfter is how long a dead peer stays in the view, counted from when it was last alive or, when it never was, entered; 0 means 10 minutes.
 	ForgetAfter time.Duration
-	Registerer  prometheus.Registerer // nil: no metrics
-	Logger      *slog.Logger          // nil: silent
+	// MaxView is the most living peers that the view holds; 0 means DefaultMaxView. See View.Partial.
+	MaxView    int
+	Registerer prometheus.Registerer // nil: no metrics
+	Logger     *slog.Logger          // nil: silent
 }
 
 // Validate returns an error of kind fault.Invalid when the configuration cannot work.
@@ -54,6 +63,8 @@ func (c *Config) Validate() error {
 		return fault.New(fault.Invalid, "membership: Key is not the host's")
 	case c.ForgetAfter < 0:
 		return fault.New(fault.Invalid, "membership: ForgetAfter is %v, want 0 or more", c.ForgetAfter)
+	case c.MaxView != 0 && (c.MaxView < MinView || c.MaxView > MaxView):
+		return fault.New(fault.Invalid, "membership: MaxView is %d, want %d to %d, or 0", c.MaxView, MinView, MaxView)
 	}
 	if err := validateName("zone", c.Zone, MaxZone); err != nil {
 		return err
@@ -64,6 +75,7 @@ func (c *Config) Validate() error {
 // caller makes requests of peers; *rpc.Client is one.
 type caller interface {
 	Call(ctx context.Context, to peer.ID, request []byte) ([]byte, error)
+	Release(p peer.ID)
 	Close() error
 }
 
@@ -89,9 +101,12 @@ type Membership struct {
 	running   context.Context         // guarded by mu; of Run while it runs, otherwise nil
 	changed   chan struct{}           // guarded by mu; what Changed returned
 	refreshed time.Time               // guarded by mu; when view was made
+	members   []swim.Member           // guarded by mu; memory for making views
 	known     map[peer.ID]*swim.Claim // guarded by mu; the claims whose addresses are in the peerstore
 	protected map[peer.ID]bool        // guarded by mu; whose connections are not to be trimmed
+	shedding  bool                    // guarded by mu; whether other connections are given up
 	away      time.Duration           // guarded by mu; the absence that was announced
+	departure swim.Departure          // guarded by mu; what was announced
 	closed    bool                    // guarded by mu
 }
 
@@ -126,11 +141,14 @@ func NewMembership(cfg Config) (*Membership, error) {
 }
 
 func (m *Membership) newMachine(now time.Time) error {
-	self, err := sealClaim(m.cfg.Key, m.cfg.Network, m.claim(uint64(now.UnixMilli()), 0))
+	self, err := sealClaim(m.cfg.Key, m.cfg.Network, m.claim(uint64(now.UnixMilli())))
 	if err != nil {
 		return err
 	}
-	cfg := swim.Config{Self: self, Timing: swim.Default()}
+	cfg := swim.Config{Self: self, Timing: swim.Default(), MaxView: m.cfg.MaxView}
+	if cfg.MaxView == 0 {
+		cfg.MaxView = DefaultMaxView
+	}
 	if m.cfg.ForgetAfter > 0 {
 		cfg.Timing.Forget = m.cfg.ForgetAfter
 	}
@@ -191,9 +209,12 @@ func (m *Membership) Run(ctx context.Context) error {
 		return err
 	}
 	defer m.stop()
+	m.tasks.Go(func() { m.upkeep(ctx) })
 
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	shedding := time.NewTicker(shedInterval)
+	defer shedding.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -206,6 +227,8 @@ func (m *Membership) Run(ctx context.Context) error {
 		case <-timer.C:
 			m.update(func(now time.Time) { m.machine.Tick(now) })
 		case <-m.wake:
+		case <-shedding.C:
+			m.shed()
 		}
 		timer.Reset(time.Until(m.nextTick()))
 	}
@@ -261,11 +284,9 @@ func (m *Membership) carryOut() {
 		}
 	}
 	switch now := time.Now(); {
-	case dirty:
-		m.rebuild(now)
+	case dirty || m.View().Partial != m.machine.Partial():
 		m.protect()
-		close(m.changed)
-		m.changed = make(chan struct{})
+		m.republish()
 	case now.Sub(m.refreshed) >= refreshInterval:
 		m.rebuild(now)
 	}
@@ -307,8 +328,18 @@ func (m *Membership) Changed() <-chan struct{} {
 	return m.changed
 }
 
+// republish makes a new view and says so. mu is held.
+func (m *Membership) republish() {
+	m.rebuild(time.Now())
+	close(m.changed)
+	m.changed = make(chan struct{})
+}
+
 // rebuild makes a new view. mu is held, or m is not shared yet.
 func (m *Membership) rebuild(now time.Time) {
 	m.refreshed = now
-	m.view.Store(newView(m.machine.Self(), m.started, m.machine.Members(nil)))
+	m.members = m.machine.Members(m.members[:0])
+	v := newView(m.machine.Self(), m.started, m.members)
+	v.Partial, v.Near = m.machine.Partial(), m.machine.Near()
+	m.view.Store(v)
 }

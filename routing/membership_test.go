@@ -10,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/routing"
@@ -117,8 +118,17 @@ func TestQuickRestartElsewhere(t *testing.T) {
 				t.Fatalf("only %d of %d see the node at its new address", moved, len(rest))
 			}
 		}
-		time.Sleep(10 * time.Second)
-		l.wait("steady", 0, l.nodes, l.nodes, routing.Alive)
+		for range 200 {
+			time.Sleep(50 * time.Millisecond)
+			l.wait("steady", 0, l.nodes, l.nodes, routing.Alive)
+		}
+		for _, n := range rest {
+			for _, c := range n.host.Network().ConnsToPeer(x.host.ID()) {
+				if ip, _ := manet.ToIP(c.RemoteMultiaddr()); ip.String() != x.ip {
+					t.Errorf("%s keeps a connection to %s, where the node was before", n.cfg.Zone, c.RemoteMultiaddr())
+				}
+			}
+		}
 	})
 }
 
@@ -245,6 +255,63 @@ func TestAbsenceIsBounded(t *testing.T) {
 		}
 		if err := l.nodes[0].AnnounceAbsence(t.Context(), time.Minute); err != nil {
 			t.Errorf("absence of a lonely node: %v", err)
+		}
+	})
+}
+
+func TestDeparture(t *testing.T) {
+	simulate(t, 5, func(t *testing.T, l *lab) {
+		l.wait("formed", formWithin, l.nodes, l.nodes, routing.Alive)
+		x := l.nodes[1]
+		rest := l.others(x)
+		id := x.host.ID()
+		changed := x.Changed()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := x.AnnounceLeave(ctx); err != nil {
+			t.Errorf("AnnounceLeave: %v", err)
+		}
+		select {
+		case <-changed:
+		default:
+			t.Error("the node's own view did not change")
+		}
+		leaving := func(what string) {
+			t.Helper()
+			for _, n := range l.nodes {
+				for _, m := range n.View().Members {
+					if m.Leaving != (m.ID == id) || m.State != routing.Alive {
+						t.Errorf("%s: %s sees %s as %v, leaving %v", what, n.cfg.Zone, m.Zone, m.State, m.Leaving)
+					}
+				}
+			}
+		}
+		leaving("announced")
+		second := ma.StringCast("/ip4/1.0.77.1/udp/4242/quic-v1")
+		if err := x.host.Network().Listen(second); err != nil { // a new claim
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Second)
+		leaving("later")
+
+		ctx, cancel = context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := x.AnnounceLeft(ctx); err != nil {
+			t.Errorf("AnnounceLeft: %v", err)
+		}
+		l.wait("left", 0, rest, []*labNode{x}, 0)
+		time.Sleep(15 * time.Second) // it still runs, but nobody takes it in again
+		l.wait("left", 0, rest, []*labNode{x}, 0)
+		x.shutdown()
+		for range 30 {
+			time.Sleep(time.Second)
+			l.wait("gone", 0, rest, []*labNode{x}, 0)
+		}
+		x.start()
+		x.connect(rest[2])
+		l.wait("back", backWithin, l.nodes, l.nodes, routing.Alive)
+		if m, _ := rest[0].View().Member(id); m.Leaving {
+			t.Error("the new life is leaving too")
 		}
 	})
 }

@@ -2,6 +2,7 @@ package routing_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"slices"
 	"testing"
@@ -67,8 +68,23 @@ func conformance(t *testing.T, router func(l *lab, kads []*routing.Kademlia) rou
 	})
 }
 
-func TestKademliaConforms(t *testing.T) {
-	conformance(t, func(_ *lab, kads []*routing.Kademlia) routing.Router { return kads[0] })
+func newLookup(t *testing.T, m *routing.Membership, others routing.PeerFinder) *routing.Lookup {
+	t.Helper()
+	l, err := routing.NewLookup(routing.LookupConfig{Membership: m, Others: others})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func TestLookupConforms(t *testing.T) {
+	conformance(t, func(l *lab, _ []*routing.Kademlia) routing.Router { return newLookup(t, l.nodes[0].Membership, nil) })
+}
+
+func TestLookupWithKademliaConforms(t *testing.T) {
+	conformance(t, func(l *lab, kads []*routing.Kademlia) routing.Router {
+		return newLookup(t, l.nodes[0].Membership, kads[0])
+	})
 }
 
 func TestViewRouterConforms(t *testing.T) {
@@ -79,7 +95,7 @@ func TestViewRouterConforms(t *testing.T) {
 
 func TestLayeredRouterConforms(t *testing.T) {
 	conformance(t, func(l *lab, kads []*routing.Kademlia) routing.Router {
-		return routing.NewLayeredRouter(routing.NewViewRouter(l.nodes[0].host, l.nodes[0]), kads[0])
+		return routing.NewLayeredRouter(routing.NewViewRouter(l.nodes[0].host, l.nodes[0]), newLookup(t, l.nodes[0].Membership, kads[0]))
 	})
 }
 
@@ -109,8 +125,9 @@ func TestKademliaFindsWhatTheViewDoesNotHold(t *testing.T) {
 		}
 		// What others still tell of is left out once it is known to be silent.
 		viewer.Set(routing.Member{ID: far.host.ID(), State: routing.Suspect})
-		if got, err := k.ClosestPeers(t.Context(), []byte("key"), 10); err != nil || len(got) != 6 || slices.Contains(got, far.host.ID()) {
-			t.Errorf("ClosestPeers = %v, %v; want all 6 but the silent one", got, err)
+		met, err = k.Walk(t.Context())
+		if err != nil || len(met) != 5 || slices.ContainsFunc(met, func(p peer.AddrInfo) bool { return p.ID == far.host.ID() }) {
+			t.Errorf("a walk met %v, %v; want all 6 but the silent one", met, err)
 		}
 	})
 }
@@ -120,31 +137,41 @@ func TestKademliaAlone(t *testing.T) {
 		if _, err := kads[0].FindPeer(t.Context(), newID(t)); fault.KindOf(err) != fault.Unavailable {
 			t.Errorf("FindPeer with nobody to ask: %v, want unavailable", err)
 		}
-		got, err := kads[0].ClosestPeers(t.Context(), []byte("key"), 3)
-		if err != nil || !slices.Equal(got, []peer.ID{l.nodes[0].host.ID()}) {
-			t.Errorf("ClosestPeers = %v, %v; want the node itself", got, err)
-		}
 		if met, err := kads[0].Walk(t.Context()); err != nil || len(met) > 0 {
 			t.Errorf("a walk met %v, %v", met, err)
 		}
 	})
 }
 
-func TestKademliaIsNotHeldUpByTheDead(t *testing.T) {
-	withKademlia(t, 6, func(t *testing.T, l *lab, kads []*routing.Kademlia) {
-		dead := l.nodes[2:]
+func TestLookupAlone(t *testing.T) {
+	simulate(t, 1, func(t *testing.T, l *lab) {
+		lookup := newLookup(t, l.nodes[0].Membership, nil)
+		if _, err := lookup.FindPeer(t.Context(), newID(t)); fault.KindOf(err) != fault.Unavailable {
+			t.Errorf("FindPeer with nobody to ask: %v, want unavailable", err)
+		}
+		got, err := lookup.ClosestPeers(t.Context(), []byte("key"), 3)
+		if err != nil || !slices.Equal(got, []peer.ID{l.nodes[0].host.ID()}) {
+			t.Errorf("ClosestPeers = %v, %v; want the node itself", got, err)
+		}
+	})
+}
+
+// A lookup that begins at the moment when most peers fall silent finds those that live, and doesn't wait for the others for long.
+func TestLookupIsNotHeldUpByTheDead(t *testing.T) {
+	simulate(t, 6, func(t *testing.T, l *lab) {
+		l.wait("formed", formWithin, l.nodes, l.nodes, routing.Alive)
+		lookup := newLookup(t, l.nodes[0].Membership, nil)
 		gone := make(map[string]bool)
-		for _, n := range dead {
+		for _, n := range l.nodes[2:] {
 			gone[n.ip] = true
 		}
 		l.setCut(func(from, to string) bool { return gone[from] || gone[to] })
-		l.wait("dead", deadWithin, l.nodes[:2], dead, routing.Dead)
 		start := time.Now()
-		got, err := kads[0].ClosestPeers(t.Context(), []byte("key"), 6)
+		got, err := lookup.ClosestPeers(t.Context(), []byte("key"), 6)
 		if err != nil || len(got) != 2 {
 			t.Errorf("ClosestPeers = %v, %v; want the 2 that live", got, err)
 		}
-		if took := time.Since(start); took > time.Second {
+		if took := time.Since(start); took > 3*time.Second {
 			t.Errorf("the lookup took %v", took)
 		}
 	})
@@ -159,6 +186,11 @@ func (f routerFunc) FindPeer(context.Context, peer.ID) (peer.AddrInfo, error) {
 		return peer.AddrInfo{}, err
 	}
 	return peer.AddrInfo{ID: ids[0], Addrs: []ma.Multiaddr{ma.StringCast("/ip4/1.2.3.4/tcp/1")}}, nil
+}
+
+func (f routerFunc) ClosestPeersTo(ctx context.Context, _ [sha256.Size]byte, _ int) ([]peer.AddrInfo, error) {
+	info, err := f.FindPeer(ctx, "")
+	return []peer.AddrInfo{info}, err
 }
 
 func (f routerFunc) ClosestPeers(context.Context, []byte, int) ([]peer.ID, error) { return f() }

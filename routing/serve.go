@@ -40,6 +40,8 @@ func (m *Membership) answer(ctx context.Context, from peer.ID, k messageKind, da
 		return m.handleSummary(from, data)
 	case kindTrade:
 		return m.handleTrade(from, data)
+	case kindClosest:
+		return m.handleClosest(from, data)
 	}
 	return nil, fmt.Errorf("%w: kind %d", errMalformed, k)
 }
@@ -73,7 +75,9 @@ func (m *Membership) handleSummary(from peer.ID, data []byte) (body, error) {
 	if err := decode(data, &r); err != nil {
 		return nil, err
 	}
-	return summarize(m.entries(), &r), nil
+	page := summarize(m.entries(), &r)
+	page.Partial = m.View().Partial
+	return page, nil
 }
 
 func (m *Membership) handleTrade(from peer.ID, data []byte) (body, error) {
@@ -84,17 +88,19 @@ func (m *Membership) handleTrade(from peer.ID, data []byte) (body, error) {
 	if err := decode(data, &t); err != nil {
 		return nil, err
 	}
-	claims, err := m.verify(from, t.Claims)
+	claims, _, err := m.verify(from, t.Claims)
 	if err != nil {
 		return nil, err
 	}
 	// What is handed over are members that the other side believes present, whether or not their claims are news.
-	var present []peer.ID
+	var offered []swim.Entry
 	for _, c := range t.Claims {
-		present = append(present, c.ID)
+		offered = append(offered, c.Entry)
 	}
+	_, present, departed := m.compare(offered)
 	m.update(func(now time.Time) { m.machine.Learn(now, from, claims, present) })
-	return &trade{Claims: m.claimsOf(t.Wanted)}, nil
+	answer := m.claimsOf(append(t.Wanted, departed...))
+	return &trade{Claims: answer[:min(len(answer), tradeClaims)]}, nil
 }
 
 // entries names the claims that this node holds, sorted by peer.

@@ -46,6 +46,9 @@ func (m *Membership) exchange(ctx context.Context, target peer.ID) error {
 		if page.More {
 			last = page.Entries[len(page.Entries)-1].ID
 		}
+		if page.Partial {
+			own = nil
+		}
 		if err := m.tradePage(ctx, target, own, r.After, last, page.Entries); err != nil {
 			return err
 		}
@@ -77,11 +80,10 @@ func (m *Membership) askSummary(ctx context.Context, target peer.ID, r *summaryR
 }
 
 // tradePage trades the claims of peers after after and up to last, or all that follow where last is empty, of which theirs are
-// the other side's entries and own includes this node's.
+// the other side's entries and own includes this node's that it is to be offered.
 func (m *Membership) tradePage(ctx context.Context, target peer.ID, own []swim.Entry, after, last peer.ID, theirs []swim.Entry) error {
-	wanted, present := m.lacking(theirs)
+	wanted, present, offered := m.compare(theirs)
 	m.update(func(now time.Time) { m.machine.Learn(now, target, nil, present) })
-	var offered []peer.ID
 	for _, e := range own {
 		if e.ID > after && (last == "" || e.ID <= last) {
 			if i, ok := slices.BinarySearchFunc(theirs, e.ID, compareEntry); !ok || theirs[i].Incarnation < e.Incarnation {
@@ -99,8 +101,8 @@ func (m *Membership) tradePage(ctx context.Context, target peer.ID, own []swim.E
 	return nil
 }
 
-// lacking returns the peers whose claims in entries are news, and all peers in entries.
-func (m *Membership) lacking(entries []swim.Entry) (wanted, all []peer.ID) {
+// compare returns the peers whose claims in entries are news, all peers in entries, and those that have left since.
+func (m *Membership) compare(entries []swim.Entry) (wanted, all, departed []peer.ID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, e := range entries {
@@ -108,8 +110,11 @@ func (m *Membership) lacking(entries []swim.Entry) (wanted, all []peer.ID) {
 		if m.machine.Wants(e.ID, e.Incarnation) {
 			wanted = append(wanted, e.ID)
 		}
+		if m.machine.Departed(e.ID, e.Incarnation) {
+			departed = append(departed, e.ID)
+		}
 	}
-	return wanted, all
+	return wanted, all, departed
 }
 
 // trade hands over the claims of offered and takes in those of wanted.
@@ -126,7 +131,7 @@ func (m *Membership) trade(ctx context.Context, target peer.ID, offered, wanted 
 	if err := decode(response, &t); err != nil {
 		return fmt.Errorf("trade: %w", err)
 	}
-	claims, err := m.verify(target, t.Claims)
+	claims, _, err := m.verify(target, t.Claims)
 	if err != nil {
 		return err
 	}

@@ -35,6 +35,8 @@ type Member struct {
 	// Version is the program version that the peer announced.
 	Version string
 	State   State
+	// Leaving says that the peer hands over what it holds and goes for good. It runs and answers, and nothing more is to be placed on it.
+	Leaving bool
 	// Since is when State was entered.
 	Since time.Time
 	// LastSeen is when the peer last answered this node, or the zero time.
@@ -43,12 +45,18 @@ type Member struct {
 	RTT time.Duration
 }
 
-// View is a picture of the network at one moment: the node itself and every peer that it knows, those included that have been
+// View is a picture of the network at one moment: the node itself and every peer that it knows, or in a large network a part of them, those included that have been
 // silent for less than the time after which they are forgotten (10 minutes by default). A View never changes; callers must not modify it.
 type View struct {
 	Self peer.ID
 	// Members is sorted by ID and contains Self, which is Alive.
 	Members []Member
+	// Partial says that the network is larger than what this node keeps of it (Config.MaxView): Members holds the peers nearest to it by XOR and a sample of the others. Who
+	// is nearest to some other point must be looked up (Router.ClosestPeersTo).
+	Partial bool
+	// Near says of which peers nobody is left out of a partial view: those whose id's SHA-256 has at least so many leading bits in common with that of Self's. It is 0 when the view is
+	// not partial.
+	Near int
 }
 
 // Member returns the member with the given id.
@@ -63,17 +71,20 @@ func (v *View) Member(id peer.ID) (Member, bool) {
 // newView returns the view of a node with the given claim, start and members, which are sorted by ID.
 func newView(self *swim.Claim, started time.Time, members []swim.Member) *View {
 	v := &View{Self: self.ID, Members: make([]Member, 0, len(members)+1)}
-	for _, m := range members {
-		v.Members = append(v.Members, Member{
-			ID: m.Claim.ID, Addrs: m.Claim.Addrs, Zone: m.Claim.Zone, Version: m.Claim.Version,
-			State: m.State, Since: m.Since, LastSeen: m.LastSeen, RTT: m.RTT,
-		})
+	for i := range members {
+		v.Members = append(v.Members, newMember(&members[i]))
 	}
 	i, _ := slices.BinarySearchFunc(v.Members, self.ID, compareMember)
-	v.Members = slices.Insert(v.Members, i, Member{
-		ID: self.ID, Addrs: self.Addrs, Zone: self.Zone, Version: self.Version, State: Alive, Since: started,
-	})
+	v.Members = slices.Insert(v.Members, i, newMember(&swim.Member{Claim: self, State: Alive, Since: started}))
 	return v
+}
+
+func newMember(m *swim.Member) Member {
+	c := m.Claim
+	return Member{
+		ID: c.ID, Addrs: c.Addrs, Zone: c.Zone, Version: c.Version, Leaving: c.Departure != swim.Staying,
+		State: m.State, Since: m.Since, LastSeen: m.LastSeen, RTT: m.RTT,
+	}
 }
 
 func compareMember(m Member, id peer.ID) int { return strings.Compare(string(m.ID), string(id)) }

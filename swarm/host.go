@@ -23,6 +23,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/internal/machine"
 )
 
 // NewHost makes a host that listens and answers identify and ping. It dials TCP, QUIC, WebSocket, WebTransport and WebRTC-direct addresses,
@@ -35,7 +36,7 @@ func NewHost(cfg Config, extra ...libp2p.Option) (host.Host, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	l, err := newLimits(cfg.MaxConnections, memoryLimit(), descriptorLimit())
+	l, err := newLimits(cfg.MaxConnections, machine.Memory(), descriptorLimit())
 	if err != nil {
 		return nil, err
 	}

@@ -8,16 +8,14 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
-	"runtime"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/internal/atomicfile"
+	"github.com/folkmoot/folkmoot/internal/privatefile"
 )
 
 const (
@@ -54,11 +52,14 @@ func CreateIdentity(path string) (crypto.PrivKey, error) {
 }
 
 // LoadIdentity reads a file that CreateIdentity wrote. An error is fault.NotFound when there is none, and fault.Invalid when it is damaged or others
-// than its owner can read it.
+// than its owner can read it. Its group may where the folder is the group's too: Kubernetes gives a pod's volumes to a group (fsGroup) with everything on them, at each start.
 func LoadIdentity(path string) (crypto.PrivKey, error) {
-	data, err := readPrivate(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	data, err := privatefile.Read(path, maxIdentityFile)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, fault.New(fault.NotFound, "load the identity %s: %w", path, fs.ErrNotExist)
+	case errors.Is(err, privatefile.ErrTooLarge):
+		err = errDamaged
 	}
 	if err != nil {
 		return nil, fault.New(fault.Invalid, "load the identity %s: %w", path, err)
@@ -110,36 +111,4 @@ func decodeIdentity(data []byte) (crypto.PrivKey, error) {
 		return nil, errDamaged
 	}
 	return key, nil
-}
-
-// errIrregular is a path that names a directory, a pipe or the like.
-var errIrregular = errors.New("it is not a regular file")
-
-// readPrivate reads a small file that only its owner may read.
-func readPrivate(path string) ([]byte, error) {
-	// Looked at before it is opened, as opening a pipe would wait for a writer.
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, errIrregular
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err = f.Stat()
-	switch {
-	case err != nil:
-		return nil, err
-	case !info.Mode().IsRegular():
-		return nil, errIrregular
-	case runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0: // Windows has no such mode
-		return nil, fmt.Errorf("others than its owner can read it (mode %04o); run: chmod 600 %q", info.Mode().Perm(), path)
-	case info.Size() > maxIdentityFile:
-		return nil, errDamaged
-	}
-	return io.ReadAll(io.LimitReader(f, maxIdentityFile))
 }

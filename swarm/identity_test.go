@@ -73,8 +73,38 @@ func TestCreateIdentityNeverOverwrites(t *testing.T) {
 	}
 }
 
+// A volume of a Kubernetes pod with fsGroup belongs to a group, with all that is on it. Elsewhere a private file is private.
+func TestIdentityOnAVolumeOfAGroup(t *testing.T) {
+	for _, c := range []struct {
+		folder, file os.FileMode
+		taken        bool
+	}{
+		{0o700, 0o600, true}, {0o2770, 0o660, true}, {0o2770, 0o640, true}, {0o770, 0o660, true},
+		{0o700, 0o640, false}, {0o750, 0o640, false}, {0o755, 0o660, false}, {0o2770, 0o664, false}, {0o777, 0o604, false}, {0o777, 0o666, false},
+	} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "identity")
+		if _, err := CreateIdentity(path); err != nil {
+			t.Fatal(err)
+		}
+		mode := c.folder & os.ModePerm
+		if c.folder&0o2000 != 0 {
+			mode |= os.ModeSetgid
+		}
+		if err := errors.Join(os.Chmod(path, c.file), os.Chmod(dir, mode)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := LoadIdentity(path); (err == nil) != c.taken {
+			t.Errorf("file %04o in folder %04o: %v", c.file, c.folder, err)
+		}
+	}
+}
+
 func TestLoadIdentityRefuses(t *testing.T) {
 	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	good := filepath.Join(dir, "good")
 	if _, err := CreateIdentity(good); err != nil {
 		t.Fatal(err)

@@ -41,17 +41,6 @@ func TestLimitsFollowTheMachine(t *testing.T) {
 	}
 }
 
-func TestMemoryLimit(t *testing.T) {
-	if got := memoryLimit(); got <= 0 {
-		t.Errorf("this machine has %d bytes", got)
-	}
-	for text, want := range map[string]int64{"max\n": 0, "268435456\n": 256 << 20, "": 0, "-1": 0, "9223372036854771712\n": 9223372036854771712} {
-		if got, ok := parseMemory(text); (want == 0) == ok || (ok && got != want) {
-			t.Errorf("%q: %d, %t", text, got, ok)
-		}
-	}
-}
-
 // open opens connections from an address until one is refused, and returns how many there are and how to close them.
 func open(rm network.ResourceManager, dir network.Direction, addr string, most int) (opened int, done func()) {
 	var scopes []network.ConnManagementScope

@@ -3,9 +3,8 @@
 package apitest
 
 import (
-	"bytes"
+	"cmp"
 	"context"
-	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
 	"maps"
@@ -13,8 +12,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/folkmoot/folkmoot/api"
 	v1 "github.com/folkmoot/folkmoot/api/v1"
@@ -27,8 +24,14 @@ const (
 	Other = "12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp"
 )
 
-// providerLife is how long a provider record lives.
-const providerLife = 24 * time.Hour
+const (
+	// providerLife is how long a provider record lives.
+	providerLife = 24 * time.Hour
+	// configuredCopies is how many copies are wanted in a network that is large enough.
+	configuredCopies = 5
+	// shards is how many shards there are; in a network of few peers each holds all.
+	shards = 4096
+)
 
 var _ api.Backend = (*Backend)(nil)
 
@@ -38,12 +41,16 @@ type Backend struct {
 	// The fields below are guarded by mu.
 	now       func() time.Time
 	notReady  error
+	unsettled error
 	intercept func(ctx context.Context, method string) error
 	peers     map[string]v1.Peer
-	records   map[string]api.Record
+	records   map[string]stored
 	provided  map[string]time.Time
 	writes    uint64
 	missing   []string
+	standing  v1.Standing
+	leave     leave
+	log       changeLog
 }
 
 // NewBackend returns the backend of a node that knows one other peer and is ready. now may be nil.
@@ -51,7 +58,7 @@ func NewBackend(now func() time.Time) *Backend {
 	if now == nil {
 		now = time.Now
 	}
-	b := &Backend{now: now, peers: map[string]v1.Peer{}, records: map[string]api.Record{}, provided: map[string]time.Time{}}
+	b := &Backend{now: now, peers: map[string]v1.Peer{}, records: map[string]stored{}, provided: map[string]time.Time{}}
 	b.AddPeer(v1.Peer{ID: Self, State: "alive", Self: true, Addresses: []string{"/ip4/192.0.2.1/tcp/4242"}})
 	b.AddPeer(v1.Peer{ID: Other, State: "alive", Connected: true, Transports: []string{"tcp"},
 		RTTMicros: 250, Addresses: []string{"/ip4/192.0.2.2/tcp/4242"}, FoundBy: []string{"mdns"}})
@@ -70,6 +77,13 @@ func (b *Backend) SetReady(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.notReady = err
+}
+
+// SetRecordsReady makes RecordsReady return err while the node is ready.
+func (b *Backend) SetRecordsReady(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.unsettled = err
 }
 
 // SetMissing makes listings of the network incomplete: the peers named did not answer.
@@ -114,9 +128,12 @@ func (b *Backend) Node(ctx context.Context) (v1.Node, error) {
 		ID:      Self,
 		Network: v1.Network{Name: "test", ID: strings.Repeat("a", 52), Open: true},
 		Version: "test", Started: b.now().UTC(), Addresses: []string{"/ip4/192.0.2.1/tcp/4242/p2p/" + Self},
-		Peers:   v1.Counts{Alive: len(b.peers) - 1},
-		Records: v1.Records{Stored: int64(len(b.records)), Wanted: b.wanted(), Copies: 5, Quorum: b.wanted()/2 + 1},
-		Ready:   b.notReady == nil,
+		Peers: v1.Counts{Alive: len(b.peers) - 1},
+		Records: v1.Records{
+			Stored: b.liveRecords(), Wanted: b.wanted(), Copies: configuredCopies, Quorum: b.wanted()/2 + 1,
+			ShardsHeld: shards, ShardsSynced: shards, Full: b.liveRecords(),
+		},
+		Ready: b.notReady == nil,
 	}
 	if b.notReady != nil {
 		n.NotReady = b.notReady.Error()
@@ -125,11 +142,11 @@ func (b *Backend) Node(ctx context.Context) (v1.Node, error) {
 }
 
 // wanted needs mu.
-func (b *Backend) wanted() int { return min(5, len(b.peers)) }
+func (b *Backend) wanted() int { return min(configuredCopies, len(b.peers)) }
 
 // copies needs mu.
 func (b *Backend) copies() v1.Copies {
-	return v1.Copies{Stored: b.wanted(), Wanted: b.wanted(), Configured: 5}
+	return v1.Copies{Stored: b.wanted(), Wanted: b.wanted(), Configured: configuredCopies}
 }
 
 // Ready implements api.Backend.
@@ -141,13 +158,27 @@ func (b *Backend) Ready(ctx context.Context) error {
 	return b.notReady
 }
 
+// RecordsReady implements api.Backend.
+func (b *Backend) RecordsReady(ctx context.Context) error {
+	if err := b.enter(ctx, "RecordsReady"); err != nil {
+		return err
+	}
+	defer b.mu.Unlock()
+	return cmp.Or(b.notReady, b.unsettled)
+}
+
 // Peers implements api.Backend.
 func (b *Backend) Peers(ctx context.Context) ([]v1.Peer, error) {
 	if err := b.enter(ctx, "Peers"); err != nil {
 		return nil, err
 	}
 	defer b.mu.Unlock()
-	return slices.SortedFunc(maps.Values(b.peers), func(x, y v1.Peer) int { return strings.Compare(x.ID, y.ID) }), nil
+	return b.sortedPeers(), nil
+}
+
+// sortedPeers needs mu.
+func (b *Backend) sortedPeers() []v1.Peer {
+	return slices.SortedFunc(maps.Values(b.peers), func(x, y v1.Peer) int { return strings.Compare(x.ID, y.ID) })
 }
 
 // FindPeer implements api.Backend. Ids begin with 12D3KooW.
@@ -192,77 +223,19 @@ func (b *Backend) Ping(ctx context.Context, target string) (v1.Pong, error) {
 	return v1.Pong{}, fault.New(fault.Unavailable, "connect to %s: connection refused", target)
 }
 
-// PutRecord implements api.Backend.
-func (b *Backend) PutRecord(ctx context.Context, key string, value []byte, opts api.PutOptions) (v1.Written, error) {
-	if err := b.enter(ctx, "PutRecord"); err != nil {
-		return v1.Written{}, err
-	}
-	defer b.mu.Unlock()
-	if err := checkWrite(key, opts); err != nil {
-		return v1.Written{}, err
-	}
-	if len(value) > v1.MaxValue {
-		return v1.Written{}, fault.New(fault.TooLarge, "value of %d bytes: want at most %d", len(value), v1.MaxValue)
-	}
-	rec := api.Record{Key: key, Value: bytes.Clone(value), Version: b.nextVersion(value), Author: Self}
-	if opts.TTL > 0 {
-		rec.Expires = b.now().Add(opts.TTL).UTC()
-	}
-	b.records[key] = rec
-	return v1.Written{Key: key, Version: rec.Version, Author: Self, Expires: rec.Expires, Copies: b.copies()}, nil
-}
-
-// nextVersion needs mu.
-func (b *Backend) nextVersion(value []byte) string {
-	b.writes++
-	digest := sha256.Sum256(value)
-	return fmt.Sprintf("%016x-%x", b.writes, digest[:16])
-}
-
-// DeleteRecord implements api.Backend. What does not exist may be deleted.
-func (b *Backend) DeleteRecord(ctx context.Context, key string, opts api.PutOptions) (v1.Written, error) {
-	if err := b.enter(ctx, "DeleteRecord"); err != nil {
-		return v1.Written{}, err
-	}
-	defer b.mu.Unlock()
-	if err := checkWrite(key, opts); err != nil {
-		return v1.Written{}, err
-	}
-	delete(b.records, key)
-	return v1.Written{Key: key, Version: b.nextVersion(nil), Author: Self, Copies: b.copies()}, nil
-}
-
-// GetRecord implements api.Backend.
-func (b *Backend) GetRecord(ctx context.Context, key string) (api.Record, error) {
-	if err := b.enter(ctx, "GetRecord"); err != nil {
-		return api.Record{}, err
-	}
-	defer b.mu.Unlock()
-	if err := checkKey(key); err != nil {
-		return api.Record{}, err
-	}
-	rec, ok := b.records[key]
-	if !ok || b.expired(rec) {
-		return api.Record{}, fault.New(fault.NotFound, "record %q does not exist", key)
-	}
-	rec.Value = bytes.Clone(rec.Value)
-	return rec, nil
-}
-
-// expired needs mu.
-func (b *Backend) expired(rec api.Record) bool {
-	return !rec.Expires.IsZero() && !b.now().Before(rec.Expires)
-}
-
 // ListRecords implements api.Backend.
 func (b *Backend) ListRecords(ctx context.Context, opts api.ListOptions) (v1.Page, error) {
 	if err := b.enter(ctx, "ListRecords"); err != nil {
 		return v1.Page{}, err
 	}
 	defer b.mu.Unlock()
-	after, err := base64.RawURLEncoding.DecodeString(opts.Cursor)
-	if err != nil {
-		return v1.Page{}, fault.New(fault.Invalid, "cursor %q: %w", opts.Cursor, err)
+	after := opts.After
+	if opts.Cursor != "" {
+		key, err := base64.RawURLEncoding.DecodeString(opts.Cursor)
+		if err != nil {
+			return v1.Page{}, fault.New(fault.Invalid, "cursor %q: %w", opts.Cursor, err)
+		}
+		after = string(key)
 	}
 	limit := opts.Limit
 	if limit == 0 {
@@ -277,7 +250,7 @@ func (b *Backend) ListRecords(ctx context.Context, opts api.ListOptions) (v1.Pag
 	}
 	for _, key := range slices.Sorted(maps.Keys(b.records)) {
 		rec := b.records[key]
-		if key <= string(after) || !strings.HasPrefix(key, opts.Prefix) || b.expired(rec) {
+		if key <= after || !strings.HasPrefix(key, opts.Prefix) || !b.live(rec) {
 			continue
 		}
 		if len(page.Records) == limit {
@@ -319,21 +292,4 @@ func (b *Backend) Providers(ctx context.Context, key string) (v1.Providers, erro
 		found.Providers = append(found.Providers, v1.Provider{ID: Self, Addresses: b.peers[Self].Addresses, Expires: expires})
 	}
 	return found, nil
-}
-
-func checkWrite(key string, opts api.PutOptions) error {
-	if !slices.Contains([]string{"", "one", "quorum", "all"}, opts.Consistency) {
-		return fault.New(fault.Invalid, "consistency %q: want one, quorum or all", opts.Consistency)
-	}
-	return checkKey(key)
-}
-
-func checkKey(key string) error {
-	switch {
-	case len(key) > v1.MaxKey:
-		return fault.New(fault.TooLarge, "key of %d bytes: want at most %d", len(key), v1.MaxKey)
-	case key == "" || !utf8.ValidString(key) || strings.ContainsFunc(key, unicode.IsControl):
-		return fault.New(fault.Invalid, "key %q: want 1 to %d bytes of UTF-8 without control characters", key, v1.MaxKey)
-	}
-	return nil
 }

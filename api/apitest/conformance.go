@@ -45,11 +45,21 @@ func TestBackend(t *testing.T, newBackend func(t *testing.T) api.Backend) {
 		{"delete", testDelete},
 		{"time to live", testTTL},
 		{"bad input", testBadInput},
+		{"conditions", testConditions},
+		{"consistency of reads", testReadConsistency},
+		{"sessions", testSessions},
+		{"holders", testHolders},
+		{"standing", testStanding},
 		{"list", testList},
 		{"list in pages", testPages},
+		{"list after a key", testListAfter},
+		{"watch", testWatch},
 		{"providers", testProviders},
 	} {
-		t.Run(c.name, func(t *testing.T) { c.test(t, newBackend(t)) })
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel() // nodes of a real network take seconds to be in sync
+			c.test(t, newBackend(t))
+		})
 	}
 }
 
@@ -72,6 +82,9 @@ func testNode(t *testing.T, b api.Backend) {
 	}
 	if err := b.Ready(t.Context()); err != nil {
 		t.Errorf("ready: %v", err)
+	}
+	if err := b.RecordsReady(t.Context()); err != nil {
+		wantKind(t, "records not ready", err, fault.Unavailable)
 	}
 }
 
@@ -122,7 +135,7 @@ func testRoundTrip(t *testing.T, b api.Backend) {
 		put(t, b, key, fmt.Append(nil, i))
 	}
 	for i, key := range Keys() {
-		rec, err := b.GetRecord(t.Context(), key)
+		rec, err := b.GetRecord(t.Context(), key, api.GetOptions{})
 		if err != nil || rec.Key != key || string(rec.Value) != fmt.Sprint(i) {
 			t.Errorf("get %q: %+v, %v; want value %d", key, rec, err, i)
 		}
@@ -133,7 +146,7 @@ func testValues(t *testing.T, b api.Backend) {
 	for i, value := range [][]byte{{}, {0}, []byte("text\r\n"), {0xff, 0xfe, 0}, bytes.Repeat([]byte{0xa5}, v1.MaxValue)} {
 		key := fmt.Sprint("value ", i)
 		w := put(t, b, key, value)
-		rec, err := b.GetRecord(t.Context(), key)
+		rec, err := b.GetRecord(t.Context(), key, api.GetOptions{})
 		if err != nil || !bytes.Equal(rec.Value, value) || rec.Version != w.Version || rec.Author != w.Author || !rec.Expires.IsZero() {
 			t.Errorf("value %d of %d bytes: got %d bytes, version %q for %q, author %q for %q, expires %s, %v",
 				i, len(value), len(rec.Value), rec.Version, w.Version, rec.Author, w.Author, rec.Expires, err)
@@ -156,16 +169,16 @@ func testVersions(t *testing.T, b api.Backend) {
 }
 
 func testDelete(t *testing.T, b api.Backend) {
-	_, err := b.GetRecord(t.Context(), "k")
+	_, err := b.GetRecord(t.Context(), "k", api.GetOptions{})
 	wantKind(t, "get what never was", err, fault.NotFound)
 	put(t, b, "k", []byte("v"))
 	if w, err := b.DeleteRecord(t.Context(), "k", api.PutOptions{}); err != nil || w.Key != "k" || w.Version == "" {
 		t.Errorf("delete: %+v, %v", w, err)
 	}
-	_, err = b.GetRecord(t.Context(), "k")
+	_, err = b.GetRecord(t.Context(), "k", api.GetOptions{})
 	wantKind(t, "get what was deleted", err, fault.NotFound)
 	put(t, b, "k", []byte("again"))
-	if rec, err := b.GetRecord(t.Context(), "k"); err != nil || string(rec.Value) != "again" {
+	if rec, err := b.GetRecord(t.Context(), "k", api.GetOptions{}); err != nil || string(rec.Value) != "again" {
 		t.Errorf("get what was put after a delete: %q, %v", rec.Value, err)
 	}
 }
@@ -175,7 +188,7 @@ func testTTL(t *testing.T, b api.Backend) {
 	if err != nil || w.Expires.IsZero() {
 		t.Fatalf("put: expires %s, %v", w.Expires, err)
 	}
-	rec, err := b.GetRecord(t.Context(), "k")
+	rec, err := b.GetRecord(t.Context(), "k", api.GetOptions{})
 	if err != nil || !rec.Expires.Equal(w.Expires) {
 		t.Errorf("get: expires %s, want %s, %v", rec.Expires, w.Expires, err)
 	}
@@ -185,10 +198,12 @@ func testBadInput(t *testing.T, b api.Backend) {
 	for key, kind := range BadKeys() {
 		_, err := b.PutRecord(t.Context(), key, nil, api.PutOptions{})
 		wantKind(t, fmt.Sprintf("put %.20q", key), err, kind)
-		_, err = b.GetRecord(t.Context(), key)
+		_, err = b.GetRecord(t.Context(), key, api.GetOptions{})
 		wantKind(t, fmt.Sprintf("get %.20q", key), err, kind)
 		_, err = b.DeleteRecord(t.Context(), key, api.PutOptions{})
 		wantKind(t, fmt.Sprintf("delete %.20q", key), err, kind)
+		_, err = b.Holders(t.Context(), key)
+		wantKind(t, fmt.Sprintf("holders of %.20q", key), err, kind)
 		_, err = b.Provide(t.Context(), key)
 		wantKind(t, fmt.Sprintf("provide %.20q", key), err, kind)
 		_, err = b.Providers(t.Context(), key)
@@ -196,6 +211,14 @@ func testBadInput(t *testing.T, b api.Backend) {
 	}
 	_, err := b.PutRecord(t.Context(), "k", nil, api.PutOptions{Consistency: "most"})
 	wantKind(t, "put with an unknown consistency", err, fault.Invalid)
+	_, err = b.GetRecord(t.Context(), "k", api.GetOptions{Consistency: "most"})
+	wantKind(t, "get with an unknown consistency", err, fault.Invalid)
+	_, err = b.GetRecord(t.Context(), "k", api.GetOptions{Session: "no session"})
+	wantKind(t, "get in what is no session", err, fault.Invalid)
+	_, err = b.PutRecord(t.Context(), "k", nil, api.PutOptions{Session: "no session"})
+	wantKind(t, "put in what is no session", err, fault.Invalid)
+	_, err = b.PutRecord(t.Context(), "k", nil, api.PutOptions{IfVersion: "no version"})
+	wantKind(t, "put over what is no version", err, fault.Invalid)
 	_, err = b.ListRecords(t.Context(), api.ListOptions{Limit: api.MaxPage + 1})
 	wantKind(t, "list more than a page", err, fault.Invalid)
 	_, err = b.ListRecords(t.Context(), api.ListOptions{Cursor: "!"})

@@ -20,7 +20,7 @@ func BenchmarkCalls(b *testing.B) {
 		b.Fatal(err)
 	}
 	for name, f := range map[string]func() error{
-		"Get": func() error { _, err := c.GetRecord(b.Context(), "k"); return err },
+		"Get": func() error { _, err := c.GetRecord(b.Context(), "k", client.GetOptions{}); return err },
 		"Put": func() error { _, err := c.PutRecord(b.Context(), "k", value, client.PutOptions{}); return err },
 	} {
 		b.Run(name, func(b *testing.B) {

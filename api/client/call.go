@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 
@@ -29,6 +30,8 @@ type call struct {
 	// path follows the base URL's and needs no escapes; segment, escaped, follows path.
 	path, segment string
 	query         url.Values
+	// header holds what the call sends besides what every call does; may be nil.
+	header http.Header
 	// body is sent when it is not nil.
 	body        []byte
 	contentType string
@@ -37,7 +40,7 @@ type call struct {
 	limit int64
 }
 
-// do makes the call and returns the whole answer's headers and body. Answers that are not 200 are errors.
+// do makes the call and returns the whole answer's headers and body. Answers that are not 200 are errors, which leave no body.
 func (c *Client) do(ctx context.Context, what call) (http.Header, []byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
@@ -51,7 +54,7 @@ func (c *Client) do(ctx context.Context, what call) (http.Header, []byte, error)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return nil, nil, c.answeredError(resp)
+		return resp.Header, nil, c.answeredError(resp)
 	}
 	body, err := readAll(resp, what.limit)
 	if err != nil {
@@ -77,6 +80,7 @@ func (c *Client) request(ctx context.Context, what call) (*http.Request, error) 
 			req.Body = http.NoBody
 		}
 	}
+	maps.Copy(req.Header, what.header)
 	req.Header.Set("Accept", what.accept)
 	req.Header.Set("User-Agent", c.agent)
 	if c.token != "" {
@@ -123,9 +127,13 @@ func document[T any](ctx context.Context, c *Client, what call) (T, error) {
 		return doc, err
 	}
 	if err := json.Unmarshal(body, &doc); err != nil {
-		return doc, fault.New(fault.Internal, "%s answered what is not the document expected: %w; is it a moot node's API?", c.URL(), err)
+		return doc, c.notADocument(err)
 	}
 	return doc, nil
+}
+
+func (c *Client) notADocument(err error) error {
+	return fault.New(fault.Internal, "%s answered what is not the document expected: %w; is it a moot node's API?", c.URL(), err)
 }
 
 // answeredError is the error that the node answered.

@@ -54,12 +54,12 @@ func newClient(t testing.TB, url string, opts client.Options) *client.Client {
 	return c
 }
 
-// A client is an api.Backend, so that one suite tests both ends.
-var _ api.Backend = (*client.Client)(nil)
+// A client with its events taken one by one is an api.Backend, so that one suite tests both ends.
+var _ api.Backend = pulling{}
 
 func TestConforms(t *testing.T) {
 	apitest.TestBackend(t, func(t *testing.T) api.Backend {
-		return newClient(t, serve(t, api.Config{Backend: apitest.NewBackend(nil)}), client.Options{})
+		return pulling{newClient(t, serve(t, api.Config{Backend: apitest.NewBackend(nil)}), client.Options{})}
 	})
 }
 
@@ -72,7 +72,7 @@ func TestBehindAPathPrefix(t *testing.T) {
 	}))
 	defer proxy.Close()
 	c := newClient(t, proxy.URL+"/nodes/1/", client.Options{})
-	if _, err := c.GetRecord(t.Context(), "a/../b"); fault.KindOf(err) != fault.Unavailable {
+	if _, err := c.GetRecord(t.Context(), "a/../b", client.GetOptions{}); fault.KindOf(err) != fault.Unavailable {
 		t.Errorf("error %v", err)
 	}
 	if !slices.Equal(paths, []string{"/nodes/1/v1/records/a%2F..%2Fb"}) {
@@ -99,6 +99,13 @@ func TestErrorsKeepKindAndText(t *testing.T) {
 	backend.SetReady(nil)
 	if err := c.Ready(t.Context()); err != nil {
 		t.Errorf("ready: %v", err)
+	}
+	if err := c.RecordsReady(t.Context()); err != nil {
+		t.Errorf("records ready: %v", err)
+	}
+	backend.SetRecordsReady(errors.New("7 records"))
+	if err := c.RecordsReady(t.Context()); fault.KindOf(err) != fault.Unavailable || err.Error() != "7 records" {
+		t.Errorf("records ready: %v", err)
 	}
 	if _, err := c.FindPeer(t.Context(), ""); fault.KindOf(err) != fault.Invalid {
 		t.Errorf("find nobody: %v", err)
@@ -245,7 +252,7 @@ func TestOtherPrograms(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			server := httptest.NewServer(c.handler)
 			defer server.Close()
-			_, err := newClient(t, server.URL, client.Options{}).GetRecord(t.Context(), "k")
+			_, err := newClient(t, server.URL, client.Options{}).GetRecord(t.Context(), "k", client.GetOptions{})
 			if err == nil || fault.KindOf(err) != c.want || !strings.Contains(err.Error(), c.text) {
 				t.Errorf("error %v of kind %s, want %s with %q", err, fault.KindOf(err), c.want, c.text)
 			}
@@ -338,11 +345,11 @@ func TestConnectionIsReused(t *testing.T) {
 	c := newClient(t, server.URL, client.Options{})
 	for range 5 {
 		for key, want := range map[string]fault.Kind{"problem": fault.NotFound, "other": fault.Internal} {
-			if _, err := c.GetRecord(t.Context(), key); err == nil || fault.KindOf(err) != want {
+			if _, err := c.GetRecord(t.Context(), key, client.GetOptions{}); err == nil || fault.KindOf(err) != want {
 				t.Errorf("%s: %v", key, err)
 			}
 		}
-		if rec, err := c.GetRecord(t.Context(), "value"); err != nil || len(rec.Value) != v1.MaxValue {
+		if rec, err := c.GetRecord(t.Context(), "value", client.GetOptions{}); err != nil || len(rec.Value) != v1.MaxValue {
 			t.Errorf("%d bytes, %v", len(rec.Value), err)
 		}
 	}
@@ -365,7 +372,7 @@ func FuzzKey(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, key string) {
 		w, err := c.PutRecord(t.Context(), key, []byte(key), client.PutOptions{})
-		_, want := backend.GetRecord(t.Context(), key) // refuses just the keys that are none
+		_, want := backend.GetRecord(t.Context(), key, client.GetOptions{}) // refuses just the keys that are none
 		if kind := fault.KindOf(want); want != nil {
 			if err == nil || kind == fault.NotFound || fault.KindOf(err) != kind {
 				t.Fatalf("put %q: %v; the backend says %v", key, err, want)
@@ -375,7 +382,7 @@ func FuzzKey(f *testing.F) {
 		if err != nil || w.Key != key {
 			t.Fatalf("put %q: key %q, %v", key, w.Key, err)
 		}
-		if rec, err := c.GetRecord(t.Context(), key); err != nil || rec.Key != key || string(rec.Value) != key || rec.Version != w.Version {
+		if rec, err := c.GetRecord(t.Context(), key, client.GetOptions{}); err != nil || rec.Key != key || string(rec.Value) != key || rec.Version != w.Version {
 			t.Fatalf("get %q: %+v, %v", key, rec, err)
 		}
 		page, err := c.ListRecords(t.Context(), client.ListOptions{Prefix: key, Limit: 1})
@@ -385,7 +392,7 @@ func FuzzKey(f *testing.F) {
 		if _, err := c.DeleteRecord(t.Context(), key, client.PutOptions{}); err != nil {
 			t.Fatalf("delete %q: %v", key, err)
 		}
-		if _, err := backend.GetRecord(t.Context(), key); fault.KindOf(err) != fault.NotFound {
+		if _, err := backend.GetRecord(t.Context(), key, client.GetOptions{}); fault.KindOf(err) != fault.NotFound {
 			t.Fatalf("after the deletion of %q the backend says %v", key, err)
 		}
 	})

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"time"
 
 	v1 "github.com/folkmoot/folkmoot/api/v1"
 	"github.com/folkmoot/folkmoot/fault"
@@ -16,17 +15,19 @@ import (
 const (
 	recordsPath   = "/v1/records/"
 	providersPath = "/v1/providers/"
+	holdersPath   = "/v1/holders/"
 	peersPath     = "/v1/peers/"
 
-	bytesType = "application/octet-stream"
-	jsonType  = "application/json"
+	jsonType = "application/json"
 )
 
 // What requests and answers carry besides JSON documents.
 type (
-	Record      = v1.RawRecord
-	PutOptions  = v1.PutOptions
-	ListOptions = v1.ListOptions
+	Record       = v1.RawRecord
+	PutOptions   = v1.PutOptions
+	GetOptions   = v1.GetOptions
+	ListOptions  = v1.ListOptions
+	LeaveOptions = v1.LeaveOptions
 )
 
 // Node describes the node.
@@ -37,6 +38,12 @@ func (c *Client) Node(ctx context.Context) (v1.Node, error) {
 // Ready returns nil when the node can serve, and otherwise why not.
 func (c *Client) Ready(ctx context.Context) error {
 	_, err := document[v1.Health](ctx, c, call{method: http.MethodGet, path: "/readyz"})
+	return err
+}
+
+// RecordsReady returns nil when the node can serve and has, at some time since it started, been in sync in all that it holds and seen that at full count; otherwise what is missing.
+func (c *Client) RecordsReady(ctx context.Context) error {
+	_, err := document[v1.Health](ctx, c, call{method: http.MethodGet, path: "/readyz/records"})
 	return err
 }
 
@@ -63,56 +70,6 @@ func (c *Client) Ping(ctx context.Context, target string) (v1.Pong, error) {
 	return document[v1.Pong](ctx, c, call{method: http.MethodPost, path: "/v1/ping", body: body, contentType: jsonType})
 }
 
-// PutRecord puts value under key.
-func (c *Client) PutRecord(ctx context.Context, key string, value []byte, opts PutOptions) (v1.Written, error) {
-	// A server refuses a large body by closing the connection, which may hide its answer.
-	if len(value) > v1.MaxValue {
-		return v1.Written{}, fault.New(fault.TooLarge, "the value has %d bytes: at most %d are allowed", len(value), v1.MaxValue)
-	}
-	query := url.Values{}
-	if opts.TTL != 0 {
-		query.Set("ttl", opts.TTL.String())
-	}
-	if opts.Consistency != "" {
-		query.Set("consistency", opts.Consistency)
-	}
-	if value == nil {
-		value = []byte{}
-	}
-	return document[v1.Written](ctx, c, call{
-		method: http.MethodPut, path: recordsPath, segment: key, query: query, body: value, contentType: bytesType,
-	})
-}
-
-// DeleteRecord deletes the record of key. The TTL of opts has no meaning here.
-func (c *Client) DeleteRecord(ctx context.Context, key string, opts PutOptions) (v1.Written, error) {
-	query := url.Values{}
-	if opts.Consistency != "" {
-		query.Set("consistency", opts.Consistency)
-	}
-	return document[v1.Written](ctx, c, call{method: http.MethodDelete, path: recordsPath, segment: key, query: query})
-}
-
-// GetRecord returns the newest version that a quorum of holders knows.
-func (c *Client) GetRecord(ctx context.Context, key string) (Record, error) {
-	header, value, err := c.do(ctx, call{
-		method: http.MethodGet, path: recordsPath, segment: key, accept: bytesType, limit: v1.MaxValue,
-	})
-	if err != nil {
-		return Record{}, err
-	}
-	rec := Record{Key: key, Value: value, Version: header.Get(v1.HeaderVersion), Author: header.Get(v1.HeaderAuthor)}
-	if rec.Version == "" {
-		return Record{}, fault.New(fault.Internal, "%s answered bytes without a version; is it a moot node's API?", c.URL())
-	}
-	if text := header.Get(v1.HeaderExpires); text != "" {
-		if rec.Expires, err = time.Parse(time.RFC3339Nano, text); err != nil {
-			return Record{}, fault.New(fault.Internal, "%s answered a bad time in %s: %w", c.URL(), v1.HeaderExpires, err)
-		}
-	}
-	return rec, nil
-}
-
 // ListRecords returns one page of a listing.
 func (c *Client) ListRecords(ctx context.Context, opts ListOptions) (v1.Page, error) {
 	query := url.Values{}
@@ -121,6 +78,9 @@ func (c *Client) ListRecords(ctx context.Context, opts ListOptions) (v1.Page, er
 	}
 	if opts.Cursor != "" {
 		query.Set("cursor", opts.Cursor)
+	}
+	if opts.After != "" {
+		query.Set("after", opts.After)
 	}
 	if opts.Limit != 0 {
 		query.Set("limit", strconv.Itoa(opts.Limit))
@@ -149,6 +109,16 @@ func (c *Client) Pages(ctx context.Context, opts ListOptions) iter.Seq2[v1.Page,
 			opts.Cursor = page.Cursor
 		}
 	}
+}
+
+// Holders asks who holds which version of a record.
+func (c *Client) Holders(ctx context.Context, key string) (v1.Holding, error) {
+	return document[v1.Holding](ctx, c, call{method: http.MethodGet, path: holdersPath, segment: key})
+}
+
+// Standing asks how the records of the whole network fare.
+func (c *Client) Standing(ctx context.Context) (v1.Standing, error) {
+	return document[v1.Standing](ctx, c, call{method: http.MethodGet, path: "/v1/standing"})
 }
 
 // Provide says that the node provides what key names.

@@ -1,6 +1,9 @@
 package v1
 
-import "unicode/utf8"
+import (
+	"fmt"
+	"unicode/utf8"
+)
 
 // Bounds of records, in bytes.
 const (
@@ -16,7 +19,15 @@ const (
 	HeaderAuthor  = "Moot-Author"
 	// HeaderExpires is a time of RFC 3339; absent when the record lives for ever.
 	HeaderExpires = "Moot-Expires"
+	// HeaderCopies is a Copies as its String writes it.
+	HeaderCopies = "Moot-Copies"
 )
+
+// HeaderSession carries a session's token in requests and answers.
+const HeaderSession = "Moot-Session"
+
+// LinesType is the media type of an answer of JSON documents, each a line, that arrive while something goes on.
+const LinesType = "application/jsonl"
 
 // ProblemType is the media type of a Problem (RFC 9457).
 const ProblemType = "application/problem+json"
@@ -30,7 +41,7 @@ type Problem struct {
 	Kind   string `json:"kind" enum:"internal,invalid,not-found,unavailable,conflict,too-large,forbidden,full" doc:"What sort of failure this is, which decides what a caller can do about it"`
 }
 
-// Health is the answer of GET /livez and GET /readyz.
+// Health is the answer of GET /livez, GET /readyz and GET /readyz/records.
 type Health struct {
 	Status string `json:"status" enum:"live,ready"`
 }
@@ -52,4 +63,28 @@ func (r *Record) Bytes() []byte {
 		return []byte(*r.Value)
 	}
 	return r.ValueBase64
+}
+
+// String says how many copies there are: "3 of 5", or "2 of 2; 5 wanted" while the network is smaller than the copies configured.
+func (c Copies) String() string {
+	text := fmt.Sprintf("%d of %d", c.Stored, c.Wanted)
+	if c.Wanted < c.Configured {
+		text += fmt.Sprintf("; %d wanted", c.Configured)
+	}
+	return text
+}
+
+// ParseCopies reads what String writes.
+func ParseCopies(text string) (Copies, error) {
+	var c Copies
+	if _, err := fmt.Sscanf(text, "%d of %d; %d wanted", &c.Stored, &c.Wanted, &c.Configured); err != nil {
+		if _, err := fmt.Sscanf(text, "%d of %d", &c.Stored, &c.Wanted); err != nil {
+			return Copies{}, fmt.Errorf("copies %q: %w", text, err)
+		}
+		c.Configured = c.Wanted
+	}
+	if c.String() != text {
+		return Copies{}, fmt.Errorf("copies %q: want such as %q", text, c)
+	}
+	return c, nil
 }

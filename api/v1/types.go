@@ -40,6 +40,13 @@ type Records struct {
 	Wanted    int   `json:"wanted" doc:"Copies wanted of each record now: the configured number or the number of peers known, whichever is less"`
 	Copies    int   `json:"copies" doc:"Copies configured"`
 	Quorum    int   `json:"quorum" doc:"Copies that must be on disk before a write is acknowledged"`
+	// The rest tells how the node keeps what it is charged with.
+	QuotaBytes   int64 `json:"quota_bytes,omitempty" doc:"Bytes that records may use on disk; over it new writes are refused; absent: no quota"`
+	ShardsHeld   int   `json:"shards_held" doc:"Shards, of 4,096, of which this node is a holder"`
+	ShardsSynced int   `json:"shards_synced" doc:"Shards held that were compared with the other holders, so that this node's word on them counts"`
+	Full         int64 `json:"full" doc:"Records that this node is first in charge of and that have every copy wanted"`
+	Below        int64 `json:"below" doc:"Records that this node is first in charge of and that have fewer copies than wanted"`
+	Unreachable  int64 `json:"unreachable" doc:"Records that this node is first in charge of and that fewer holders than a quorum can answer for"`
 }
 
 // Peer is one peer as this node sees it.
@@ -75,9 +82,9 @@ type Pong struct {
 	RTTMicros int64  `json:"rtt_us" doc:"Round trip in microseconds"`
 }
 
-// Copies says on how many peers' disks a write was when it was acknowledged.
+// Copies says on how many peers' disks a version is known to be: when the write was acknowledged, or when it was read.
 type Copies struct {
-	Stored     int `json:"stored" doc:"Copies on disk when the write was acknowledged"`
+	Stored     int `json:"stored" doc:"Copies known to be on disk"`
 	Wanted     int `json:"wanted" doc:"Copies wanted now"`
 	Configured int `json:"configured" doc:"Copies wanted in a network that is large enough"`
 }
@@ -89,6 +96,8 @@ type Written struct {
 	Author  string    `json:"author"`
 	Expires time.Time `json:"expires,omitzero"`
 	Copies  Copies    `json:"copies"`
+	// Session is the token of the session that the write belongs to; it travels in a header.
+	Session string `json:"-"`
 }
 
 // Record is a record with its value, as the command line and export write it.
@@ -97,8 +106,9 @@ type Record struct {
 	Value       *string   `json:"value,omitempty" doc:"The value, when it is UTF-8"`
 	ValueBase64 []byte    `json:"value_base64,omitempty" doc:"The value, when it is not UTF-8"`
 	Version     string    `json:"version"`
-	Author      string    `json:"author"`
+	Author      string    `json:"author" doc:"Peer id of the peer that signed the version; empty when nobody did, as under kad/"`
 	Expires     time.Time `json:"expires,omitzero"`
+	Copies      Copies    `json:"copies,omitzero" doc:"On how many disks the version is known to be"`
 }
 
 // Entry is one record in a listing.
@@ -118,11 +128,53 @@ type Page struct {
 	Missing  []string `json:"missing,omitempty" nullable:"false" doc:"Peers that did not answer"`
 }
 
+// Holding is the answer of GET /v1/holders/KEY: who holds which version of a record.
+type Holding struct {
+	Key     string   `json:"key"`
+	Wanted  int      `json:"wanted" doc:"Copies wanted now"`
+	Copies  int      `json:"copies" doc:"Copies configured"`
+	Quorum  int      `json:"quorum"`
+	Holders []Holder `json:"holders" nullable:"false" doc:"The peers that are to hold the record, nearest to it first, then those that hold a copy besides"`
+}
+
+// Holder is one peer that holds a record or is to hold it.
+type Holder struct {
+	ID       string    `json:"id"`
+	Zone     string    `json:"zone,omitempty"`
+	State    string    `json:"state" enum:"alive,suspect,away,dead,unknown" doc:"The peer as this node sees it"`
+	Wanted   bool      `json:"wanted" doc:"The peer is one of those that are to hold the record; false: it has a copy besides"`
+	Answered bool      `json:"answered" doc:"The peer answered when it was asked; otherwise what follows is unknown"`
+	Level    string    `json:"level" enum:"none,unsynced,partial,synced,leaving" doc:"How far the peer has compared the record's shard with the other holders"`
+	Found    bool      `json:"found" doc:"The peer has a version of the record"`
+	Version  string    `json:"version,omitempty"`
+	Since    time.Time `json:"since,omitzero" doc:"When the peer's disk took that version"`
+	Size     int64     `json:"size" doc:"Bytes of the value"`
+	Deleted  bool      `json:"deleted,omitempty" doc:"The version is a deletion"`
+}
+
+// Standing is the answer of GET /v1/standing: how the records of the whole network fare, as all members that answered say.
+type Standing struct {
+	Full        int64    `json:"full" doc:"Records with every copy wanted"`
+	Below       int64    `json:"below" doc:"Records with fewer copies than wanted, which are being made"`
+	Unreachable int64    `json:"unreachable" doc:"Records that fewer holders than a quorum can answer for"`
+	Complete    bool     `json:"complete" doc:"False when members did not answer, so that records may be missing from the numbers"`
+	Missing     []string `json:"missing,omitempty" nullable:"false" doc:"Peers that did not answer"`
+}
+
+// Leaving is one line of the answer of POST /v1/leave: how far the node has handed over what it holds.
+type Leaving struct {
+	Left int64 `json:"left" doc:"Records that are left to hand over"`
+	// Done and Problem are set in the last line only.
+	Done    bool     `json:"done,omitempty" doc:"The node has ended; this is the last line"`
+	Problem *Problem `json:"problem,omitempty" doc:"Why not everything was handed over"`
+}
+
 // Provider is a peer that offers what a key names.
 type Provider struct {
 	ID        string    `json:"id"`
 	Addresses []string  `json:"addresses" nullable:"false"`
 	Expires   time.Time `json:"expires" doc:"When the provider record ends unless it is renewed"`
+	Foreign   bool      `json:"foreign,omitempty" doc:"The peer is a foreign Kademlia peer, and nothing is signed that proves it"`
 }
 
 // Providers is the answer of GET /v1/providers/KEY; peers that are known to be dead are left out.

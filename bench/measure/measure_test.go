@@ -31,6 +31,48 @@ func TestRunCounts(t *testing.T) {
 	})
 }
 
+// TestRateDoesNotWaitForASlowSystem shows that operations which a slow system keeps waiting count from when they were due.
+func TestRateDoesNotWaitForASlowSystem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		got, err := Run(t.Context(), Load{Callers: 1, Duration: 10 * time.Second, Rate: 1, Do: func(context.Context, int) error {
+			time.Sleep(2 * time.Second)
+			return nil
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Operations != 10 || got.P99 < 10*time.Second || got.P99 > 12*time.Second {
+			t.Errorf("got %d operations, the slowest after %v; want 10 of which the last has waited for nine others", got.Operations, got.P99)
+		}
+	})
+}
+
+func TestRateIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		got, err := Run(t.Context(), Load{Callers: 100, Duration: 10 * time.Second, Rate: 50, Do: func(context.Context, int) error {
+			time.Sleep(time.Second)
+			return nil
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Operations != 500 || got.P50 != time.Second || got.P99 != time.Second {
+			t.Errorf("got %+v", got)
+		}
+	})
+}
+
+func TestInterruptedOperationsDoNotCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+		defer cancel()
+		got, err := Run(ctx, Load{Callers: 1, Duration: 10 * time.Second, Do: func(ctx context.Context, _ int) error { return Wait(ctx, time.Second) }})
+		if got.Operations != 1 || got.Failures != 0 || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %+v, %v", got, err)
+		}
+	})
+}
+
 func TestQuantile(t *testing.T) {
 	values := []int{5, 1, 4, 2, 3}
 	for q, want := range map[float64]int{0: 1, 0.5: 3, 0.99: 5, 1: 5} {

@@ -127,8 +127,8 @@ func watchIdle(ctx context.Context, binary, dir string, n int, idle time.Duratio
 	}
 	var memory, cpu []float64
 	for i := range nodes {
-		memory = append(memory, float64(after[i].memory)/(1<<20))
-		cpu = append(cpu, 100*(after[i].cpu-before[i].cpu).Seconds()/idle.Seconds())
+		memory = append(memory, float64(after[i].Memory)/(1<<20))
+		cpu = append(cpu, 100*(after[i].CPU-before[i].CPU).Seconds()/idle.Seconds())
 	}
 	what := fmt.Sprintf("idle %v, each of %d", idle, n)
 	addRow := func(label, format string, values []float64) {
@@ -140,15 +140,15 @@ func watchIdle(ctx context.Context, binary, dir string, n int, idle time.Duratio
 }
 
 // usageAfter waits and returns what each node has used by then.
-func usageAfter(ctx context.Context, nodes []*moottest.Node, wait time.Duration) ([]usage, error) {
+func usageAfter(ctx context.Context, nodes []*moottest.Node, wait time.Duration) ([]measure.Usage, error) {
 	select {
 	case <-time.After(wait):
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	var used []usage
+	var used []measure.Usage
 	for _, n := range nodes {
-		u, err := usageOf(n.PID())
+		u, err := measure.UsageOf(n.PID())
 		if err != nil {
 			return nil, err
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/folkmoot/folkmoot/cmd/moot/internal/kubernetes"
 	"github.com/folkmoot/folkmoot/cmd/moot/internal/settings"
 	"github.com/folkmoot/folkmoot/fault"
 )
@@ -23,6 +24,8 @@ type app struct {
 	// What is a terminal; tables, bars, prompts and line ends depend on it.
 	stdinTerminal, stdoutTerminal, stderrTerminal bool
 	lookupEnv                                     func(string) (string, bool)
+	// serviceAccount is the folder of a Kubernetes pod's service account.
+	serviceAccount string
 
 	// Options of every command, valid once a command runs.
 	home      string // empty when there is none
@@ -43,6 +46,7 @@ func newApp() *app {
 		stdoutTerminal: term.IsTerminal(int(os.Stdout.Fd())),
 		stderrTerminal: term.IsTerminal(int(os.Stderr.Fd())),
 		lookupEnv:      os.LookupEnv,
+		serviceAccount: kubernetes.ServiceAccount,
 	}
 }
 

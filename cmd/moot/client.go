@@ -66,10 +66,10 @@ func (a *app) target() (url, token string, err error) {
 // maxToken bounds a token in bytes.
 const maxToken = 4 << 10
 
-// token returns the token that the user gave, empty for none.
+// token returns the token that the user gave, empty for none. A node asks for it, and every other command presents it.
 func (a *app) token() (string, error) {
 	if a.tokenFile == "" {
-		return a.getenv("MOOT_TOKEN"), nil
+		return trimToken("variable MOOT_TOKEN", a.getenv("MOOT_TOKEN"))
 	}
 	f, err := os.Open(a.tokenFile)
 	if err != nil {
@@ -80,9 +80,18 @@ func (a *app) token() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("read the token: %w", err)
 	}
-	token := strings.TrimSpace(string(data))
-	if len(data) > maxToken || token == "" || strings.ContainsAny(token, " \t\r\n") {
-		return "", fault.New(fault.Invalid, "token file %s: want one line of at most %d bytes", a.tokenFile, maxToken)
+	token, err := trimToken("token file "+a.tokenFile, string(data))
+	if err == nil && token == "" {
+		return "", fault.New(fault.Invalid, "token file %s is empty: want one line", a.tokenFile)
+	}
+	return token, err
+}
+
+// trimToken takes the white space off that editors and secrets put at a token's end; from says where it comes from.
+func trimToken(from, text string) (string, error) {
+	token := strings.TrimSpace(text)
+	if len(text) > maxToken || strings.ContainsAny(token, " \t\r\n") {
+		return "", fault.New(fault.Invalid, "%s: want one line of at most %d bytes", from, maxToken)
 	}
 	return token, nil
 }

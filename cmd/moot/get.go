@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -18,21 +19,27 @@ import (
 )
 
 func newGet(a *app) *cobra.Command {
-	var output string
+	var output, sessionFile string
+	consistency := newConsistency()
 	cmd := a.command("get KEY", "Print a record's value", wants(1, 1), func(ctx context.Context, args []string) error {
-		return a.get(ctx, args[0], output)
+		return a.get(ctx, args[0], output, sessionFile, client.GetOptions{Consistency: consistency.value})
 	})
 	cmd.Long = `Print the newest value of a key that a majority of its holders knows: exactly its bytes.
-On a terminal a newline is added, and binary values are refused.`
+On a terminal a newline is added, and binary values are refused.
+
+With --consistency one the first holder that has the record answers, which may be an older version; with all, every holder must answer.
+With --session, what is read is never older than what the session has written and read before; where that can't be had, the exit code is 4.`
 	cmd.Example = `  moot get greeting
   moot get photo.jpg --output photo.jpg
   moot get config/site.yaml --json | jq .version`
 	cmd.Flags().StringVarP(&output, "output", "o", "", "`FILE` to write the value to, whole or not at all; - for standard output, whatever the bytes")
+	addChoice(cmd, consistency, "consistency", "holders that must answer")
+	addSession(cmd, &sessionFile)
 	cmd.ValidArgsFunction = a.completeKeys(1)
 	return cmd
 }
 
-func (a *app) get(ctx context.Context, key, output string) error {
+func (a *app) get(ctx context.Context, key, output, sessionFile string, opts client.GetOptions) error {
 	if err := checkKey(key); err != nil {
 		return err
 	}
@@ -40,13 +47,20 @@ func (a *app) get(ctx context.Context, key, output string) error {
 	if err != nil {
 		return err
 	}
-	record, err := c.GetRecord(ctx, key)
+	s, err := openSession(c, sessionFile)
 	if err != nil {
+		return err
+	}
+	record, err := s.GetRecord(ctx, key, opts)
+	if err := errors.Join(err, s.keep()); err != nil {
 		err = a.askFailed("get", key, err)
-		if fault.KindOf(err) == fault.NotFound {
+		if fault.KindOf(err) == fault.NotFound && !strings.HasPrefix(key, "kad/") { // which are not listed
 			return advise(err, `"moot ls" lists the keys`)
 		}
 		return err
+	}
+	if record.Author == "" {
+		a.notef("unsigned: anybody who speaks Kademlia to this network may have put it")
 	}
 	if output != "" && output != "-" {
 		if err := writeOutput(output, record.Value); err != nil {
@@ -94,7 +108,7 @@ func isText(value []byte) bool {
 
 // recordDocument returns a record as --json writes it.
 func recordDocument(r client.Record) v1.Record {
-	doc := v1.Record{Key: r.Key, Version: r.Version, Author: r.Author, Expires: r.Expires}
+	doc := v1.Record{Key: r.Key, Version: r.Version, Author: r.Author, Expires: r.Expires, Copies: r.Copies}
 	doc.SetValue(r.Value)
 	return doc
 }

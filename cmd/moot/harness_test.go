@@ -20,6 +20,8 @@ type bench struct {
 	stdin   string
 	// terminal makes stdout a terminal as far as the commands can tell.
 	terminal bool
+	// serviceAccount is the folder of a pod's service account.
+	serviceAccount string
 }
 
 func newBench(t *testing.T) *bench {
@@ -65,7 +67,7 @@ func (b *bench) moot(args ...string) outcome {
 	b.t.Helper()
 	var stdout, stderr bytes.Buffer
 	a := &app{
-		stdin: strings.NewReader(b.stdin), stdout: &stdout, stderr: &stderr, stdoutTerminal: b.terminal,
+		stdin: strings.NewReader(b.stdin), stdout: &stdout, stderr: &stderr, stdoutTerminal: b.terminal, serviceAccount: b.serviceAccount,
 		lookupEnv: func(name string) (string, bool) {
 			v, ok := b.env[name]
 			return v, ok

@@ -46,13 +46,40 @@ func TestUnknownPeers(t *testing.T) {
 func TestStatus(t *testing.T) {
 	b := newBench(t)
 	got := b.must("status")
-	for _, want := range []string{apitest.Self, "test (open)", "yes", "1 alive, 0 suspect", "2 of 2; 5 wanted; quorum 2"} {
+	for _, want := range []string{apitest.Self, "test (open)", "yes", "1 alive, 0 suspect", "2 of 2; 5 wanted; quorum 2", "0 at full count, 0 below, 0 unreachable"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
 	}
 	b.backend.SetReady(fault.New(fault.Unavailable, "looking for peers"))
 	if got := b.must("status"); !strings.Contains(got, "no: looking for peers") {
+		t.Error(got)
+	}
+}
+
+func TestStatusOfTheWholeNetwork(t *testing.T) {
+	b := newBench(t)
+	b.backend.SetStanding(1200, 3, 1)
+	if got := b.must("status"); !strings.Contains(got, "1,200 at full count, 3 below, 1 unreachable\n") {
+		t.Error(got)
+	}
+	b.backend.SetMissing(apitest.Other)
+	if got := b.must("status"); !strings.Contains(got, "1 unreachable; incomplete: 1 peer did not answer\n") {
+		t.Error(got)
+	}
+	if got := b.must("status", "--json"); !strings.Contains(got, `"below": 3`) || !strings.Contains(got, `"complete": false`) || !strings.Contains(got, `"shards_held": 4096`) {
+		t.Error(got)
+	}
+	b.backend.Intercept(func(_ context.Context, method string) error {
+		if method == "Standing" {
+			return fault.New(fault.Unavailable, "the network is gone")
+		}
+		return nil
+	})
+	if got := b.must("status"); !strings.Contains(got, "unknown: the network is gone") {
+		t.Error(got)
+	}
+	if got := b.must("status", "--json"); !strings.Contains(got, `"standing_problem": "the network is gone"`) {
 		t.Error(got)
 	}
 }
@@ -108,8 +135,11 @@ func TestTokens(t *testing.T) {
 	b := newBench(t)
 	b.env["MOOT_API"] = serve(t, b.backend, "secret")
 	b.fails(exitFailed, []string{"status"}, "--token-file")
-	b.env["MOOT_TOKEN"] = "secret"
+	b.env["MOOT_TOKEN"] = "secret\n" // as a Kubernetes Secret often has it
 	b.must("status")
+	b.env["MOOT_TOKEN"] = "two words"
+	b.fails(exitUsage, []string{"status"}, "MOOT_TOKEN", "one line")
+	b.env["MOOT_TOKEN"] = "secret"
 
 	file := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(file, []byte("wrong\n"), 0o600); err != nil {

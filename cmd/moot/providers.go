@@ -32,7 +32,11 @@ func newProviders(a *app) *cobra.Command {
 				if len(p.Addresses) > 0 {
 					addr = p.Addresses[0]
 				}
-				_, _ = table.Write([]byte(printable(p.ID) + "\t" + orDash(addr) + "\n"))
+				line := printable(p.ID) + "\t" + orDash(addr)
+				if p.Foreign {
+					line += "\tforeign, unsigned"
+				}
+				_, _ = table.Write([]byte(line + "\n"))
 			}
 			table.Flush()
 		})

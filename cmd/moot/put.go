@@ -6,20 +6,22 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/folkmoot/folkmoot/api/client"
 	v1 "github.com/folkmoot/folkmoot/api/v1"
+	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/records"
 )
 
 func newPut(a *app) *cobra.Command {
-	var file string
-	var ttl time.Duration
+	var file, sessionFile string
+	var opts client.PutOptions
 	consistency := newConsistency()
 	cmd := a.command("put KEY VALUE | put KEY --file FILE", "Store a record", nil, func(ctx context.Context, args []string) error {
-		return a.put(ctx, args, file, client.PutOptions{TTL: ttl, Consistency: consistency.value})
+		opts.Consistency = consistency.value
+		return a.put(ctx, args, file, sessionFile, opts)
 	})
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		given := cmd.Flags().Changed("file")
@@ -35,13 +37,20 @@ func newPut(a *app) *cobra.Command {
 
 A key is 1 to 1024 bytes of UTF-8 without control characters; a value is at most 1 MiB of any bytes.
 With --consistency quorum, the default, the command is done when a majority of the copies wanted is on disk; with one, when a single copy is;
-with all, when every copy is made.`
+with all, when every copy is made.
+
+With --if-version or --if-absent the record is stored only over that version, or only where there is none; otherwise the exit code is 5. Writers
+who reach one another exclude one another so; across a partition two may succeed, and the later one wins.`
 	cmd.Example = `  moot put greeting "hello there"
   moot put config/site.yaml --file site.yaml
-  date | moot put last-backup --file - --ttl 48h --consistency all`
+  date | moot put last-backup --file - --ttl 48h --consistency all
+  moot put leader "$HOSTNAME" --if-absent --ttl 30s`
 	cmd.Flags().StringVarP(&file, "file", "f", "", "`FILE` with the value, - for standard input")
-	cmd.Flags().DurationVar(&ttl, "ttl", 0, "how long the record lives (default: for ever)")
+	cmd.Flags().DurationVar(&opts.TTL, "ttl", 0, "how long the record lives (default: for ever)")
 	addChoice(cmd, consistency, "consistency", "copies that must be on disk first")
+	addIfVersion(cmd, &opts.IfVersion)
+	cmd.Flags().BoolVar(&opts.IfAbsent, "if-absent", false, "store it only if there is no record of the key")
+	addSession(cmd, &sessionFile)
 	cmd.ValidArgsFunction = a.completeKeys(1)
 	return cmd
 }
@@ -49,9 +58,28 @@ with all, when every copy is made.`
 // newConsistency returns the option of every write.
 func newConsistency() *choice { return newChoice("quorum", "one", "quorum", "all") }
 
-func (a *app) put(ctx context.Context, args []string, file string, opts client.PutOptions) error {
+// addIfVersion declares the option of writes that depend on a version.
+func addIfVersion(cmd *cobra.Command, version *string) {
+	cmd.Flags().StringVar(version, "if-version", "", "do it only if `VERSION` is the newest")
+}
+
+// checkCondition refuses conditions that no record can meet.
+func checkCondition(opts client.PutOptions) error {
+	if opts.IfVersion == "" {
+		return nil
+	}
+	if opts.IfAbsent {
+		return fault.New(fault.Invalid, "options --if-version and --if-absent exclude one another")
+	}
+	if _, err := records.ParseVersion(opts.IfVersion); err != nil {
+		return advise(fault.New(fault.Invalid, "option --if-version: %s is not a version", quoteKey(opts.IfVersion)), `"moot get KEY --json" tells it`)
+	}
+	return nil
+}
+
+func (a *app) put(ctx context.Context, args []string, file, sessionFile string, opts client.PutOptions) error {
 	key := args[0]
-	if err := errors.Join(checkKey(key), checkTTL(opts.TTL)); err != nil {
+	if err := errors.Join(checkKey(key), checkTTL(opts.TTL), checkCondition(opts)); err != nil {
 		return err
 	}
 	value, err := a.valueOf(ctx, args, file)
@@ -65,11 +93,24 @@ func (a *app) put(ctx context.Context, args []string, file string, opts client.P
 	if err != nil {
 		return err
 	}
-	written, err := c.PutRecord(ctx, key, value, opts)
+	s, err := openSession(c, sessionFile)
 	if err != nil {
-		return a.askFailed("store", key, err)
+		return err
 	}
-	return a.show(written, func() { a.printWritten("stored", written) })
+	written, err := s.PutRecord(ctx, key, value, opts)
+	if err != nil {
+		return a.writeFailed("store", key, err)
+	}
+	return errors.Join(a.show(written, func() { a.printWritten("stored", written) }), s.keep())
+}
+
+// writeFailed is askFailed for writes, which may depend on a condition.
+func (a *app) writeFailed(what, key string, err error) error {
+	err = a.askFailed(what, key, err)
+	if fault.KindOf(err) == fault.Conflict {
+		return advise(err, "read it again: moot get %s --json", shellQuote(key))
+	}
+	return err
 }
 
 // printWritten says what a write did: "stored KEY version V on 3 of 5".

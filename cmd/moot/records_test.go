@@ -58,7 +58,7 @@ func TestWhatNoRecordCanBe(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, key := range []string{"", long, "a\nb", "\x7f", "\u0085", "\xff"} {
-		for _, command := range [][]string{{"put", key, "v"}, {"get", key}, {"rm", key}, {"provide", key}, {"providers", key}} {
+		for _, command := range [][]string{{"put", key, "v"}, {"get", key}, {"rm", key}, {"provide", key}, {"providers", key}, {"holders", key}} {
 			b.fails(exitUsage, command, "key")
 		}
 	}
@@ -173,7 +173,7 @@ func TestExitCodes(t *testing.T) {
 			return fault.New(kind, "%s: refused\nwith \x1b[31ma second line", method)
 		})
 		for _, args := range [][]string{{"put", "k", "v"}, {"get", "k"}, {"rm", "k"}, {"ls"}, {"provide", "k"}, {"providers", "k"},
-			{"peers"}, {"status"}, {"find", apitest.Other}, {"ping", apitest.Other}, {"get", "k", "--json"}, {"ls", "--json"}} {
+			{"holders", "k"}, {"peers"}, {"status"}, {"find", apitest.Other}, {"ping", apitest.Other}, {"get", "k", "--json"}, {"ls", "--json"}} {
 			b.fails(code, args, "refused")
 		}
 	}
@@ -201,7 +201,7 @@ func TestJSONIsOneDocument(t *testing.T) {
 	b.stdin = "a\t1\n"
 	for _, args := range [][]string{
 		{"put", "k", "v"}, {"get", "k"}, {"ls"}, {"provide", "k"}, {"providers", "k"}, {"status"}, {"peers"}, {"find", apitest.Other},
-		{"ping", apitest.Other, "-c", "1"}, {"import", "-"}, {"rm", "k"}, {"version"},
+		{"ping", apitest.Other, "-c", "1"}, {"import", "-"}, {"holders", "k"}, {"rm", "k"}, {"version"},
 	} {
 		var doc map[string]any
 		if err := json.Unmarshal([]byte(b.must(append(args, "--json")...)), &doc); err != nil || len(doc) == 0 {

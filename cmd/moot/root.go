@@ -32,6 +32,7 @@ func newRoot(a *app) *cobra.Command {
 
 Every option may also be given as a variable (--api-listen as MOOT_API_LISTEN; lists separated by commas) or in
 config.yaml in the home folder (api-listen: 127.0.0.1:7070). The command line wins over variables, and variables over the file.
+In the file ${NAME} stands for a variable of the environment, and $$ for a dollar sign.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 no quorum, incomplete or timed out, 5 conflict.`,
 		Example: `  moot demo                                  a whole network on this machine, to try things out
@@ -64,10 +65,10 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 no quorum, incomplet
 	root.SetHelpCommand(newHelp())
 	root.AddGroup(&cobra.Group{ID: groupNode, Title: "Run a node:"}, &cobra.Group{ID: groupNetwork, Title: "See the network:"},
 		&cobra.Group{ID: groupRecords, Title: "Keep records:"}, &cobra.Group{ID: groupTools, Title: "More:"})
-	addGroup(root, groupNode, newDemo(a), newInit(a), newRun(a))
+	addGroup(root, groupNode, newDemo(a), newInit(a), newRun(a), newLeave(a))
 	addGroup(root, groupNetwork, newStatus(a), newPeers(a), newFind(a), newPing(a))
-	addGroup(root, groupRecords, newPut(a), newGet(a), newRemove(a), newList(a), newProvide(a), newProviders(a), newImport(a), newShell(a))
-	addGroup(root, groupTools, newCompletion(a), newVersion(a))
+	addGroup(root, groupRecords, newPut(a), newGet(a), newRemove(a), newList(a), newWatch(a), newHolders(a), newProvide(a), newProviders(a), newImport(a), newExport(a), newShell(a))
+	addGroup(root, groupTools, newBenchCommand(a), newBackup(a), newRestore(a), newCompletion(a), newVersion(a))
 	root.SetHelpCommandGroupID(groupTools)
 	return root
 }

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"time"
 
 	ma "github.com/multiformats/go-multiaddr"
 	"github.com/spf13/cobra"
 
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/internal/machine"
 	"github.com/folkmoot/folkmoot/node"
 )
 
@@ -23,7 +25,9 @@ type runOptions struct {
 	zone                             string
 	copies                           int
 	awayGrace                        time.Duration
+	rejoin                           bool
 	maxConnections                   int
+	quota                            size
 	apiListen                        string
 	apiTLSCert, apiTLSKey            string
 	apiInsecure                      bool
@@ -51,7 +55,9 @@ On stopping, the node tells the others that it will be back, and ends within 5 s
 	f.StringVar(&o.zone, "zone", "", "failure domain that copies are spread over; on Kubernetes, the `NAME` of the cluster's node")
 	f.IntVar(&o.copies, "copies", node.DefaultCopies, "copies wanted of each record")
 	f.DurationVar(&o.awayGrace, "away-grace", node.DefaultAwayGrace, "how long others wait for this node to come back before they copy what it held")
-	f.IntVar(&o.maxConnections, "max-connections", 0, "most connections to other peers (default: sized from the machine)")
+	f.BoolVar(&o.rejoin, "rejoin", false, "let a node that has left for good enter its network again, with its identity")
+	f.Var(&o.quota, "quota", "bytes of disk that records may use, such as 500MB or 10GiB; over it new ones are refused, and none is dropped (default: no bound)")
+	f.IntVar(&o.maxConnections, "max-connections", 0, "most connections to other peers (default: sized from the memory of the machine, or of the container)")
 	f.StringVar(&o.apiListen, "api-listen", defaultAPIListen, "`HOST:PORT` of the HTTP API; other addresses than loopback need a token and TLS")
 	f.StringVar(&o.apiTLSCert, "api-tls-cert", "", "`file` with the API's certificate, PEM")
 	f.StringVar(&o.apiTLSKey, "api-tls-key", "", "`file` with the certificate's private key, PEM")
@@ -67,6 +73,9 @@ func (a *app) runNode(ctx context.Context, o runOptions) error {
 		return err
 	}
 	directLibraryLogs(cfg.Logger)
+	if limit := heapLimit(a.getenv("GOMEMLIMIT"), machine.ContainerMemory()); limit > 0 {
+		debug.SetMemoryLimit(limit)
+	}
 	n, err := node.New(cfg)
 	if err != nil {
 		return fmt.Errorf("start the node: %w", err)
@@ -82,6 +91,15 @@ func (a *app) runNode(ctx context.Context, o runOptions) error {
 		return failedRun(err)
 	}
 	return errors.Join(err, failedRun(<-running))
+}
+
+// heapLimit returns the memory, in bytes, that the garbage collector is to keep the program in: nine tenths of what its container allows. 0 means that it stays as it is, since
+// there is no such bound, or GOMEMLIMIT says something else.
+func heapLimit(gomemlimit string, container int64) int64 {
+	if gomemlimit != "" {
+		return 0
+	}
+	return container / 10 * 9
 }
 
 func failedRun(err error) error {
@@ -130,7 +148,7 @@ func (a *app) announceReady(n *node.Node) error {
 func (a *app) nodeConfig(o runOptions) (node.Config, error) {
 	cfg := node.Config{
 		Home: a.home, Network: o.network, Zone: o.zone, DNS: o.dns, MDNS: o.mdns,
-		Copies: o.copies, AwayGrace: o.awayGrace, MaxConnections: o.maxConnections,
+		Copies: o.copies, AwayGrace: o.awayGrace, MaxConnections: o.maxConnections, Quota: int64(o.quota), Rejoin: o.rejoin,
 		API:     node.APIConfig{Listen: o.apiListen, TLSCert: o.apiTLSCert, TLSKey: o.apiTLSKey, Insecure: o.apiInsecure},
 		Version: thisBuild().Version,
 		Logger:  a.logger(o),
@@ -183,6 +201,9 @@ func (o *runOptions) check() error {
 func (a *app) checkHome(o runOptions) error {
 	if err := a.needHome(); err != nil {
 		return err
+	}
+	if err := node.CheckNotLeft(a.home); err != nil && !o.rejoin {
+		return fmt.Errorf("run: %w", err)
 	}
 	info, err := node.ReadHome(a.home)
 	switch {

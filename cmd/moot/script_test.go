@@ -165,7 +165,9 @@ func scriptPollUntil(ts *testscript.TestScript, what string, try func() error) {
 	var err error
 	for deadline := time.Now().Add(scriptPatience); time.Now().Before(deadline); time.Sleep(scriptPoll) {
 		// A process that ended will not become ready.
-		if slices.ContainsFunc(ts.BackgroundCmds(), func(c *exec.Cmd) bool { return c.ProcessState != nil }) {
+		if slices.ContainsFunc(ts.BackgroundCmds(), func(c *exec.Cmd) bool {
+			return errors.Is(c.Process.Signal(syscall.Signal(0)), os.ErrProcessDone)
+		}) {
 			ts.Fatalf("%s: a background command ended: %v", what, err)
 		}
 		if err = try(); err == nil {

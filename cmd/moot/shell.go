@@ -14,12 +14,15 @@ import (
 )
 
 func newShell(a *app) *cobra.Command {
+	var sessionFile string
 	cmd := &cobra.Command{
 		Use:   "shell",
 		Short: "Type commands at a prompt: PUT, GET, PUT_PROVIDER, GET_PROVIDERS",
 		Long: `Read commands from a prompt with history and completion (tab), or from standard input when that is no terminal. HELP lists them.
 Case does not matter; quotes hold keys and values with spaces together. Ctrl-C gives up a line or a command, Ctrl-D ends the shell.
-A script stops at its first failure, with the exit code of the failure; lines that begin with # are comments.`,
+A script stops at its first failure, with the exit code of the failure; lines that begin with # are comments.
+
+The shell is a session: what it reads is never older than what it wrote and read before. --session carries that on to later commands.`,
 		Example: `  moot shell
   printf 'PUT greeting "hello there"\nGET greeting\n' | moot shell`,
 		Args:              wants(0, 0),
@@ -33,19 +36,25 @@ A script stops at its first failure, with the exit code of the failure; lines th
 		if err != nil {
 			return err
 		}
-		s := &shell{app: a, client: c}
+		records, err := openSession(c, sessionFile)
+		if err != nil {
+			return err
+		}
+		s := &shell{app: a, client: c, session: records}
 		if a.stdinTerminal && a.stdoutTerminal {
 			return untilTermination(cmd.Context(), s.converse)
 		}
 		return a.untilSignal(cmd.Context(), nil, s.script)
 	}
+	addSession(cmd, &sessionFile)
 	return cmd
 }
 
 // shell runs the commands of moot shell.
 type shell struct {
-	app    *app
-	client *client.Client
+	app     *app
+	client  *client.Client
+	session *session
 }
 
 // maxScriptLine bounds a line of a script in bytes: the largest value fits, with quotes and escapes.

@@ -73,8 +73,8 @@ func (s *shell) put(ctx context.Context, args []string) error {
 	if err := errors.Join(checkKey(key), checkValue(value)); err != nil {
 		return err
 	}
-	w, err := s.client.PutRecord(ctx, key, value, client.PutOptions{})
-	if err != nil {
+	w, err := s.session.PutRecord(ctx, key, value, client.PutOptions{})
+	if err := errors.Join(err, s.session.keep()); err != nil {
 		return s.app.askFailed("put", key, err)
 	}
 	s.app.printf("Put record %s (%s)\n", printable(key), copiesText(w.Copies.Stored, w.Copies.Wanted, w.Copies.Configured))
@@ -85,8 +85,8 @@ func (s *shell) get(ctx context.Context, args []string) error {
 	if err := checkKey(args[0]); err != nil {
 		return err
 	}
-	record, err := s.client.GetRecord(ctx, args[0])
-	if err != nil {
+	record, err := s.session.GetRecord(ctx, args[0], client.GetOptions{})
+	if err := errors.Join(err, s.session.keep()); err != nil {
 		return s.app.askFailed("get", args[0], err)
 	}
 	if !isText(record.Value) {

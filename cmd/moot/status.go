@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/folkmoot/folkmoot/api/client"
 	v1 "github.com/folkmoot/folkmoot/api/v1"
 )
 
@@ -16,20 +17,47 @@ func newStatus(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		n, err := c.Node(ctx)
+		s, err := askStatus(ctx, c)
 		if err != nil {
 			return a.askFailed("ask for the status", "", err)
 		}
-		return a.show(n, func() { a.printStatus(n, time.Now()) })
+		return a.show(s, func() { a.printStatus(s, time.Now()) })
 	})
-	cmd.Long = `Show who the node is, which network it belongs to, whom it sees, and what it holds.
-"copies" says how many holders of a record answer now, of how many wanted in a network of this size; then how many are wanted in a large one.`
+	cmd.Long = `Show who the node is, which network it belongs to, whom it sees, what it holds, and how the records of the whole network fare.
+
+"copies" says how many holders of a record answer now, of how many wanted in a network of this size; then how many are wanted in a large one.
+"network's records" counts the records of the whole network, which all its peers are asked for: those with every copy wanted; those with fewer, which are being made;
+and those of which so few holders are alive that they can't be read until some come back.`
 	cmd.Example = `  moot status
-  moot status --json | jq .ready`
+  moot status --json | jq .ready
+  moot status --json | jq '.standing.below + .standing.unreachable'`
 	return cmd
 }
 
-func (a *app) printStatus(n v1.Node, now time.Time) {
+// status is what --json prints: the node, and how the records of the whole network fare or why that is not known.
+type status struct {
+	v1.Node
+	Standing        *v1.Standing `json:"standing,omitempty"`
+	StandingProblem string       `json:"standing_problem,omitempty"`
+}
+
+// askStatus fails only when the node says nothing of itself.
+func askStatus(ctx context.Context, c *client.Client) (status, error) {
+	n, err := c.Node(ctx)
+	if err != nil {
+		return status{}, err
+	}
+	standing, err := c.Standing(ctx)
+	switch {
+	case ctx.Err() != nil:
+		return status{}, context.Cause(ctx)
+	case err != nil:
+		return status{Node: n, StandingProblem: err.Error()}, nil
+	}
+	return status{Node: n, Standing: &standing}, nil
+}
+
+func (a *app) printStatus(n status, now time.Time) {
 	table := newTable(a.stdout)
 	line := func(name, format string, args ...any) { fmt.Fprintf(table, name+"\t"+format+"\n", args...) }
 	line("peer id", "%s", printable(n.ID))
@@ -50,7 +78,14 @@ func (a *app) printStatus(n v1.Node, now time.Time) {
 	p := n.Peers
 	line("peers", "%d alive, %d suspect, %d away, %d dead", p.Alive, p.Suspect, p.Away, p.Dead)
 	r := n.Records
-	line("records", "%s here, %s", grouped(r.Stored), byteSize(r.DiskBytes))
+	line("network's records", "%s", n.standingText())
+	quota := ""
+	if r.QuotaBytes > 0 {
+		quota = " of " + byteSize(r.QuotaBytes)
+	}
+	line("records here", "%s, %s%s", grouped(r.Stored), byteSize(r.DiskBytes), quota)
+	line("in its charge", "%s", standingCounts(r.Full, r.Below, r.Unreachable))
+	line("shards", "%s held, %s synced", grouped(int64(r.ShardsHeld)), grouped(int64(r.ShardsSynced)))
 	line("copies", "%s; quorum %d", copiesText(min(r.Wanted, p.Alive+1), r.Wanted, r.Copies), r.Quorum)
 	for i, addr := range n.Addresses {
 		name := ""
@@ -60,4 +95,21 @@ func (a *app) printStatus(n v1.Node, now time.Time) {
 		line(name, "%s", printable(addr))
 	}
 	table.Flush()
+}
+
+// standingText says how the records of the whole network fare.
+func (s status) standingText() string {
+	if s.Standing == nil {
+		return "unknown: " + orDash(s.StandingProblem)
+	}
+	text := standingCounts(s.Standing.Full, s.Standing.Below, s.Standing.Unreachable)
+	if !s.Standing.Complete {
+		text += fmt.Sprintf("; incomplete: %s did not answer", plural(len(s.Standing.Missing), "peer"))
+	}
+	return text
+}
+
+// standingCounts writes "12 at full count, 1 below, 0 unreachable".
+func standingCounts(full, below, unreachable int64) string {
+	return fmt.Sprintf("%s at full count, %s below, %s unreachable", grouped(full), grouped(below), grouped(unreachable))
 }

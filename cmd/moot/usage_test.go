@@ -19,7 +19,6 @@ func TestWrongUsage(t *testing.T) {
 		{"ptu k v", "unknown command ptu; did you mean put?"},
 		{"ptu k v --file x", "unknown command ptu; did you mean put?"},
 		{"frobnicate", `unknown command frobnicate; "moot help" lists the commands`},
-		{"leave", "unknown command leave"},
 		{"put k v --conistency one", "unknown option --conistency; did you mean --consistency?"},
 		{"--jsno status", "unknown option --jsno; did you mean --json?"},
 		{"get k --frobnicate", "unknown option --frobnicate; see: moot get --help"},
@@ -31,6 +30,12 @@ func TestWrongUsage(t *testing.T) {
 		{"put k v --consistency most", `option --consistency: want one, quorum or all, got "most"`},
 		{"put k v --ttl soon", `option --ttl: want a duration such as 90s or 24h, got "soon"`},
 		{"put k v --ttl", "option --ttl wants a value"},
+		{"put k v --if-version x", `option --if-version: x is not a version; "moot get KEY --json" tells it`},
+		{"put k v --if-absent --if-version 0000000000000001-00000000000000000000000000000001", "exclude one another"},
+		{"rm k --if-version latest", "option --if-version: latest is not a version"},
+		{"get k --consistency most", `option --consistency: want one, quorum or all, got "most"`},
+		{"run --quota much", `option --quota: want a size such as 500MB or 10GiB, got "much"`},
+		{"leave --drain-timeout 0s", "option --drain-timeout: want more than 0 and at most 24h0m0s, got 0s"},
 		{"ls --limit many", `option --limit: want a whole number, got "many"`},
 		{"ls --long=maybe", `option --long: want true or false, got "maybe"`},
 		{"find nobody", "nobody is not a peer id"},
@@ -68,8 +73,8 @@ func TestOnlyTheCommandsThatExist(t *testing.T) {
 		names = append(names, cmd.Name())
 	}
 	slices.Sort(names)
-	want := []string{"completion", "demo", "find", "get", "import", "init", "ls", "peers", "ping", "provide", "providers",
-		"put", "rm", "run", "shell", "status", "version"}
+	want := []string{"backup", "bench", "completion", "demo", "export", "find", "get", "holders", "import", "init", "leave", "ls", "peers", "ping", "provide", "providers",
+		"put", "restore", "rm", "run", "shell", "status", "version", "watch"}
 	if !slices.Equal(names, want) {
 		t.Errorf("commands %q, want %q", names, want)
 	}

@@ -23,7 +23,7 @@ func main() {
 	<-n.Ready()
 	_, err = n.Records().Put(ctx, "greeting", []byte("hello"), records.PutOptions{})
 	check(err)
-	r, err := n.Records().Get(ctx, "greeting")
+	r, err := n.Records().Get(ctx, "greeting", records.GetOptions{})
 	check(err)
 	fmt.Printf("%s = %s\n", r.Key, r.Value)
 	stop()

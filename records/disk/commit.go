@@ -2,11 +2,7 @@ package disk
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
-	"fmt"
-
-	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/folkmoot/folkmoot/fault"
 )
@@ -21,14 +17,6 @@ const (
 
 // errClosed is the end of a write that met the store closing.
 var errClosed = fault.New(fault.Unavailable, "the record store is closed")
-
-// tx is a group of writes in the making. It is used by the committer alone.
-type tx struct {
-	// batch is indexed: a write sees those before it in the group.
-	batch *pebble.Batch
-	// live is by how much the group changes the count of records.
-	live int64
-}
 
 // update is one write on its way through the committer.
 type update struct {
@@ -76,6 +64,11 @@ func (d *Disk) update(ctx context.Context, apply func(*tx) error) error {
 	}
 }
 
+// Settle returns once all that could be read when it was called is counted in the shards' digests: a group can be read while it is synced, and is counted after that.
+func (d *Disk) Settle(ctx context.Context) error {
+	return d.update(ctx, func(*tx) error { return nil })
+}
+
 // commitLoop is the committer. It ends when the store closes; who still waits then gets errClosed.
 func (d *Disk) commitLoop() {
 	defer close(d.committed)
@@ -83,6 +76,8 @@ func (d *Disk) commitLoop() {
 		select {
 		case u := <-d.queue:
 			d.commitGroup(u)
+		case work := <-d.alone:
+			work()
 		case <-d.closing:
 			return
 		}
@@ -91,11 +86,11 @@ func (d *Disk) commitLoop() {
 
 // commitGroup carries out first and whatever waits behind it.
 func (d *Disk) commitGroup(first *update) {
-	t := &tx{batch: d.db.NewIndexedBatch()}
+	t := d.newTx()
 	group := append(d.group[:0], first)
 	first.err = first.apply(t)
 gather:
-	for len(group) < maxGroup && t.batch.Len() < maxGroupBytes {
+	for len(group) < maxGroup && t.size() < maxGroupBytes {
 		select {
 		case u := <-d.queue:
 			group = append(group, u)
@@ -117,22 +112,27 @@ gather:
 
 // commit writes the group to the disk and waits for the sync.
 func (d *Disk) commit(t *tx) error {
-	if t.batch.Empty() {
-		return t.batch.Close()
+	if t.records.Empty() && t.batch.Empty() && !t.counts() {
+		return t.close()
 	}
 	if err := d.Err(); err != nil {
 		return err
 	}
-	count := d.count.Load() + t.live
-	if t.live != 0 {
-		if err := t.batch.Set(metaKey(metaCount), binary.BigEndian.AppendUint64(nil, uint64(count)), nil); err != nil {
-			return fmt.Errorf("count the records: %w", err)
-		}
-	}
-	// After what pebble holds to be fatal, of which it tells only its logger, Apply returns nil.
-	if err := errors.Join(d.db.Apply(t.batch, d.write), d.Err()); err != nil {
+	if err := t.finish(); err != nil {
 		return err
 	}
-	d.count.Store(count)
-	return t.batch.Close()
+	// After what pebble holds to be fatal, of which it tells only its logger, Apply returns nil.
+	if err := errors.Join(d.db.Apply(t.records, d.write), d.Err()); err != nil {
+		return err
+	}
+	if t.counts() {
+		d.setTotals(t.totals)
+	}
+	if len(t.deltas) > 0 {
+		d.count.Add(t.live)
+		d.tally.apply(t.deltas, t.totals.stored)
+		d.announce()
+	}
+	d.deltas = t.deltas
+	return t.close()
 }

@@ -14,6 +14,9 @@ type Rank [24]byte
 // Compare is bytes.Compare of the two ranks.
 func (r Rank) Compare(other Rank) int { return bytes.Compare(r[:], other[:]) }
 
+// Time is the time at which the version was written, by a hybrid logical clock: milliseconds since the Unix epoch in the upper 48 bits, a counter in the lower.
+func (r Rank) Time() uint64 { return binary.BigEndian.Uint64(r[:]) }
+
 // Author is an Ed25519 public key.
 type Author [32]byte
 
@@ -27,6 +30,10 @@ type Head struct {
 	// Size is the length of the value in bytes.
 	Size    uint32
 	Deleted bool
+	// Stored is when this disk took this version, in milliseconds since the Unix epoch. The disk sets it, and it never goes back from one Sequence to the next.
+	Stored uint64
+	// Sequence is the place of this version in the disk's order of changes, from 1. The disk sets it.
+	Sequence uint64
 }
 
 const (
@@ -43,13 +50,17 @@ var (
 )
 
 // size is the length of what append appends.
-func (h *Head) size() int { return 1 + len(h.Rank) + len(h.Author) + 8 + 4 + 1 + 2 + len(h.Key) }
+func (h *Head) size() int {
+	return 1 + len(h.Rank) + len(h.Author) + 8 + 8 + 8 + 4 + 1 + 2 + len(h.Key)
+}
 
 func (h *Head) append(b []byte) []byte {
 	b = append(b, headVersion)
 	b = append(b, h.Rank[:]...)
 	b = append(b, h.Author[:]...)
 	b = binary.BigEndian.AppendUint64(b, h.Expires)
+	b = binary.BigEndian.AppendUint64(b, h.Stored)
+	b = binary.BigEndian.AppendUint64(b, h.Sequence)
 	b = binary.BigEndian.AppendUint32(b, h.Size)
 	var flags byte
 	if h.Deleted {
@@ -66,7 +77,8 @@ func unmarshalHead(data []byte) (Head, error) {
 	var key cryptobyte.String
 	s := cryptobyte.String(data)
 	if !s.ReadUint8(&version) || version != headVersion ||
-		!s.CopyBytes(h.Rank[:]) || !s.CopyBytes(h.Author[:]) || !s.ReadUint64(&h.Expires) || !s.ReadUint32(&h.Size) ||
+		!s.CopyBytes(h.Rank[:]) || !s.CopyBytes(h.Author[:]) || !s.ReadUint64(&h.Expires) ||
+		!s.ReadUint64(&h.Stored) || !s.ReadUint64(&h.Sequence) || !s.ReadUint32(&h.Size) ||
 		!s.ReadUint8(&flags) || flags&^flagDeleted != 0 ||
 		!s.ReadUint16LengthPrefixed(&key) || len(key) == 0 || len(key) > maxKey || !s.Empty() {
 		return Head{}, errHead

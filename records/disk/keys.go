@@ -1,12 +1,16 @@
 package disk
 
-import "crypto/sha256"
+import (
+	"crypto/sha256"
+	"encoding/binary"
+)
 
 // Hash is the SHA-256 of a key, or of a peer id.
 type Hash = [sha256.Size]byte
 
 const (
 	spaceMeta     = 'M'
+	spaceChange   = 'c'
 	spaceHead     = 'h'
 	spaceEnvelope = 'e'
 	spaceKey      = 'k'
@@ -18,11 +22,16 @@ const (
 const (
 	metaFormat  = "format"
 	metaNetwork = "network"
+	metaEpoch   = "epoch"
 	metaClock   = "clock"
-	metaCount   = "count"
+	metaTotals  = "totals"
+	metaDamage  = "damage"  // the shards that are damaged
+	metaSalvage = "salvage" // the folder whose records are being salvaged
+	metaNote    = "note/"   // and the note's name
 )
 
 func metaKey(name string) []byte    { return append([]byte{spaceMeta}, name...) }
+func changeKey(seq uint64) []byte   { return binary.BigEndian.AppendUint64([]byte{spaceChange}, seq) }
 func headKey(h Hash) []byte         { return append([]byte{spaceHead}, h[:]...) }
 func envelopeKey(h Hash) []byte     { return append([]byte{spaceEnvelope}, h[:]...) }
 func nameKey(key string) []byte     { return append([]byte{spaceKey}, key...) }

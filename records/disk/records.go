@@ -2,6 +2,7 @@ package disk
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
@@ -14,33 +15,23 @@ import (
 // ErrDamaged says that what is stored can't be read. A record that is written anew is whole again.
 var ErrDamaged = errors.New("this copy is damaged")
 
+// An Update is a record to be stored. The disk sets Head.Stored and Head.Sequence itself.
+type Update struct {
+	Hash     Hash
+	Head     Head
+	Envelope []byte
+}
+
 // Put stores a record unless there is one of the same or a greater rank, and returns the head of the one that is there afterwards. Once it returns nil, that record
 // is synced. Errors are of kind fault.Full when there is no room; a deletion is taken on the last of it.
 func (d *Disk) Put(ctx context.Context, hash Hash, head Head, envelope []byte) (Head, error) {
-	if len(head.Key) == 0 || len(head.Key) > maxKey {
-		return Head{}, fault.New(fault.Invalid, "key of %d bytes: want 1 to %d", len(head.Key), maxKey)
-	}
-	if !head.Deleted {
-		if err := d.room(); err != nil {
-			return Head{}, err
-		}
+	if err := d.admit(&head); err != nil {
+		return Head{}, err
 	}
 	winner := new(Head) // read only after update says that the committer is done with it
-	err := d.update(ctx, func(tx *tx) error {
-		old, found, err := readHead(tx.batch, hash)
-		if err != nil {
-			d.damaged("replace a damaged record", head.Key, err)
-		}
-		if found && old.Rank.Compare(head.Rank) >= 0 && (old.Rank != head.Rank || whole(tx.batch, hash)) {
-			*winner = old
-			return nil
-		}
-		*winner = head
-		tx.live += live(&head)
-		if found {
-			tx.live -= live(&old)
-		}
-		return tx.setRecord(hash, &head, envelope, !found)
+	err := d.update(ctx, func(tx *tx) (err error) {
+		*winner, err = tx.put(hash, head, envelope)
+		return err
 	})
 	if err != nil {
 		return Head{}, fmt.Errorf("store a record: %w", err)
@@ -48,31 +39,66 @@ func (d *Disk) Put(ctx context.Context, hash Hash, head Head, envelope []byte) (
 	return *winner, nil
 }
 
-// setRecord writes the keys and values straight into the batch.
-func (tx *tx) setRecord(hash Hash, head *Head, envelope []byte, isNew bool) error {
-	op := tx.batch.SetDeferred(1+len(hash), head.size())
-	op.Key[0] = spaceHead
-	copy(op.Key[1:], hash[:])
-	head.append(op.Value[:0])
-	err := op.Finish()
-
-	op = tx.batch.SetDeferred(1+len(hash), len(envelope))
-	op.Key[0] = spaceEnvelope
-	copy(op.Key[1:], hash[:])
-	copy(op.Value, envelope)
-	if err = errors.Join(err, op.Finish()); !isNew {
-		return err
+// PutMany is Put for each of the updates, with one sync for all. Callers bound them: what is written at once waits in memory. Where Put would refuse records for want of
+// room, PutMany does, but stores the deletions among them all the same; the winners of those refused are zero.
+func (d *Disk) PutMany(ctx context.Context, updates []Update) (winners []Head, err error) {
+	if len(updates) == 0 {
+		return nil, nil
 	}
-	return errors.Join(err, tx.batch.Set(nameKey(head.Key), hash[:], nil))
+	var refused error
+	admitted := make([]bool, len(updates))
+	for i := range updates {
+		err := d.admit(&updates[i].Head)
+		if fault.KindOf(err) == fault.Invalid {
+			return nil, err
+		}
+		admitted[i] = err == nil
+		if refused == nil {
+			refused = err
+		}
+	}
+	winners = make([]Head, len(updates)) // read only after update says that the committer is done with it
+	err = d.update(ctx, func(tx *tx) (err error) {
+		for i := range updates {
+			if !admitted[i] {
+				continue
+			}
+			if winners[i], err = tx.put(updates[i].Hash, updates[i].Head, updates[i].Envelope); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("store records: %w", err)
+	}
+	return winners, refused
 }
 
-// whole reports whether a record's envelope can be read.
-func whole(r pebble.Reader, hash Hash) bool {
-	envelope, err := get(r, envelopeKey(hash))
-	return err == nil && envelope != nil
+// admit refuses what can't be stored before it waits for the committer.
+func (d *Disk) admit(head *Head) error {
+	if len(head.Key) == 0 || len(head.Key) > maxKey {
+		return fault.New(fault.Invalid, "key of %d bytes: want 1 to %d", len(head.Key), maxKey)
+	}
+	if head.Deleted {
+		return nil
+	}
+	return d.room()
 }
 
-func live(h *Head) int64 {
+// sequenceSize is the length of the sequence before each stored envelope. It is that of the head, unless the two are of different versions, of which one was lost.
+const sequenceSize = 8
+
+var errEnvelope = errors.New("damaged envelope of a record")
+
+func splitEnvelope(value []byte) (sequence uint64, envelope []byte, err error) {
+	if len(value) < sequenceSize {
+		return 0, nil, errEnvelope
+	}
+	return binary.BigEndian.Uint64(value), value[sequenceSize:], nil
+}
+
+func liveness(h *Head) int64 {
 	if h.Deleted {
 		return 0
 	}
@@ -88,24 +114,37 @@ func readHead(r pebble.Reader, hash Hash) (Head, bool, error) {
 	return head, err == nil, errors.Join(err, closer.Close())
 }
 
-// Head returns the head of the record whose key has the given hash. A damaged one is ErrDamaged.
+// Head returns the head of the record whose key has the given hash. One that can't be read is ErrDamaged, as is one that is not there while its shard is
+// Damaged.
 func (d *Disk) Head(hash Hash) (Head, bool, error) {
 	head, found, err := readHead(d.db, hash)
 	if err != nil {
 		d.damaged("read a record's head", fmt.Sprintf("%x", hash), err)
+		d.reportKey(headKey(hash), err)
+		return Head{}, false, ErrDamaged
+	}
+	if !found && d.Damaged(ShardOf(hash)) {
 		return Head{}, false, ErrDamaged
 	}
 	return head, found, nil
 }
 
-// Envelope returns the signed envelope of the record whose key has the given hash, or nil. A damaged one is ErrDamaged.
+// Envelope returns the signed envelope of the record whose key has the given hash, or nil. One that can't be read is ErrDamaged, as is one that is not there while
+// its shard is Damaged.
 func (d *Disk) Envelope(hash Hash) ([]byte, error) {
-	envelope, err := get(d.db, envelopeKey(hash))
+	value, err := get(d.db, envelopeKey(hash))
+	if err == nil && value != nil {
+		_, value, err = splitEnvelope(value)
+	}
 	if err != nil {
 		d.damaged("read a record", fmt.Sprintf("%x", hash), err)
+		d.reportKey(envelopeKey(hash), err)
 		return nil, ErrDamaged
 	}
-	return envelope, nil
+	if value == nil && d.Damaged(ShardOf(hash)) {
+		return nil, ErrDamaged
+	}
+	return value, nil
 }
 
 func (d *Disk) damaged(doing, key string, err error) {
@@ -136,7 +175,7 @@ func (d *Disk) List(prefix, after string, limit, maxBytes int) (heads []Head, mo
 		}
 		heads = append(heads, head)
 	}
-	if err := it.Close(); err != nil {
+	if err := d.end(it, span{[]byte{spaceKey}, []byte{spaceKey + 1}}); err != nil {
 		return nil, false, fmt.Errorf("list the records: %w", err)
 	}
 	return heads, more, nil

@@ -9,19 +9,28 @@ import (
 // sweepChunk is how many expired records are removed by one write, so that a sweep holds up other writes only briefly.
 const sweepChunk = 128
 
-// Sweep removes the records and deletions that expired before the given time, and provider records that expired before now, both in milliseconds
-// since the Unix epoch. It returns how many it removed.
-func (d *Disk) Sweep(ctx context.Context, before, now uint64) (removed int, err error) {
-	expiredHead := func(key, value []byte) bool {
+// Sweep removes the records that expired before the given time; the tombstones that were written before it, and before the hybrid time up to which, as confirmed says,
+// all holders of their shard agree; and the provider records that expired before now. before and now are in milliseconds since the Unix epoch. A nil confirmed keeps all
+// tombstones. It returns how many it removed.
+func (d *Disk) Sweep(ctx context.Context, before, now uint64, confirmed func(Shard) uint64) (removed int, err error) {
+	due := func(hash Hash, head *Head) bool {
+		if !head.Deleted {
+			return head.Expires != 0 && head.Expires < before
+		}
+		return confirmed != nil && head.Rank.Time()>>counterBits < before && head.Rank.Time() < confirmed(ShardOf(hash))
+	}
+	dueHead := func(key, value []byte) bool {
 		head, err := unmarshalHead(value)
 		if err != nil {
 			d.damaged("sweep", fmt.Sprintf("%x", key[1:]), err)
 			return false
 		}
-		return head.Expires != 0 && head.Expires < before
+		return due(Hash(key[1:]), &head)
 	}
-	records, err := d.sweep(ctx, spaceHead, expiredHead, func(tx *tx, key []byte) error {
-		return dropRecord(tx, Hash(key[1:]), before)
+	records, err := d.sweep(ctx, spaceHead, dueHead, func(tx *tx, key []byte) error {
+		hash := Hash(key[1:])
+		_, err := tx.remove(hash, func(h *Head) bool { return due(hash, h) })
+		return err
 	})
 	if err != nil {
 		return records, fmt.Errorf("sweep expired records: %w", err)
@@ -95,18 +104,5 @@ func (d *Disk) collect(ctx context.Context, space byte, from []byte, due func(ke
 			keys = append(keys, append([]byte(nil), it.Key()...))
 		}
 	}
-	return keys, next, it.Close()
-}
-
-// dropRecord removes a record unless it was replaced by one that has not expired.
-func dropRecord(tx *tx, hash Hash, before uint64) error {
-	head, found, err := readHead(tx.batch, hash)
-	if err != nil || !found || head.Expires == 0 || head.Expires >= before {
-		return err
-	}
-	tx.live -= live(&head)
-	return errors.Join(
-		tx.batch.Delete(headKey(hash), nil),
-		tx.batch.Delete(envelopeKey(hash), nil),
-		tx.batch.Delete(nameKey(head.Key), nil))
+	return keys, next, d.end(it, span{[]byte{space}, []byte{space + 1}})
 }

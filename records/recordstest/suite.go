@@ -21,7 +21,7 @@ import (
 type Store interface {
 	Put(ctx context.Context, key string, value []byte, opts records.PutOptions) (records.Written, error)
 	Delete(ctx context.Context, key string, opts records.PutOptions) (records.Written, error)
-	Get(ctx context.Context, key string) (records.Record, error)
+	Get(ctx context.Context, key string, opts records.GetOptions) (records.Record, error)
 	List(ctx context.Context, opts records.ListOptions) (records.Page, error)
 	Provide(ctx context.Context, key string) (records.Written, error)
 	Providers(ctx context.Context, key string) ([]records.Provider, error)
@@ -76,7 +76,7 @@ func mustPut(t *testing.T, s Store, key, value string) records.Written {
 
 func checkValue(t *testing.T, s Store, key, want string) {
 	t.Helper()
-	r, err := s.Get(t.Context(), key)
+	r, err := s.Get(t.Context(), key, records.GetOptions{})
 	if err != nil || string(r.Value) != want {
 		t.Errorf("get %q = %q, %v; want %q", key, r.Value, err, want)
 	}
@@ -101,7 +101,7 @@ func readEverywhere(t *testing.T, n *Network) {
 			t.Errorf("stored %d of %d copies", w.Stored, wanted)
 		}
 		for _, reader := range n.Stores {
-			r, err := reader.Get(t.Context(), key)
+			r, err := reader.Get(t.Context(), key, records.GetOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -133,7 +133,7 @@ func deletion(t *testing.T, n *Network) {
 		t.Fatalf("delete = %+v, %v", w, err)
 	}
 	for _, s := range n.Stores {
-		_, err := s.Get(t.Context(), "key")
+		_, err := s.Get(t.Context(), "key", records.GetOptions{})
 		checkKind(t, "get after delete", err, fault.NotFound)
 	}
 	if page, err := first.List(t.Context(), records.ListOptions{}); err != nil || len(page.Entries) != 0 {
@@ -155,13 +155,13 @@ func timeToLive(t *testing.T, n *Network) {
 	if left := time.Until(w.Expires); left < 5*time.Second || left > 11*time.Second {
 		t.Errorf("expires in %s, want 10s", left)
 	}
-	r, err := n.Stores[len(n.Stores)-1].Get(t.Context(), "key")
+	r, err := n.Stores[len(n.Stores)-1].Get(t.Context(), "key", records.GetOptions{})
 	if err != nil || !r.Expires.Equal(w.Expires) {
 		t.Errorf("record = %+v, %v", r, err)
 	}
 	time.Sleep(time.Until(w.Expires))
 	for _, s := range n.Stores {
-		_, err := s.Get(t.Context(), "key")
+		_, err := s.Get(t.Context(), "key", records.GetOptions{})
 		checkKind(t, "get after the expiry", err, fault.NotFound)
 	}
 	if page, err := s.List(t.Context(), records.ListOptions{}); err != nil || len(page.Entries) != 0 {
@@ -175,7 +175,7 @@ func timeToLive(t *testing.T, n *Network) {
 
 func neverWritten(t *testing.T, n *Network) {
 	for _, s := range n.Stores {
-		_, err := s.Get(t.Context(), "nothing")
+		_, err := s.Get(t.Context(), "nothing", records.GetOptions{})
 		checkKind(t, "get", err, fault.NotFound)
 	}
 	page, err := n.Stores[0].List(t.Context(), records.ListOptions{Prefix: "no"})
@@ -237,7 +237,7 @@ func bounds(t *testing.T, n *Network) {
 		if c.value != nil {
 			continue
 		}
-		_, err = s.Get(t.Context(), c.key)
+		_, err = s.Get(t.Context(), c.key, records.GetOptions{})
 		checkKind(t, "get: "+c.what, err, c.want)
 		_, err = s.Provide(t.Context(), c.key)
 		checkKind(t, "provide: "+c.what, err, c.want)
@@ -253,7 +253,7 @@ func bounds(t *testing.T, n *Network) {
 func largest(t *testing.T, n *Network) {
 	key, value := strings.Repeat("ä", records.MaxKey/2), strings.Repeat("x", records.MaxValue)
 	mustPut(t, n.Stores[0], key, value)
-	r, err := n.Stores[len(n.Stores)-1].Get(t.Context(), key)
+	r, err := n.Stores[len(n.Stores)-1].Get(t.Context(), key, records.GetOptions{})
 	if err != nil || string(r.Value) != value {
 		t.Errorf("%d bytes, %v; want %d", len(r.Value), err, len(value))
 	}
@@ -379,7 +379,7 @@ func converge(t *testing.T, n *Network) {
 	time.Sleep(settled)
 	for key, want := range newest {
 		for _, s := range n.Stores {
-			if r, err := s.Get(t.Context(), key); err != nil || r.Version != want.Version {
+			if r, err := s.Get(t.Context(), key, records.GetOptions{}); err != nil || r.Version != want.Version {
 				t.Errorf("%s = version %s, %v; the newest is %s", key, r.Version, err, want.Version)
 			}
 		}
@@ -407,7 +407,7 @@ func providers(t *testing.T, n *Network) {
 			t.Errorf("providers = %v, %v; want %v", got, err, want)
 		}
 	}
-	if _, err := n.Stores[0].Get(t.Context(), "file"); !isNotFound(err) {
+	if _, err := n.Stores[0].Get(t.Context(), "file", records.GetOptions{}); !isNotFound(err) {
 		t.Errorf("a provided key is no record: %v", err)
 	}
 }

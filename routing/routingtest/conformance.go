@@ -41,6 +41,7 @@ func TestRouter(t *testing.T, n Network) {
 	check("FindPeer of a stranger", strangerIsNotFound)
 	check("ended contexts", endedContexts)
 	check("ClosestPeers is ordered and complete", closestPeers)
+	check("ClosestPeersTo is ordered, complete and has addresses", closestPeersTo)
 	check("ClosestPeers with odd arguments", oddArguments)
 }
 
@@ -77,6 +78,9 @@ func endedContexts(t *testing.T, n Network) {
 	if _, err := n.Router.ClosestPeers(ctx, []byte("key"), 3); fault.KindOf(err) != fault.Unavailable {
 		t.Errorf("ClosestPeers with an ended context: %v, want unavailable", err)
 	}
+	if _, err := n.Router.ClosestPeersTo(ctx, [sha256.Size]byte{}, 3); fault.KindOf(err) != fault.Unavailable {
+		t.Errorf("ClosestPeersTo with an ended context: %v, want unavailable", err)
+	}
 }
 
 func closestPeers(t *testing.T, n Network) {
@@ -86,7 +90,7 @@ func closestPeers(t *testing.T, n Network) {
 	}
 	for i := range 20 {
 		key := fmt.Appendf(nil, "key %d", i)
-		want := byDistance(alive, key)
+		want := byDistance(alive, sha256.Sum256(key))
 		for _, count := range []int{1, 3, len(alive), len(alive) + 5} {
 			got, err := n.Router.ClosestPeers(t.Context(), key, count)
 			if err != nil {
@@ -98,10 +102,47 @@ func closestPeers(t *testing.T, n Network) {
 	}
 }
 
+func closestPeersTo(t *testing.T, n Network) {
+	addrs := map[peer.ID][]ma.Multiaddr{}
+	alive := []peer.ID{n.Self}
+	for _, p := range n.Alive {
+		alive = append(alive, p.ID)
+		addrs[p.ID] = p.Addrs
+	}
+	// The ends of the id space, a peer's own place, the place of the dead one, and others.
+	targets := [][sha256.Size]byte{{}, {0: 0x80}, sha256.Sum256([]byte(n.Alive[0].ID)), sha256.Sum256([]byte(n.Dead))}
+	for i := range 16 {
+		targets = append(targets, [sha256.Size]byte{byte(i * 16)})
+	}
+	for _, target := range targets {
+		want := byDistance(alive, target)
+		for _, count := range []int{1, 3, len(alive) + 5} {
+			infos, err := n.Router.ClosestPeersTo(t.Context(), target, count)
+			if err != nil {
+				t.Errorf("ClosestPeersTo: %v", err)
+				continue
+			}
+			var got []peer.ID
+			for _, info := range infos {
+				got = append(got, info.ID)
+				if len(info.Addrs) == 0 || len(addrs[info.ID]) > 0 && !slices.ContainsFunc(addrs[info.ID], info.Addrs[0].Equal) {
+					t.Errorf("ClosestPeersTo: %s is at %v, want %v", info.ID, info.Addrs, addrs[info.ID])
+				}
+			}
+			if !slices.Equal(got, want[:min(count, len(want))]) {
+				t.Errorf("ClosestPeersTo(%x, %d) = %v, want %v", target, count, got, want[:min(count, len(want))])
+			}
+		}
+	}
+}
+
 func oddArguments(t *testing.T, n Network) {
 	for _, count := range []int{0, -1} {
 		if got, err := n.Router.ClosestPeers(t.Context(), []byte("key"), count); err != nil || len(got) > 0 {
 			t.Errorf("ClosestPeers of %d = %v, %v", count, got, err)
+		}
+		if got, err := n.Router.ClosestPeersTo(t.Context(), [sha256.Size]byte{}, count); err != nil || len(got) > 0 {
+			t.Errorf("ClosestPeersTo of %d = %v, %v", count, got, err)
 		}
 	}
 	if _, err := n.Router.ClosestPeers(t.Context(), nil, 3); fault.KindOf(err) != fault.Invalid {
@@ -110,8 +151,7 @@ func oddArguments(t *testing.T, n Network) {
 }
 
 // byDistance sorts by the definition in routing.Router.
-func byDistance(peers []peer.ID, key []byte) []peer.ID {
-	target := sha256.Sum256(key)
+func byDistance(peers []peer.ID, target [sha256.Size]byte) []peer.ID {
 	distance := func(p peer.ID) []byte {
 		d := sha256.Sum256([]byte(p))
 		for i := range d {

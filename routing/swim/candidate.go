@@ -19,6 +19,7 @@ const (
 
 // candidate is a peer that this node has heard of or been connected to by, and that has not answered it yet.
 type candidate struct {
+	place
 	id peer.ID
 	// claim is nil until one is heard: it came by itself.
 	claim *Claim
@@ -44,10 +45,10 @@ func (cs *candidates) find(id peer.ID) *candidate {
 }
 
 // met adds or revives a candidate that is connected to this node.
-func (cs *candidates) met(now time.Time, id peer.ID) {
+func (cs *candidates) met(now time.Time, id peer.ID, p place) {
 	c := cs.find(id)
 	if c == nil {
-		c = cs.add(id, id)
+		c = cs.add(id, id, p)
 	}
 	if c != nil && !c.probing {
 		c.next = now
@@ -55,13 +56,13 @@ func (cs *candidates) met(now time.Time, id peer.ID) {
 }
 
 // heard adds or updates a candidate that source told of.
-func (cs *candidates) heard(now time.Time, claim *Claim, source peer.ID) {
+func (cs *candidates) heard(now time.Time, claim *Claim, source peer.ID, p place) {
 	c := cs.find(claim.ID)
 	if c == nil {
 		if claim.Away > 0 {
 			return
 		}
-		if c = cs.add(claim.ID, source); c == nil {
+		if c = cs.add(claim.ID, source, p); c == nil {
 			return
 		}
 		c.next = now
@@ -72,7 +73,7 @@ func (cs *candidates) heard(now time.Time, claim *Claim, source peer.ID) {
 }
 
 // add returns a new candidate, or nil when there is no room for one from source.
-func (cs *candidates) add(id, source peer.ID) *candidate {
+func (cs *candidates) add(id, source peer.ID, p place) *candidate {
 	if len(cs.list) >= MaxCandidates {
 		return nil
 	}
@@ -85,7 +86,7 @@ func (cs *candidates) add(id, source peer.ID) *candidate {
 	if n >= MaxPerSource {
 		return nil
 	}
-	c := &candidate{id: id, source: source}
+	c := &candidate{place: p, id: id, source: source}
 	cs.list = append(cs.list, c)
 	return c
 }
@@ -108,8 +109,11 @@ func (cs *candidates) failed(now time.Time, t *Timing, id peer.ID) {
 	c.next = now.Add(min(t.CandidateBackoff<<(c.tries-1), t.CandidateBackoffMax))
 }
 
-// probeCandidates probes those whose time has come, first come first served.
+// probeCandidates probes those whose time has come, first come first served, and drops those that there is no room for any more.
 func (m *Machine) probeCandidates() {
+	m.candidates.list = slices.DeleteFunc(m.candidates.list, func(c *candidate) bool {
+		return !c.probing && !m.now.Before(c.next) && !m.wants(&c.place)
+	})
 	room := maxCandidateProbes
 	for _, c := range m.candidates.list {
 		if c.probing {
@@ -135,6 +139,10 @@ func (m *Machine) admit(id peer.ID, rtt time.Duration) {
 	if c == nil {
 		return
 	}
+	if !m.wants(&c.place) {
+		m.candidates.remove(id)
+		return
+	}
 	if c.claim == nil || len(m.roster) >= MaxMembers {
 		m.candidates.failed(m.now, &m.t, id)
 		return
@@ -152,6 +160,7 @@ func (m *Machine) admit(id peer.ID, rtt time.Duration) {
 	}
 	m.gossip.claim(c.claim)
 	m.wantSync = id
+	m.trim()
 	m.sync()
 	m.probeCandidates()
 }

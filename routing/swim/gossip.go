@@ -32,6 +32,24 @@ func (q *queue) claim(c *Claim) {
 	q.claims = append(q.claims, &claimNews{claim: c})
 }
 
+// tire counts that another peer passed the same claim on. Who hears often enough what it says itself concludes that everybody knows (Demers et al., "Epidemic
+// Algorithms for Replicated Database Maintenance", PODC 1987, section 1.4: feedback and counter).
+func (q *queue) tire(e Entry, limit int) {
+	for _, n := range q.claims {
+		if n.claim.ID == e.ID && n.claim.Incarnation == e.Incarnation {
+			n.sent += (limit + tiredAfter - 1) / tiredAfter
+		}
+	}
+}
+
+// tiredAfter is how often a claim must be heard again before it is passed on no more.
+const tiredAfter = 4
+
+// has says whether c waits to be passed on.
+func (q *queue) has(c *Claim) bool {
+	return slices.ContainsFunc(q.claims, func(n *claimNews) bool { return n.claim == c })
+}
+
 func (q *queue) rumour(r Rumour) {
 	q.rumours = slices.DeleteFunc(q.rumours, func(n *rumourNews) bool { return n.rumour.Subject == r.Subject })
 	q.rumours = append(q.rumours, &rumourNews{rumour: r})
@@ -42,7 +60,7 @@ func (q *queue) forget(id peer.ID) {
 	q.rumours = slices.DeleteFunc(q.rumours, func(n *rumourNews) bool { return n.rumour.Subject == id })
 }
 
-// hearsay takes back a rumour about id that is only passed on.
+// dropHearsay takes back a rumour about id that is only passed on.
 func (q *queue) dropHearsay(id peer.ID) {
 	q.rumours = slices.DeleteFunc(q.rumours, func(n *rumourNews) bool { return n.rumour.Subject == id && !n.rumour.Own })
 }
@@ -87,7 +105,7 @@ func (m *Machine) Compose(to peer.ID) Message {
 		msg.Known, acked = mem.claim.Incarnation, mem.acked
 		switch mem.state {
 		case Alive:
-			limit := retransmit * bits.Len(uint(len(m.roster)+1))
+			limit := m.retransmissions()
 			msg.Rumours, msg.Claims = m.gossip.takeRumours(limit), m.gossip.takeClaims(to, limit)
 		case Suspect, Dead:
 			// The accused hears of it, so that it can refute (Lifeguard, section IV-C).
@@ -95,6 +113,9 @@ func (m *Machine) Compose(to peer.ID) Message {
 		}
 	} else if c := m.candidates.find(to); c != nil && c.claim != nil {
 		msg.Known = c.claim.Incarnation
+	} else if left := m.departures.byID[to].claim; left != nil {
+		// Should it be back with its clock behind, it learns which incarnation to surpass.
+		msg.Known, msg.Claims = left.Incarnation, []*Claim{left}
 	}
 	if acked < m.self.Incarnation && !slices.Contains(msg.Claims, m.self) {
 		msg.Claims = append(msg.Claims[:min(len(msg.Claims), MaxClaims-1)], m.self)
@@ -102,13 +123,22 @@ func (m *Machine) Compose(to peer.ID) Message {
 	return msg
 }
 
+// retransmissions is how often news is passed on.
+func (m *Machine) retransmissions() int { return retransmit * bits.Len(uint(len(m.roster)+1)) }
+
 // Wants says whether a claim of that incarnation would be news; the caller need not verify one that isn't.
 func (m *Machine) Wants(id peer.ID, incarnation uint64) bool {
 	known := m.Claim(id)
-	if c := m.candidates.find(id); known == nil && c != nil {
-		known = c.claim
+	if known == nil {
+		if c := m.candidates.find(id); c != nil {
+			known = c.claim
+		}
 	}
-	return known == nil || known.Incarnation < incarnation
+	if known != nil {
+		return known.Incarnation < incarnation
+	}
+	p := m.placeOf(id)
+	return m.keeps(&p)
 }
 
 // Receive takes in a message from a peer whose identity its connection has proven. All claims must have been verified.
@@ -119,6 +149,9 @@ func (m *Machine) Receive(now time.Time, from peer.ID, msg Message) {
 	}
 	for _, c := range msg.Claims {
 		m.hear(from, c)
+	}
+	for _, e := range msg.Stale[:min(len(msg.Stale), MaxClaims)] {
+		m.gossip.tire(e, m.retransmissions())
 	}
 	if mem := m.members[from]; mem != nil && msg.Known <= m.self.Incarnation {
 		mem.acked = msg.Known
@@ -137,7 +170,11 @@ func (m *Machine) Learn(now time.Time, from peer.ID, claims []*Claim, present []
 		m.hear(from, c)
 	}
 	for _, id := range present {
-		if mem := m.members[id]; mem != nil && (mem.state == Suspect || mem.state == Dead) {
+		switch mem := m.members[id]; {
+		case mem == nil && id != m.self.ID && m.departures.byID[id].claim == nil:
+			p := m.placeOf(id)
+			m.wants(&p)
+		case mem != nil && (mem.state == Suspect || mem.state == Dead):
 			m.hearsay(from, mem, false)
 		}
 	}
@@ -154,10 +191,16 @@ func (m *Machine) hear(from peer.ID, c *Claim) {
 		}
 		return
 	}
+	if c.Departure == Left {
+		m.depart(c)
+		return
+	}
 	mem := m.members[c.ID]
 	if mem == nil {
-		m.candidates.heard(m.now, c, from)
-		m.probeCandidates()
+		if p := m.placeOf(c.ID); m.returns(c) && m.wants(&p) {
+			m.candidates.heard(m.now, c, from, p)
+			m.probeCandidates()
+		}
 		return
 	}
 	if c.Incarnation <= mem.claim.Incarnation {
@@ -191,7 +234,11 @@ func (m *Machine) heed(from peer.ID, r Rumour) {
 		return
 	}
 	mem := m.members[r.Subject]
-	if mem == nil || m.members[from] == nil || r.Subject == from || r.Incarnation < mem.claim.Incarnation {
+	if mem == nil {
+		m.remind(from, r)
+		return
+	}
+	if m.members[from] == nil || r.Subject == from || r.Incarnation < mem.claim.Incarnation {
 		return
 	}
 	accused := r.Verdict == Suspect || r.Verdict == Dead
@@ -219,7 +266,7 @@ func (m *Machine) spread() {
 	}
 	m.nextSpread = m.now.Add(m.t.Period)
 	for range m.t.MaxProbesPerPeriod {
-		mem := m.pick(func(mem *member) bool { return mem.state == Alive && m.underWay(mem) == 0 })
+		mem := m.pick(func(mem *member) bool { return m.handy(mem) && m.underWay(mem) == 0 })
 		if mem == nil {
 			return
 		}

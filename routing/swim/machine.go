@@ -1,7 +1,9 @@
 package swim
 
 import (
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -35,7 +37,9 @@ type Config struct {
 	Self *Claim
 	// Remembered are peers known from an earlier run. They enter as Dead and are probed at once.
 	Remembered []*Claim
-	Timing     Timing
+	// MaxView is the most members that are present; 0 means MaxMembers.
+	MaxView int
+	Timing  Timing
 	// Rand is the source of all the machine's randomness.
 	Rand *rand.Rand
 }
@@ -45,6 +49,8 @@ func (c *Config) Validate() error {
 	switch {
 	case c.Self == nil || c.Self.ID == "" || c.Self.Incarnation == 0:
 		return errors.New("swim: Self needs an ID and an incarnation")
+	case c.MaxView < 0 || c.MaxView == 1 || c.MaxView > MaxMembers:
+		return fmt.Errorf("swim: MaxView is %d, want 2 to %d, or 0", c.MaxView, MaxMembers)
 	case c.Rand == nil:
 		return errors.New("swim: Rand is nil")
 	}
@@ -60,21 +66,25 @@ type Machine struct {
 	lastTick time.Time
 
 	self         *Claim
+	selfKey      key // SHA-256 of its ID
 	nextRefuteAt time.Time
 
 	members map[peer.ID]*member
 	roster  []*member // the members, sorted by ID
 	counts  [numStates]int
+	cut     cut
 
-	live, absent         rotation
-	nextLive, nextAbsent time.Time
-	urgent               []*member // members to probe as soon as the bounds allow
-	hints                bucket    // for probes that outside events cause
+	live, distant, absent rotation // distant are those present that are no neighbours
+	turns                 int      // of live and distant together
+	nextLive, nextAbsent  time.Time
+	urgent                []*member // members to probe as soon as the bounds allow
+	hints                 bucket    // for probes that outside events cause
 
 	probes []*probe // in the order in which they began
 	lastID ProbeID
 
 	candidates candidates
+	departures departures
 	gossip     queue
 	health     health
 	// strainedUntil is until when this node counts as short of processor time.
@@ -93,9 +103,12 @@ func New(cfg Config, now time.Time) (*Machine, error) {
 		return nil, err
 	}
 	m := &Machine{
-		t: cfg.Timing, rand: cfg.Rand, now: now, lastTick: now, self: cfg.Self,
-		members: make(map[peer.ID]*member), hints: newBucket(hintBurst, hintRate, now),
+		t: cfg.Timing, rand: cfg.Rand, now: now, lastTick: now, self: cfg.Self, selfKey: sha256.Sum256([]byte(cfg.Self.ID)),
+		members: make(map[peer.ID]*member), departures: departures{byID: make(map[peer.ID]departure)}, hints: newBucket(hintBurst, hintRate, now),
 		nextLive: now, nextAbsent: now.Add(cfg.Timing.Absent), nextSync: now.Add(cfg.Timing.Sync),
+	}
+	if m.cut.limit = cfg.MaxView; m.cut.limit == 0 {
+		m.cut.limit = MaxMembers
 	}
 	for _, c := range cfg.Remembered {
 		if c.ID == m.self.ID || m.members[c.ID] != nil || len(m.roster) >= MaxMembers {
@@ -129,7 +142,7 @@ func (m *Machine) Tick(now time.Time) {
 	if !now.Before(m.nextLive) {
 		interval := m.t.liveInterval(m.counts[Alive] + m.counts[Suspect])
 		m.nextLive = later(m.nextLive.Add(interval), now)
-		if mem := m.live.next(m, State.present); mem != nil {
+		if mem := m.nextPresent(); mem != nil {
 			m.probe(mem)
 		}
 	}
@@ -139,14 +152,28 @@ func (m *Machine) Tick(now time.Time) {
 			interval *= strainSlowdown
 		}
 		m.nextAbsent = later(m.nextAbsent.Add(interval), now)
-		if mem := m.absent.next(m, func(s State) bool { return !s.present() }); mem != nil {
+		if mem := m.absent.next(m, func(mem *member) bool { return !mem.state.present() }); mem != nil {
 			m.probe(mem)
 		}
 	}
 	m.sweep()
+	m.departures.expire(m.now)
 	m.probeCandidates()
 	m.sync()
 	m.pump()
+}
+
+// distantEvery is how rarely it is a distant member's turn to be probed: that mostly takes a connection. Others keep theirs to it and notice at once when it
+// falls silent; that it can be reached from here too is what remains to be seen.
+const distantEvery = 8
+
+// nextPresent returns the next present member to probe, or nil.
+func (m *Machine) nextPresent() *member {
+	m.recut()
+	if m.turns++; m.large() && m.turns%distantEvery == 0 {
+		return m.distant.next(m, func(mem *member) bool { return mem.state.present() && !mem.neighbour })
+	}
+	return m.live.next(m, func(mem *member) bool { return mem.state.present() && mem.neighbour })
 }
 
 // Next returns when Tick is wanted next, given what is known now.
@@ -175,7 +202,7 @@ func (m *Machine) awake(gap time.Duration) {
 	m.health.worst()
 	for _, p := range m.probes {
 		if p.kind == probePresent {
-			p.judged = true
+			p.judged, p.counted = true, true
 		}
 		p.deadline = m.now.Add(m.t.Patience)
 	}
@@ -230,17 +257,28 @@ func (m *Machine) sync() {
 		if m.now.Before(m.nextSync) {
 			return
 		}
-		if target = m.pick(func(mem *member) bool { return mem.state == Alive }); target == nil {
+		if target = m.pick(m.handy); target == nil {
 			return
 		}
 	}
 	m.wantSync = ""
-	m.syncAllowed, m.nextSync = m.now.Add(m.t.SyncPause), m.now.Add(m.t.Sync)
+	interval := m.t.Sync
+	if m.Partial() {
+		interval *= partialSyncSlowdown
+	}
+	m.syncAllowed, m.nextSync = m.now.Add(m.t.SyncPause), m.now.Add(interval)
 	m.do(Sync{Target: target.id()})
 }
 
+// partialSyncSlowdown is how many times rarer exchanges of claims are where views are partial: two sides never hold the same, so that summaries are always sent.
+const partialSyncSlowdown = 3
+
+// handy says whether a member is alive and costs no connection to talk to.
+func (m *Machine) handy(mem *member) bool { return mem.state == Alive && mem.neighbour }
+
 // pick returns a random member that fits, or nil.
 func (m *Machine) pick(fits func(*member) bool) *member {
+	m.recut()
 	var chosen *member
 	n := 0
 	for _, mem := range m.roster {
@@ -298,7 +336,7 @@ func (m *Machine) Entries() []Entry {
 	return slices.Insert(entries, i, Entry{m.self.ID, m.self.Incarnation})
 }
 
-// Claim returns the newest claim of a peer, this node included, or nil.
+// Claim returns the newest claim of a member, of this node or of a peer that lately left for good, or nil.
 func (m *Machine) Claim(id peer.ID) *Claim {
 	if id == m.self.ID {
 		return m.self
@@ -306,7 +344,7 @@ func (m *Machine) Claim(id peer.ID) *Claim {
 	if mem := m.members[id]; mem != nil {
 		return mem.claim
 	}
-	return nil
+	return m.departures.byID[id].claim
 }
 
 // bucket is a token bucket.

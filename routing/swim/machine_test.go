@@ -226,6 +226,28 @@ func TestProbesFromBeforeAProofSayNothing(t *testing.T) {
 	r.want("a", Alive)
 }
 
+func TestRefusalAroundAnAnswerIsLookedInto(t *testing.T) {
+	r := newRig(t)
+	r.admit("a")
+	r.m.ConnectionLost(r.now, "a")
+	before := take[Probe](r)[0].ID
+	r.now = r.now.Add(time.Millisecond)
+	r.m.ConnectionLost(r.now, "a")
+	after := take[Probe](r)[0].ID
+	r.now = r.now.Add(time.Millisecond)
+	r.m.Answered(r.now, before, 2*time.Millisecond) // it was on its way
+	r.now = r.now.Add(time.Millisecond)
+	r.m.Failed(r.now, after, true)
+	r.want("a", Alive)
+	again := take[Probe](r)
+	if len(again) != 1 {
+		t.Fatalf("%d probes look into it, want 1", len(again))
+	}
+	r.now = r.now.Add(time.Millisecond)
+	r.m.Failed(r.now, again[0].ID, true)
+	r.want("a", Suspect)
+}
+
 func TestAnswersFromBeforeARefusalSayNothing(t *testing.T) {
 	r := newRig(t)
 	r.admit("a")
@@ -237,6 +259,85 @@ func TestAnswersFromBeforeARefusalSayNothing(t *testing.T) {
 	r.want("a", Suspect)
 	r.m.Answered(r.now, before, 5*time.Millisecond)
 	r.want("a", Suspect)
+}
+
+// A connection that leads to where a member was before it moved carries nothing, though others reach the member and it refutes every suspicion.
+func TestSilentConnectionIsGivenUpThoughTheMemberRuns(t *testing.T) {
+	for name, sign := range map[string]func(r *rig, incarnation uint64){
+		"nobody vouches": func(*rig, uint64) {},
+		"it refutes": func(r *rig, incarnation uint64) {
+			r.m.Receive(r.now, "b", Message{Claims: []*Claim{claim("a", incarnation)}})
+		},
+		"others vouch": func(r *rig, _ uint64) {
+			for _, a := range take[Ask](r) {
+				r.m.Vouched(r.now, a.ID)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.admit("a", "b", "c")
+			r.m.Actions()
+			disconnected := time.Duration(0)
+			for elapsed := time.Duration(0); elapsed < 6*time.Second && disconnected == 0; elapsed += 50 * time.Millisecond {
+				r.now = r.now.Add(50 * time.Millisecond)
+				r.m.Tick(r.now)
+				actions := r.m.Actions()
+				for _, action := range actions {
+					switch a := action.(type) {
+					case Probe:
+						if a.Target != "a" {
+							r.m.Answered(r.now, a.ID, time.Millisecond)
+						}
+					case Disconnect:
+						disconnected = elapsed
+					}
+				}
+				r.m.actions = append(actions, r.m.Actions()...)
+				sign(r, uint64(2+elapsed/time.Second)) // at most once a second, as with refutations
+				r.m.Actions()
+			}
+			if disconnected == 0 {
+				t.Error("the connection is kept")
+			}
+			t.Logf("given up after %v", disconnected)
+		})
+	}
+}
+
+// A slow member's connection is kept: it answers late, and others vouch for it meanwhile.
+func TestSlowConnectionIsKept(t *testing.T) {
+	r := newRig(t)
+	r.admit("a", "b", "c")
+	r.m.Actions()
+	type late struct {
+		at time.Time
+		id ProbeID
+	}
+	var waiting []late
+	for range 600 {
+		r.now = r.now.Add(50 * time.Millisecond)
+		r.m.Tick(r.now)
+		for len(waiting) > 0 && !r.now.Before(waiting[0].at) {
+			r.m.Answered(r.now, waiting[0].id, 2*time.Second)
+			waiting = waiting[1:]
+		}
+		for _, action := range r.m.Actions() {
+			switch a := action.(type) {
+			case Probe:
+				if a.Target == "a" {
+					waiting = append(waiting, late{r.now.Add(2 * time.Second), a.ID})
+				} else {
+					r.m.Answered(r.now, a.ID, time.Millisecond)
+				}
+			case Ask:
+				r.m.Vouched(r.now, a.ID)
+			case Disconnect:
+				t.Fatalf("the connection to %s is given up", a.Target)
+			}
+		}
+	}
+	r.want("a", Alive)
 }
 
 func TestVoucherKeepsAlive(t *testing.T) {
@@ -382,7 +483,7 @@ func TestAbsentPeer(t *testing.T) {
 	r.want("a", Alive)
 }
 
-func TestForgottenTenMinutesAfterLastSeen(t *testing.T) {
+func TestForgottenTenMinutesAfterLastAlive(t *testing.T) {
 	r := newRig(t, &Claim{ID: "old"})
 	r.admit("a")
 	r.silence(20 * time.Second)
@@ -392,7 +493,7 @@ func TestForgottenTenMinutesAfterLastSeen(t *testing.T) {
 	r.want("a", Dead)
 	r.want("old", Dead)
 	take[Forgotten](r)
-	r.silence(2 * time.Second)
+	r.silence(2*time.Second + r.m.t.Direct + r.m.t.Indirect) // alive until it was suspect
 	if got := take[Forgotten](r); len(got) != 2 || r.m.Len() != 0 {
 		t.Errorf("forgotten are %v", got)
 	}

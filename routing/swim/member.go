@@ -14,11 +14,16 @@ const rttWeight = 8
 
 // member is what the machine keeps of one peer.
 type member struct {
+	place
 	claim           *Claim
 	state           State
 	since, lastSeen time.Time
 	rtt             time.Duration
 
+	// aliveUntil is when the member was last in Alive.
+	aliveUntil time.Time
+	// neighbour is set while connections to the member are kept. Valid after Machine.recut.
+	neighbour bool
 	// acked is the newest incarnation of this node that the peer is known to know.
 	acked uint64
 	// awayUntil is when an absence ends. Valid in Away.
@@ -29,7 +34,7 @@ type member struct {
 	accusers accusers
 	// proven is when the member last proved to run, in whatever way. Probes that began before say nothing by failing.
 	proven time.Time
-	// failures is the number of probes in a row that failed.
+	// failures is the number of probes in a row that the member did not answer itself, whatever others say of it.
 	failures int
 	// queued is true while the member waits in Machine.urgent; hasty makes the probe it waits for a hasty one.
 	queued, hasty bool
@@ -44,12 +49,12 @@ func (mem *member) export() Member {
 	return Member{Claim: mem.claim, State: mem.state, Since: mem.since, LastSeen: mem.lastSeen, RTT: mem.rtt}
 }
 
-// lastKnown is when the member was last seen or, if never, entered.
+// lastKnown is when a dead member was last alive or, if it never was, entered. It may have been alive for long without a probe of this node.
 func (mem *member) lastKnown() time.Time {
-	if mem.lastSeen.IsZero() {
-		return mem.since
+	if known := later(mem.aliveUntil, mem.lastSeen); !known.IsZero() {
+		return known
 	}
-	return mem.lastSeen
+	return mem.since
 }
 
 func (mem *member) sample(rtt time.Duration) {
@@ -66,11 +71,12 @@ func compareID(mem *member, id peer.ID) int { return strings.Compare(string(mem.
 
 // enter adds a member.
 func (m *Machine) enter(c *Claim, s State) *member {
-	mem := &member{claim: c, state: s, since: m.now, words: newBucket(sourceBurst, sourceRate, m.now)}
+	mem := &member{place: m.placeOf(c.ID), claim: c, state: s, since: m.now, words: newBucket(sourceBurst, sourceRate, m.now)}
 	m.members[c.ID] = mem
 	i, _ := slices.BinarySearchFunc(m.roster, c.ID, compareID)
 	m.roster = slices.Insert(m.roster, i, mem)
 	m.counts[s]++
+	m.cut.valid = false
 	m.do(Changed{Member: mem.export()})
 	return mem
 }
@@ -80,6 +86,7 @@ func (m *Machine) forget(mem *member) {
 	i, _ := slices.BinarySearchFunc(m.roster, mem.id(), compareID)
 	m.roster = slices.Delete(m.roster, i, i+1)
 	m.counts[mem.state]--
+	m.cut.valid = false
 	m.gossip.forget(mem.id())
 	m.urgent = slices.DeleteFunc(m.urgent, func(u *member) bool { return u == mem })
 	m.do(Forgotten{ID: mem.id()})
@@ -91,9 +98,14 @@ func (m *Machine) transition(mem *member, s State) {
 	m.counts[from]--
 	m.counts[s]++
 	mem.state, mem.since = s, m.now
+	if from == Alive {
+		mem.aliveUntil = m.now
+	}
+	if from.present() != s.present() {
+		m.cut.valid = false
+	}
 	switch s {
 	case Alive:
-		mem.failures = 0
 		mem.accusers = accusers{}
 	case Suspect:
 		mem.suspicion = suspicion{since: m.now, nextProbe: m.now, confirmed: slices.Clone(mem.accusers.fresh(m.now))}
@@ -112,7 +124,6 @@ func (m *Machine) transition(mem *member, s State) {
 // runs records proof that mem runs. A member that announced its absence stays away until it announces its return.
 func (m *Machine) runs(mem *member) {
 	mem.proven = m.now
-	mem.failures = 0
 	if mem.state == Alive || mem.claim.Away > 0 {
 		return
 	}
@@ -120,6 +131,7 @@ func (m *Machine) runs(mem *member) {
 		m.wantSync = mem.id()
 	}
 	m.transition(mem, Alive)
+	m.trim()
 }
 
 // rotation hands out members in a random order that visits each once per round (SWIM, section 4.3).
@@ -127,13 +139,13 @@ type rotation struct {
 	round []peer.ID
 }
 
-// next returns the next member whose state fits and that no probe is under way to, or nil.
-func (r *rotation) next(m *Machine, fits func(State) bool) *member {
+// next returns the next member that fits and that no probe is under way to, or nil.
+func (r *rotation) next(m *Machine, fits func(*member) bool) *member {
 	for range 2 {
 		for len(r.round) > 0 {
 			id := r.round[0]
 			r.round = r.round[1:]
-			if mem := m.members[id]; mem != nil && fits(mem.state) && m.underWay(mem) == 0 {
+			if mem := m.members[id]; mem != nil && fits(mem) && m.underWay(mem) == 0 {
 				return mem
 			}
 		}
@@ -142,10 +154,10 @@ func (r *rotation) next(m *Machine, fits func(State) bool) *member {
 	return nil
 }
 
-func (r *rotation) refill(roster []*member, fits func(State) bool, rnd *rand.Rand) {
+func (r *rotation) refill(roster []*member, fits func(*member) bool, rnd *rand.Rand) {
 	r.round = r.round[:0]
 	for _, mem := range roster {
-		if fits(mem.state) {
+		if fits(mem) {
 			r.round = append(r.round, mem.id())
 		}
 	}

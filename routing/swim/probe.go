@@ -1,6 +1,7 @@
 package swim
 
 import (
+	"bytes"
 	"slices"
 	"time"
 
@@ -19,6 +20,8 @@ type probe struct {
 	judged   bool
 	// hasty probes suspect as soon as the direct probe fails, because others found the same before.
 	hasty bool
+	// counted is set once the probe is among the member's failures.
+	counted bool
 	// failed is set once the direct probe can't be answered any more, refused when that was because the connection was refused.
 	failed, refused bool
 	// asked are the helpers, denied is how many said that they had no answer.
@@ -102,6 +105,7 @@ func (m *Machine) Answered(now time.Time, id ProbeID, rtt time.Duration) {
 		m.gossip.dropHearsay(p.target)
 		mem.sample(rtt)
 		mem.lastSeen = m.now
+		mem.failures = 0
 		// What was on its way when the connection was refused is older than the refusal.
 		if mem.state != Suspect || !mem.suspicion.refused || !p.began.Before(mem.since) {
 			m.runs(mem)
@@ -120,9 +124,15 @@ func (m *Machine) Failed(now time.Time, id ProbeID, refused bool) {
 		return
 	}
 	p.failed, p.refused = true, refused
+	mem := m.members[p.target]
 	switch {
 	case p.judged:
 		m.take(id)
+		m.unanswered(p)
+	case refused && mem != nil && mem.state == Alive && p.began.Before(mem.proven):
+		// It was refused, and there was proof of life meanwhile that may have been on its way for long. Another probe tells which of the two is the news.
+		m.take(id)
+		m.hint(mem, true)
 	case p.kind != probePresent:
 		m.judge(p)
 	case !p.indirect:
@@ -165,6 +175,7 @@ func (m *Machine) expireProbes() {
 		case m.now.Before(p.deadline):
 		case p.judged:
 			m.take(p.id)
+			m.unanswered(p)
 		case p.kind == probePresent && !p.indirect:
 			m.askHelpers(p)
 		default:
@@ -188,22 +199,32 @@ func (m *Machine) askHelpers(p *probe) {
 	p.indirect = true
 	timeout := m.health.timeout(m.t.Indirect)
 	p.deadline = m.now.Add(timeout)
-	var helpers []*member
 	wanted := m.t.Helpers
 	if m.strained() || m.counts[Suspect] > fewSuspects {
 		wanted = min(wanted, 1)
 	}
-	for len(helpers) < wanted {
-		h := m.pick(func(h *member) bool { return h.state == Alive && h != mem && !slices.Contains(helpers, h) })
-		if h == nil {
-			break
-		}
-		helpers = append(helpers, h)
+	helpers := m.chooseHelpers(mem, wanted)
+	for _, h := range helpers {
 		m.do(Ask{ID: p.id, Helper: h.id(), Target: p.target, Timeout: timeout})
 	}
 	if p.asked = len(helpers); p.failed && p.asked == 0 {
 		m.judge(p)
 	}
+}
+
+// chooseHelpers chooses up to n members that may reach mem: at random, or where views are partial those nearest to mem, which most probably know it.
+func (m *Machine) chooseHelpers(mem *member, n int) []*member {
+	m.recut()
+	helpers := slices.DeleteFunc(slices.Clone(m.roster), func(h *member) bool { return h == mem || !m.handy(h) })
+	if m.Partial() {
+		slices.SortFunc(helpers, func(a, b *member) int {
+			x, y := Distance(a.hash, mem.hash), Distance(b.hash, mem.hash)
+			return bytes.Compare(x[:], y[:])
+		})
+	} else {
+		m.rand.Shuffle(len(helpers), func(i, j int) { helpers[i], helpers[j] = helpers[j], helpers[i] })
+	}
+	return helpers[:min(n, len(helpers))]
 }
 
 // judge concludes that a probe failed.
@@ -214,12 +235,10 @@ func (m *Machine) judge(p *probe) {
 		return
 	}
 	m.settle(p)
+	m.unanswered(p)
 	mem := m.members[p.target]
 	if mem == nil || p.began.Before(mem.proven) {
 		return
-	}
-	if mem.failures++; mem.failures%disconnectAfter == 0 && !m.strained() {
-		m.do(Disconnect{Target: mem.id()})
 	}
 	if p.kind == probePresent {
 		m.weighHealth(p)
@@ -236,7 +255,20 @@ func (m *Machine) judge(p *probe) {
 	}
 }
 
-// disconnectAfter is the number of probes that fail in a row before the connections to a member are given up. A strained node keeps them: to
+// unanswered counts a probe that the member did not answer itself. That others reach it, or that it refutes, doesn't matter here: if it runs, all the more is something
+// wrong with the connection, which may lead to where the member was before it moved.
+func (m *Machine) unanswered(p *probe) {
+	mem := m.members[p.target]
+	if mem == nil || p.counted || p.began.Before(mem.lastSeen) {
+		return
+	}
+	p.counted = true
+	if mem.failures++; mem.failures%disconnectAfter == 0 && !m.strained() {
+		m.do(Disconnect{Target: mem.id()})
+	}
+}
+
+// disconnectAfter is the number of probes in a row without an answer after which the connections to a member are given up. A strained node keeps them: to
 // make them anew would strain it more.
 const disconnectAfter = 2
 
@@ -331,17 +363,26 @@ func (m *Machine) Met(now time.Time, id peer.ID) {
 	m.advance(now)
 	switch mem := m.members[id]; {
 	case id == m.self.ID:
+	case mem == nil && m.departures.byID[id].claim != nil:
+		// It says goodbye, or it will say itself that it is back.
 	case mem == nil:
-		m.candidates.met(m.now, id)
-		m.probeCandidates()
+		if p := m.placeOf(id); m.wants(&p) {
+			m.candidates.met(m.now, id, p)
+			m.probeCandidates()
+		}
 	case mem.state != Alive:
 		m.retry(mem)
 	}
 	m.pump()
 }
 
-// retry probes a member anew of which there is a sign of life, in place of probes of an absent one that may still be dialling where it was.
+// retry probes a member anew of which there is a sign of life, in place of probes of an absent one that may still be dialling where it was. Their answers still count: two peers that hear of one another at
+// the same time would else give up each other's probes just before they are answered, again and again.
 func (m *Machine) retry(mem *member) {
-	m.probes = slices.DeleteFunc(m.probes, func(p *probe) bool { return p.kind == probeAbsent && p.target == mem.id() })
+	for _, p := range m.probes {
+		if p.kind == probeAbsent && p.target == mem.id() {
+			p.judged, p.counted = true, true // its silence says nothing any more
+		}
+	}
 	m.hint(mem, false)
 }

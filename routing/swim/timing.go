@@ -15,7 +15,7 @@ type Timing struct {
 	// that every live member is probed once in TargetCycle.
 	MaxProbesPerPeriod int
 	TargetCycle        time.Duration
-	// LargeNetwork is the number of live members above which one probe is begun per period, because it may need a connection.
+	// LargeNetwork is the number of present members above which connections are kept to MaxNeighbours of them only, and one probe is begun per period.
 	LargeNetwork int
 
 	// Direct is how long a direct probe may go unanswered before others are asked to probe; Indirect is how long these have. An
@@ -47,7 +47,7 @@ type Timing struct {
 	LateTick, Strained time.Duration
 	// Stall is a gap between two Ticks after which the machine concludes that not its peers but it itself stood still.
 	Stall time.Duration
-	// Forget is how long a dead member stays, counted from when it was last seen or, when it never was, entered.
+	// Forget is how long a dead member stays, counted from when it was last alive or, when it never was, entered.
 	Forget time.Duration
 }
 

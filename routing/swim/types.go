@@ -41,16 +41,35 @@ func (s State) String() string {
 // present says whether the state is one in which the member takes part in the network.
 func (s State) present() bool { return s == Alive || s == Suspect }
 
+// Departure is what a peer says of leaving the network for good. Its values are those on the wire.
+type Departure uint8
+
+const (
+	// Staying: the peer means to stay, or to come back.
+	Staying Departure = iota
+	// Leaving: the peer runs as ever, and hands over what it holds because it goes for good.
+	Leaving
+	// Left: the peer is gone. Who hears it forgets the peer at once, and takes it in again only with a higher incarnation.
+	Left
+
+	numDepartures
+)
+
+// Valid says whether d is one of the departures.
+func (d Departure) Valid() bool { return d < numDepartures }
+
 // Claim is what a peer says of itself. The caller verifies the peer's signature before it hands a claim to the machine. Claims never change.
 type Claim struct {
 	ID peer.ID
 	// Incarnation orders the claims of one peer: the higher wins. It is above 0 in every signed claim.
 	Incarnation uint64
 	// Away is how long the peer expects to be absent, counted from when its claim is first heard so that clocks need not agree; 0 when it is present.
-	Away    time.Duration
-	Addrs   []ma.Multiaddr
-	Zone    string
-	Version string
+	Away time.Duration
+	// Departure says whether the peer leaves for good. A peer that has Left is not Away.
+	Departure Departure
+	Addrs     []ma.Multiaddr
+	Zone      string
+	Version   string
 	// Sealed is the claim's signed envelope, as it is passed on. It is nil for a peer that is only remembered.
 	Sealed []byte
 }
@@ -82,6 +101,8 @@ type Message struct {
 	Incarnation, Known uint64
 	Claims             []*Claim
 	Rumours            []Rumour
+	// Stale names the claims that came with the message and were no news, which need not be verified. It is not sent.
+	Stale []Entry
 }
 
 // Bounds on a Message.

@@ -49,15 +49,16 @@ const (
 
 // node is one simulated peer.
 type node struct {
-	w       *world
-	id      peer.ID
-	m       *Machine
-	running bool
-	frozen  bool
-	life    int      // counts restarts; events of an earlier life are void
-	waiting []func() // what happens to a frozen node when it thaws
-	timer   time.Time
-	log     []verdict
+	w         *world
+	id        peer.ID
+	m         *Machine
+	running   bool
+	frozen    bool
+	departure Departure
+	life      int      // counts restarts; events of an earlier life are void
+	waiting   []func() // what happens to a frozen node when it thaws
+	timer     time.Time
+	log       []verdict
 }
 
 type verdict struct {
@@ -150,7 +151,7 @@ func (n *node) claim(away time.Duration) *Claim {
 	if n.m != nil {
 		inc = max(inc, n.m.Self().Incarnation+1)
 	}
-	return &Claim{ID: n.id, Incarnation: inc, Away: away, Sealed: []byte(n.id)}
+	return &Claim{ID: n.id, Incarnation: inc, Away: away, Departure: n.departure, Sealed: []byte(n.id)}
 }
 
 // start begins a new life of the node, connected to the first other that runs.
@@ -241,7 +242,9 @@ func (n *node) perform(a Action) {
 		claims, present := n.all()
 		w.send(n, o, func() { o.m.Learn(w.now, n.id, claims, present) })
 	case Refute:
-		n.m.Announce(w.now, n.claim(n.m.Self().Away))
+		c := n.claim(n.m.Self().Away)
+		c.Incarnation = max(c.Incarnation, a.Above+1)
+		n.m.Announce(w.now, c)
 	case Changed:
 		if a.From != a.Member.State {
 			n.log = append(n.log, verdict{w.now, a.Member.Claim.ID, a.From, a.Member.State})

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 
@@ -32,7 +33,9 @@ type ClientConfig struct {
 	MaxInFlight int
 	// IdleTimeout is how long a stream without calls stays open; 0 means DefaultIdleTimeout.
 	IdleTimeout time.Duration
-	Logger      *slog.Logger // nil: silent
+	// Violated is told of peers whose responses break the format or are over the limit; nil: nobody.
+	Violated func(peer.ID)
+	Logger   *slog.Logger // nil: silent
 }
 
 // Validate returns an error of kind fault.Invalid when the configuration cannot work.
@@ -52,6 +55,8 @@ type Client struct {
 	// results holds empty channels of type chan result with capacity 1. It is not shared between clients, as channels may not leave
 	// the bubble of a test with simulated time.
 	results sync.Pool
+	// connections tells of those that are made, by this host or by others.
+	connections network.Notifiee
 
 	mu     sync.Mutex
 	closed bool                // guarded by mu
@@ -71,6 +76,7 @@ type remote struct {
 // opening is a stream being opened for all who wait for it.
 type opening struct {
 	done    chan struct{} // closed when link and err are set
+	met     chan struct{} // has room for one; gets one when there is a connection to the peer
 	cancel  context.CancelFunc
 	waiting int // guarded by Client.mu
 	link    *link
@@ -90,11 +96,14 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	cfg.Logger = orSilent(cfg.Logger)
 	c := &Client{cfg: cfg, peers: make(map[peer.ID]*remote)}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.connections = &network.NotifyBundle{ConnectedF: func(_ network.Network, conn network.Conn) { c.connected(conn) }}
+	cfg.Host.Network().Notify(c.connections)
 	return c, nil
 }
 
 // Close fails all calls, resets all streams and waits until nothing of them is left.
 func (c *Client) Close() error {
+	c.cfg.Host.Network().StopNotify(c.connections)
 	for _, l := range c.shut() {
 		l.fail(ErrClosed)
 	}
@@ -131,19 +140,32 @@ func (c *Client) Call(ctx context.Context, to peer.ID, request []byte) ([]byte, 
 	}
 	r := c.enter(to)
 	defer c.leave(r)
-	select {
-	case r.slots <- struct{}{}:
-		defer func() { <-r.slots }()
-	case <-ctx.Done():
-		return nil, abandoned(to, ctx.Err())
-	case <-c.ctx.Done():
-		return nil, failed(to, fault.Unavailable, ErrClosed, nil)
+	if err := c.takeSlot(ctx, r); err != nil {
+		return nil, err
 	}
+	defer func() { <-r.slots }()
 	response, sent, err := c.attempt(ctx, r, request)
 	if errors.Is(err, ErrStreamLost) && !sent && !errors.Is(err, errStalled) {
 		response, _, err = c.attempt(ctx, r, request)
 	}
 	return response, err
+}
+
+// takeSlot waits until fewer than MaxInFlight calls to the peer are under way.
+func (c *Client) takeSlot(ctx context.Context, r *remote) error {
+	select {
+	case r.slots <- struct{}{}: // by far cheaper without the other cases
+		return nil
+	default:
+	}
+	select {
+	case r.slots <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return abandoned(r.id, ctx.Err())
+	case <-c.ctx.Done():
+		return failed(r.id, fault.Unavailable, ErrClosed, nil)
+	}
 }
 
 // attempt makes a call on the peer's stream. sent says whether the peer may have got the request.
@@ -179,6 +201,20 @@ func (c *Client) leave(r *remote) {
 func (c *Client) forgetIfUnused(r *remote) {
 	if r.users == 0 && r.link == nil && r.opening == nil {
 		delete(c.peers, r.id)
+	}
+}
+
+// Release closes the stream to a peer unless calls are under way on it, so that an unused connection can be closed. The next call opens another.
+func (c *Client) Release(p peer.ID) {
+	c.mu.Lock()
+	var l *link
+	if r := c.peers[p]; r != nil && r.users == 0 && r.link != nil {
+		l, r.link = r.link, nil
+		c.forgetIfUnused(r)
+	}
+	c.mu.Unlock()
+	if l != nil {
+		l.fail(errIdle)
 	}
 }
 
@@ -220,7 +256,7 @@ func (c *Client) join(r *remote) (*link, *opening, error) {
 	}
 	if r.opening == nil {
 		ctx, cancel := context.WithTimeout(c.ctx, openTimeout)
-		o := &opening{done: make(chan struct{}), cancel: cancel}
+		o := &opening{done: make(chan struct{}), met: make(chan struct{}, 1), cancel: cancel}
 		r.opening = o
 		c.tasks.Go(func() { c.open(ctx, r, o) })
 	}
@@ -239,11 +275,46 @@ func (c *Client) part(r *remote, o *opening) {
 	}
 }
 
+// connected tells an opening that is dialling of a connection to its peer.
+func (c *Client) connected(conn network.Conn) {
+	if conn.Stat().Limited {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r := c.peers[conn.RemotePeer()]; r != nil && r.opening != nil {
+		select {
+		case r.opening.met <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// newStream opens a stream over a connection to the peer, which is dialled where there is none. A peer that comes back elsewhere may connect to this host while that still
+// dials an address at which nobody is, which takes seconds to fail: met ends the dialling.
+func (c *Client) newStream(ctx context.Context, p peer.ID, met <-chan struct{}) (network.Stream, error) {
+	if c.cfg.Host.Network().Connectedness(p) != network.Connected {
+		dialling, cancel := context.WithCancel(ctx)
+		defer cancel()
+		dialled := make(chan error, 1)
+		c.tasks.Go(func() { dialled <- c.cfg.Host.Connect(dialling, peer.AddrInfo{ID: p}) })
+		select {
+		case err := <-dialled:
+			if err != nil {
+				return nil, err
+			}
+		case <-met:
+			cancel()
+		}
+	}
+	return c.cfg.Host.NewStream(ctx, p, c.cfg.Protocol)
+}
+
 // open opens a stream and hands it to those who wait.
 func (c *Client) open(ctx context.Context, r *remote, o *opening) {
 	defer o.cancel()
 	defer close(o.done)
-	stream, err := c.cfg.Host.NewStream(ctx, r.id, c.cfg.Protocol)
+	stream, err := c.newStream(ctx, r.id, o.met)
 
 	c.mu.Lock()
 	defer c.mu.Unlock()

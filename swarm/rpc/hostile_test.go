@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"slices"
-	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -108,6 +107,33 @@ func TestIdleStreamIsClosed(t *testing.T) {
 		}
 		if len(c.peers) != 0 {
 			t.Error("the peer is remembered")
+		}
+		wantCall(t, c, b.ID(), "y", "y")
+	})
+}
+
+func TestReleasedStreamIsClosedUnlessItIsInUse(t *testing.T) {
+	simulated(t, func(t *testing.T, a, b host.Host) {
+		s := openServer(t, ServerConfig{Host: b, Handler: func(_ context.Context, _ peer.ID, request []byte) ([]byte, error) {
+			time.Sleep(time.Second)
+			return request, nil
+		}})
+		defer s.Close()
+		c := openClient(t, ClientConfig{Host: a})
+		defer c.Close()
+		c.Release(b.ID()) // there is none yet
+		var call sync.WaitGroup
+		call.Go(func() { wantCall(t, c, b.ID(), "x", "x") })
+		time.Sleep(500 * time.Millisecond)
+		c.Release(b.ID())
+		call.Wait()
+		if c.linkOf(b.ID()) == nil {
+			t.Error("a stream was closed that was in use")
+		}
+		c.Release(b.ID())
+		time.Sleep(100 * time.Millisecond)
+		if c.linkOf(b.ID()) != nil || s.open() != 0 || len(c.peers) != 0 {
+			t.Errorf("a released stream is open; %d at the server, %d peers are remembered", s.open(), len(c.peers))
 		}
 		wantCall(t, c, b.ID(), "y", "y")
 	})
@@ -396,96 +422,4 @@ func TestResetsMidFlight(t *testing.T) {
 	close(stop)
 	breaker.Wait()
 	wantCall(t, c, b.ID(), "after", "after")
-}
-
-// What a broken stream had not taken yet is sent again on a new one.
-func TestUnsentRequestsAreMadeAgain(t *testing.T) {
-	simulated(t, func(t *testing.T, a, b host.Host) {
-		first := make(chan network.Stream, 1)
-		b.SetStreamHandler(testProtocol, func(s network.Stream) { first <- s }) // which is not read
-		c := openClient(t, ClientConfig{Host: a, MaxMessage: 16 << 20})
-		defer c.Close()
-		var wg sync.WaitGroup
-		for _, size := range []int{16 << 20, 1} { // more than flow control lets through, and one that waits behind it
-			wg.Go(func() {
-				got, err := c.Call(t.Context(), b.ID(), make([]byte, size))
-				if want := strconv.Itoa(size); err != nil || string(got) != want {
-					t.Errorf("request of %d bytes: answer %q, %v", size, got, err)
-				}
-			})
-			time.Sleep(time.Second)
-		}
-		s := openServer(t, ServerConfig{Host: b, MaxMessage: 16 << 20, Handler: func(_ context.Context, _ peer.ID, request []byte) ([]byte, error) {
-			return []byte(strconv.Itoa(len(request))), nil
-		}})
-		defer s.Close()
-		(<-first).Reset()
-		wg.Wait()
-	})
-}
-
-// What was sent may have been carried out, and is not sent again.
-func TestSentRequestsAreNotMadeAgain(t *testing.T) {
-	simulated(t, func(t *testing.T, a, b host.Host) {
-		var mu sync.Mutex
-		carriedOut := 0
-		s := openServer(t, ServerConfig{Host: b, Handler: func(_ context.Context, _ peer.ID, request []byte) ([]byte, error) {
-			mu.Lock()
-			defer mu.Unlock()
-			carriedOut++
-			return nil, errors.New("and then it broke")
-		}})
-		defer s.Close()
-		c := openClient(t, ClientConfig{Host: a})
-		defer c.Close()
-		_, err := c.Call(t.Context(), b.ID(), []byte("x"))
-		wantFailure(t, err, ErrStreamLost, fault.Unavailable, b.ID())
-		mu.Lock()
-		defer mu.Unlock()
-		if carriedOut != 1 {
-			t.Errorf("carried out %d times", carriedOut)
-		}
-	})
-}
-
-// When the first of two callers gives up, the other still gets the stream that is being opened for both.
-func TestOpeningOutlivesTheFirstCaller(t *testing.T) {
-	simulated(t, func(t *testing.T, a, b host.Host) {
-		s := openServer(t, ServerConfig{Host: b, Handler: echo})
-		defer s.Close()
-		c := openClient(t, ClientConfig{Host: a})
-		defer c.Close()
-		ctx, cancel := context.WithCancel(t.Context())
-		var wg sync.WaitGroup
-		wg.Go(func() {
-			if _, err := c.Call(ctx, b.ID(), nil); !errors.Is(err, context.Canceled) {
-				t.Errorf("first caller: error %v", err)
-			}
-		})
-		synctest.Wait() // dialling
-		wg.Go(func() {
-			if _, err := c.Call(t.Context(), b.ID(), nil); err != nil {
-				t.Errorf("second caller: %v", err)
-			}
-		})
-		synctest.Wait()
-		cancel()
-		wg.Wait()
-	})
-}
-
-// A caller without company takes the opening with it, and the next one starts anew.
-func TestOpeningEndsWithItsLastCaller(t *testing.T) {
-	simulated(t, func(t *testing.T, a, b host.Host) {
-		s := openServer(t, ServerConfig{Host: b, Handler: echo})
-		defer s.Close()
-		c := openClient(t, ClientConfig{Host: a})
-		defer c.Close()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Microsecond)
-		defer cancel()
-		if _, err := c.Call(ctx, b.ID(), nil); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("error %v", err)
-		}
-		wantCall(t, c, b.ID(), "x", "x")
-	})
 }

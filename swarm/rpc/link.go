@@ -127,22 +127,26 @@ func (l *link) remove(id uint64) {
 // read hands out responses until the stream ends.
 func (l *link) read() {
 	in := newFrameReader(l.stream, kindResponse, l.client.cfg.MaxMessage)
-	for {
-		h, err := in.header()
-		if err != nil {
-			l.fail(err)
-			return
-		}
-		response, err := in.payload(h)
-		if err != nil {
-			l.fail(err)
-			return
-		}
-		if err := l.deliver(h.id, response); err != nil {
-			l.fail(err)
-			return
-		}
+	err := l.readOne(in)
+	for err == nil {
+		err = l.readOne(in)
 	}
+	if told := l.client.cfg.Violated; told != nil && errors.Is(err, errViolation) {
+		told(l.remote.id)
+	}
+	l.fail(err)
+}
+
+func (l *link) readOne(in *frameReader) error {
+	h, err := in.header()
+	if err != nil {
+		return err
+	}
+	response, err := in.payload(h)
+	if err != nil {
+		return err
+	}
+	return l.deliver(h.id, response)
 }
 
 // deliver ends a call. Responses to calls that were abandoned are dropped.

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/libp2p/go-libp2p"
@@ -393,4 +394,46 @@ func TestConfigsAreValidated(t *testing.T) {
 	if _, err := NewClient(ClientConfig{Host: h, Protocol: testProtocol, IdleTimeout: -1}); fault.KindOf(err) != fault.Invalid {
 		t.Errorf("negative idle timeout: error %v", err)
 	}
+}
+
+// TestWorkersAreReusedWithinTheirBound lets more requests wait at once than workers may idle, and checks how many goroutines are left.
+func TestWorkersAreReusedWithinTheirBound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorkers()
+		release := make(chan struct{})
+		answered := make(chan struct{})
+		block := func(ctx context.Context, _ peer.ID, _ []byte) ([]byte, error) {
+			<-release
+			answered <- struct{}{}
+			return nil, ctx.Err()
+		}
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(errFinished) // so that no response is sent
+		stream := &serverStream{cfg: &ServerConfig{Handler: block}, slots: make(chan struct{}, 4*maxIdleWorkers), ctx: ctx}
+		begin := func(n int) {
+			stream.tasks.Add(n)
+			for i := range n {
+				stream.slots <- struct{}{}
+				w.do(job{stream: stream, id: uint64(i)})
+			}
+			synctest.Wait()
+		}
+		begin(3 * maxIdleWorkers)
+		close(release)
+		for range 3 * maxIdleWorkers {
+			<-answered
+		}
+		synctest.Wait()
+		if got := w.idle.Load(); got != maxIdleWorkers {
+			t.Errorf("%d workers idle, want %d", got, maxIdleWorkers)
+		}
+		begin(1)
+		if got := w.idle.Load(); got != maxIdleWorkers-1 {
+			t.Errorf("%d workers idle while one works, want %d", got, maxIdleWorkers-1)
+		}
+		<-answered
+		stream.tasks.Wait()
+		w.close()
+		w.close()
+	})
 }

@@ -52,7 +52,9 @@ type ServerConfig struct {
 	// DefaultMaxInFlight. A peer that does not read can make the server hold MaxStreamsPerPeer * MaxInFlight responses.
 	MaxInFlight int
 	Handler     Handler
-	Logger      *slog.Logger // nil: silent
+	// Violated is told of peers whose requests break the format or are over the limit; nil: nobody. What the handler finds wrong is not told.
+	Violated func(peer.ID)
+	Logger   *slog.Logger // nil: silent
 }
 
 // Validate returns an error of kind fault.Invalid when the configuration cannot work.
@@ -93,8 +95,9 @@ func orSilent(l *slog.Logger) *slog.Logger {
 
 // Server answers requests under one protocol id.
 type Server struct {
-	cfg   ServerConfig
-	tasks sync.WaitGroup // one for each stream; nothing is added once closed
+	cfg     ServerConfig
+	workers *workers
+	tasks   sync.WaitGroup // one for each stream; nothing is added once closed
 
 	mu      sync.Mutex
 	closed  bool                       // guarded by mu
@@ -110,7 +113,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	cfg.MaxMessage = orDefault(cfg.MaxMessage, DefaultMaxMessage)
 	cfg.MaxInFlight = orDefault(cfg.MaxInFlight, DefaultMaxInFlight)
 	cfg.Logger = orSilent(cfg.Logger)
-	s := &Server{cfg: cfg, streams: make(map[*serverStream]struct{}), perPeer: make(map[peer.ID]int)}
+	s := &Server{cfg: cfg, workers: newWorkers(), streams: make(map[*serverStream]struct{}), perPeer: make(map[peer.ID]int)}
 	cfg.Host.SetStreamHandler(cfg.Protocol, s.accept)
 	return s, nil
 }
@@ -122,6 +125,7 @@ func (s *Server) Close() error {
 		c.finish(errClosing)
 	}
 	s.tasks.Wait()
+	s.workers.close()
 	return nil
 }
 
@@ -135,7 +139,7 @@ func (s *Server) shut() []*serverStream {
 
 // accept serves a stream until it ends; libp2p calls it in a goroutine of its own.
 func (s *Server) accept(stream network.Stream) {
-	c := newServerStream(&s.cfg, stream)
+	c := newServerStream(&s.cfg, s.workers, stream)
 	if code, ok := s.admit(c); !ok {
 		c.finish(errClosing)
 		stream.ResetWithError(code)

@@ -20,9 +20,10 @@ var (
 	errBusy = errors.New("too many requests that do not end")
 )
 
-// serverStream serves one stream: the goroutine that calls serve reads, one writes, and each request has one of its own.
+// serverStream serves one stream: the goroutine that calls serve reads, one writes, and workers answer requests.
 type serverStream struct {
 	cfg    *ServerConfig
+	work   *workers
 	stream network.Stream
 	from   peer.ID
 	in     *frameReader
@@ -36,9 +37,10 @@ type serverStream struct {
 	tasks  sync.WaitGroup // the writer and the requests
 }
 
-func newServerStream(cfg *ServerConfig, stream network.Stream) *serverStream {
+func newServerStream(cfg *ServerConfig, work *workers, stream network.Stream) *serverStream {
 	c := &serverStream{
 		cfg:    cfg,
+		work:   work,
 		stream: stream,
 		from:   stream.Conn().RemotePeer(),
 		in:     newFrameReader(stream, kindRequest, cfg.MaxMessage),
@@ -53,7 +55,11 @@ func newServerStream(cfg *ServerConfig, stream network.Stream) *serverStream {
 // serve returns when the stream has ended and nothing of it is left.
 func (c *serverStream) serve() {
 	c.tasks.Go(c.write)
-	c.finish(c.read())
+	cause := c.read()
+	if errors.Is(cause, errViolation) && c.cfg.Violated != nil {
+		c.cfg.Violated(c.from)
+	}
+	c.finish(cause)
 	c.tasks.Wait()
 }
 
@@ -111,12 +117,18 @@ func (c *serverStream) takeRequest(h header) error {
 	if err != nil {
 		return err // the end of the stream frees the memory
 	}
-	c.tasks.Go(func() {
-		defer func() { <-c.slots }()
-		c.answer(h.id, request)
-		c.freeMemory(h.size)
-	})
+	c.tasks.Add(1)
+	c.work.do(job{c, h.id, request})
 	return nil
+}
+
+// handle answers a request and makes room for the next one.
+func (c *serverStream) handle(j job) {
+	defer c.tasks.Done()
+	defer func() { <-c.slots }()
+	size := len(j.request) // the handler may do with it what it likes
+	c.answer(j.id, j.request)
+	c.freeMemory(size)
 }
 
 // takeMemory waits until the request fits in with the others at work, and accounts for it.

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"strings"
@@ -18,6 +19,8 @@ const (
 	abortPromise = time.Second
 	// refusePatience bounds the time until a node that can't start has said so.
 	refusePatience = 10 * time.Second
+	// continuePatience bounds the time until a node that serves asks for the rest of a request.
+	continuePatience = 5 * time.Second
 )
 
 func TestTerminate(t *testing.T) {
@@ -70,7 +73,8 @@ func TestTerminateWhileBusy(t *testing.T) {
 	}
 }
 
-// beginRequest sends the node's API the beginning of a request, which stays under way until the test ends.
+// beginRequest sends the node's API the beginning of a request, which stays under way until the test ends. It returns when the node has
+// asked for the rest: a connection that no handler has taken up yet would not keep the node from stopping.
 func beginRequest(t *testing.T, p *peer) {
 	t.Helper()
 	url, err := p.URL()
@@ -79,7 +83,15 @@ func beginRequest(t *testing.T, p *peer) {
 	conn, err := p.Machine.DialContext(t.Context(), "tcp", host)
 	check(t, err)
 	t.Cleanup(func() { conn.Close() })
-	_, err = fmt.Fprintf(conn, "PUT /v1/records/slow HTTP/1.1\r\nHost: %s\r\nContent-Length: 10\r\n\r\nhalf", host)
+	check(t, conn.SetReadDeadline(time.Now().Add(continuePatience)))
+	_, err = fmt.Fprintf(conn, "PUT /v1/records/slow HTTP/1.1\r\nHost: %s\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n", host)
+	check(t, err)
+	line, err := bufio.NewReader(conn).ReadString('\n')
+	check(t, err)
+	if !strings.Contains(line, " 100 ") {
+		t.Fatalf("the node answers the beginning of a request with %q", line)
+	}
+	_, err = fmt.Fprint(conn, "half")
 	check(t, err)
 }
 

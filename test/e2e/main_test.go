@@ -44,7 +44,7 @@ func run(m *testing.M) (code int, err error) {
 	for what, why := range gaps {
 		fmt.Printf("GAP: this machine has no %s: %v\n", what, why)
 	}
-	if len(gaps) > 0 && !gapsAllowed() {
+	if len(gaps) > 0 && !moottest.GapsAllowed() {
 		return 1, errors.New("gaps are failures here, as CI is true or MOOT_ALLOW_GAPS is 0")
 	}
 	dir, err := os.MkdirTemp("", "moot-e2e-")

@@ -127,7 +127,7 @@ func readAll(t *testing.T, what string, p *peer, want map[string]string) {
 	for range readers {
 		workers.Go(func() {
 			for key := range keys {
-				got, err := c.GetRecord(t.Context(), key)
+				got, err := c.GetRecord(t.Context(), key, client.GetOptions{})
 				if err == nil && string(got.Value) != want[key] {
 					err = fmt.Errorf("got %q, want %q", got.Value, want[key])
 				}

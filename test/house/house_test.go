@@ -88,13 +88,18 @@ func TestRulesReportViolations(t *testing.T) {
 					"\t_ \"testing\"\n)\n",
 			},
 			want: []string{
-				"node/a.go:5: node may not import github.com/cockroachdb/pebble/v2: the disk belongs to the record store",
+				"node/a.go:5: node may not import github.com/cockroachdb/pebble/v2: the disk belongs to the record store and the ledger's state",
 				"node/a.go:6: node may not import github.com/danielgtaylor/huma/v2: HTTP stays at the boundary",
 				"node/a.go:7: node may not import github.com/libp2p/go-libp2p-kad-dht: Kademlia is one of several routers",
 				"node/a.go:8: node may not import github.com/spf13/cobra: the command line stays at the boundary",
 				"node/a.go:9: node may not import log: logging is by a *slog.Logger handed in",
 				"node/a.go:10: node may not import testing: what tests need stays out of the program",
 			},
+		},
+		{
+			name:  "the ledger is pure",
+			files: map[string]string{"ledger/a.go": "// Package ledger x.\npackage ledger\n\nimport _ \"github.com/libp2p/go-libp2p/core/peer\"\n"},
+			want:  []string{"ledger/a.go:4: ledger may not import github.com/libp2p/go-libp2p/core/peer: the ledger knows nothing of networks"},
 		},
 		{
 			name: "package comments",

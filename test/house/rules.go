@@ -59,21 +59,29 @@ func Folkmoot() Rules {
 			{Folder: "discovery", May: []string{"swarm", "fault", "internal"}},
 			{Folder: "routing", May: []string{"swarm", "fault", "internal"}},
 			{Folder: "records", May: []string{"routing", "swarm", "fault", "internal"}},
+			{Folder: "ledger", May: []string{"fault"}},
+			{Folder: "ledger/tree", May: []string{"fault"}},
+			{Folder: "ledger/state", May: []string{"ledger", "ledger/tree", "fault"}},
+			{Folder: "ledger/consensus", May: []string{"ledger", "ledger/state", "ledger/tree", "swarm", "routing", "fault", "internal"}},
+			{Folder: "backup", May: []string{"fault"}},
 			{Folder: "api/v1"},
 			{Folder: "api/client", May: []string{"api/v1", "fault"}},
 			{Folder: "api", May: []string{"api/v1", "fault", "internal"}},
-			{Folder: "node", May: []string{"api", "api/v1", "records", "routing", "discovery", "swarm", "fault", "internal"}},
+			{Folder: "node", May: []string{"api", "api/v1", "backup", "records", "routing", "discovery", "swarm", "fault", "internal"}},
 			{Folder: "cmd", May: []string{
-				"node", "api", "api/v1", "api/client", "records", "routing", "discovery", "swarm", "fault", "internal"}},
+				"node", "api", "api/v1", "api/client", "records", "routing", "discovery", "swarm", "fault", "internal", "bench"}},
 			{Folder: "examples", May: []string{"node", "records", "routing", "swarm", "fault"}},
+			{Folder: "sim", May: []string{"records", "routing", "swarm", "fault"}},
 			{Folder: "bench", May: []string{"*"}},
+			{Folder: "deploy"},
 			{Folder: "test", May: []string{"*"}},
+			{Folder: "test/kubernetes/build"},
 		},
 		Modules: []ModuleRule{
 			{
 				Import: regexp.MustCompile(`^github\.com/libp2p/go-libp2p(/.*)?$`),
 				Except: regexp.MustCompile(`^github\.com/libp2p/go-libp2p/((core|x)(/.*)?|p2p/discovery/mdns)$`),
-				By:     []string{"swarm", "bench"},
+				By:     []string{"swarm", "sim", "bench"},
 				Why:    "implementations of libp2p are built in one place",
 			},
 			{
@@ -88,8 +96,24 @@ func Folkmoot() Rules {
 			},
 			{
 				Import: regexp.MustCompile(`^github\.com/cockroachdb/pebble(/.*)?$`),
-				By:     []string{"records"},
-				Why:    "the disk belongs to the record store",
+				By:     []string{"records", "ledger/state", "ledger/consensus", "sim", "bench/trees"},
+				Why:    "the disk belongs to the record store and the ledger's state",
+			},
+			{
+				Import: regexp.MustCompile(`^github\.com/(libp2p|multiformats)/`),
+				By: []string{"swarm", "discovery", "routing", "records", "ledger/consensus", "api", "node", "cmd", "examples", "internal", "sim", "bench",
+					"test"},
+				Why: "the ledger knows nothing of networks",
+			},
+			{
+				Import: regexp.MustCompile(`^github\.com/(cometbft/cometbft|cometbft/cometbft-db|cosmos/gogoproto)(/.*)?$`),
+				By:     []string{"ledger/consensus"},
+				Why:    "consensus is one part of the ledger",
+			},
+			{
+				Import: regexp.MustCompile(`^filippo\.io/age(/.*)?$`),
+				By:     []string{"backup"},
+				Why:    "what is encrypted at rest is a backup's key",
 			},
 			{
 				Import: regexp.MustCompile(`^github\.com/danielgtaylor/huma(/.*)?$`),
@@ -98,7 +122,7 @@ func Folkmoot() Rules {
 			},
 			{
 				Import: regexp.MustCompile(`^github\.com/spf13/(cobra|pflag)(/.*)?$`),
-				By:     []string{"cmd"},
+				By:     []string{"cmd", "test/kubernetes/build"},
 				Why:    "the command line stays at the boundary",
 			},
 			{
@@ -112,7 +136,8 @@ func Folkmoot() Rules {
 				Why:    "logging is by a *slog.Logger handed in",
 			},
 		},
-		Fuzzed:   []string{"swarm", "swarm/rpc", "routing", "records", "records/disk", "discovery/peercache"},
+		Fuzzed: []string{"backup", "swarm", "swarm/rpc", "routing", "records", "records/disk", "discovery/peercache", "ledger", "ledger/state", "ledger/tree",
+			"ledger/consensus/gate", "ledger/consensus/signer"},
 		MaxLines: 500,
 		Text: []TextRule{
 			{regexp.MustCompile(`\b(TODO|FIXME|XXX|HACK)\b`), "unfinished work is finished or left out"},

@@ -39,7 +39,7 @@ func load(root string) (*tree, error) {
 			return err
 		}
 		if d.IsDir() {
-			if name != root && slices.Contains([]string{".git", "bin", "node_modules", "testdata"}, d.Name()) {
+			if name != root && slices.Contains([]string{".git", "bin", "dist", "node_modules", "testdata"}, d.Name()) {
 				return filepath.SkipDir
 			}
 			return nil

@@ -177,13 +177,26 @@ func (h *Host) Command(ctx context.Context, name string, args ...string) *exec.C
 
 // Do runs f on a thread that is in the host's namespace. Sockets that f itself makes, rather than goroutines that it starts,
 // belong to the namespace for as long as they live.
-func (h *Host) Do(f func() error) error {
+func (h *Host) Do(f func() error) error { return Do(h.Name, f) }
+
+// Do is Host.Do for a namespace that need not be of a lab, by the name that the ip program gave it.
+func Do(namespace string, f func() error) error {
 	done := make(chan error, 1)
-	go func() {
-		// The thread is never unlocked: it ends with the goroutine, so that no other one runs in the wrong namespace.
-		runtime.LockOSThread()
-		done <- enter(h.Name, f)
-	}()
+	go func() { done <- onOtherThread(func() error { return enter(namespace, f) }) }()
+	return <-done
+}
+
+// onOtherThread runs f on a thread that nothing else runs on any more, and that is not the first one of the process: what /proc says of a process is what its first thread
+// is, so that the whole process would pass for one of the namespace, and be ended with it.
+func onOtherThread(f func() error) error {
+	// The thread is never unlocked: it ends with the goroutine, so that no other one runs in the wrong namespace.
+	runtime.LockOSThread()
+	if unix.Gettid() != unix.Getpid() {
+		return f()
+	}
+	defer runtime.UnlockOSThread()
+	done := make(chan error, 1)
+	go func() { done <- onOtherThread(f) }() // not here, since this thread is taken
 	return <-done
 }
 

@@ -122,7 +122,7 @@ func sweep() error {
 		if match == nil || running(match[1]) {
 			continue
 		}
-		errs = append(errs, endAll(name), remove(name))
+		errs = append(errs, EndAll(name), remove(name))
 	}
 	return errors.Join(errs...)
 }
@@ -132,8 +132,8 @@ func running(pid string) bool {
 	return err == nil
 }
 
-// endAll kills the processes in a namespace that a crashed run has left behind.
-func endAll(namespace string) error {
+// EndAll kills the processes in a namespace, for one that a crashed run has left behind.
+func EndAll(namespace string) error {
 	out, err := output("ip", "netns", "pids", namespace)
 	if err != nil {
 		return err
@@ -155,6 +155,9 @@ func ip(args ...string) error {
 	_, err := output("ip", args...)
 	return err
 }
+
+// IP runs the ip program and returns what it prints.
+func IP(args ...string) (string, error) { return output("ip", args...) }
 
 func output(name string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)

@@ -11,12 +11,16 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"golang.org/x/net/ipv4"
 	"golang.org/x/net/ipv6"
+	"golang.org/x/sys/unix"
 )
 
 // patience bounds waits for what must happen.
@@ -101,6 +105,31 @@ func TestCommandRunsOnTheHost(t *testing.T) {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the program's output lacks %q:\n%s", want, out.String())
 		}
+	}
+}
+
+// TestVisitsLeaveTheProcessWhereItIs wants the first thread, which stands for the whole process, never to enter a namespace: the process would be ended with it.
+func TestVisitsLeaveTheProcessWhereItIs(t *testing.T) {
+	host := newHost(t, newLab(t), "a")
+	home := must(os.Readlink("/proc/self/ns/net"))(t)
+	var visits sync.WaitGroup
+	var first atomic.Bool // a visit began on the first thread
+	for range 1000 {
+		visits.Go(func() {
+			runtime.LockOSThread()
+			if unix.Gettid() == unix.Getpid() {
+				first.Store(true)
+			}
+			runtime.UnlockOSThread()
+			check(t, host.Do(func() error { return nil }))
+		})
+	}
+	visits.Wait()
+	if now := must(os.Readlink("/proc/self/ns/net"))(t); now != home {
+		t.Errorf("the process is in %s, was in %s", now, home)
+	}
+	if !first.Load() {
+		t.Log("the first thread took no part")
 	}
 }
 

@@ -19,7 +19,8 @@ import (
 // maxFile bounds a config file in bytes.
 const maxFile = 64 << 10
 
-// File is a config file: YAML, one mapping from options' names to values.
+// File is a config file: YAML, one mapping from options' names to values. In values ${NAME} stands for a variable of the environment, and $$ for a dollar sign. Variables
+// are looked up only when their option is needed: a command does not mind those in options that it does not have.
 type File struct {
 	path    string
 	options Options
@@ -83,7 +84,7 @@ func Parse(path string, data []byte, options Options) (*File, error) {
 
 func (file *File) add(key, value *yaml.Node) error {
 	fail := func(line int, format string, args ...any) error {
-		return fault.New(fault.Invalid, "%s:%d: %s: %s", file.path, line, strconv.Quote(key.Value), fmt.Sprintf(format, args...))
+		return fault.New(fault.Invalid, "%s:%d: %s: %w", file.path, line, strconv.Quote(key.Value), fmt.Errorf(format, args...))
 	}
 	typ, known := file.options[key.Value]
 	switch _, twice := file.entries[key.Value]; {
@@ -108,7 +109,14 @@ func (file *File) add(key, value *yaml.Node) error {
 			if !isText(item) {
 				return fail(item.Line, "want a list of texts, got %s in it", describe(item))
 			}
+			if err := checkVariables(item.Value); err != nil {
+				return fail(item.Line, "%w", err)
+			}
 			e.items = append(e.items, item.Value)
+		}
+	} else if isText(value) && hasVariables(value.Value) {
+		if err := checkVariables(value.Value); err != nil {
+			return fail(value.Line, "%w", err)
 		}
 	} else if want := mismatch(typ, value); want != "" {
 		return fail(value.Line, "want %s, got %s", want, describe(value))
@@ -160,7 +168,7 @@ func describe(n *yaml.Node) string {
 }
 
 // set sets an option that the file has a key for. A nil File has none.
-func (file *File) set(flags *pflag.FlagSet, f *pflag.Flag) error {
+func (file *File) set(flags *pflag.FlagSet, f *pflag.Flag, lookupEnv func(string) (string, bool)) error {
 	if file == nil {
 		return nil
 	}
@@ -168,14 +176,27 @@ func (file *File) set(flags *pflag.FlagSet, f *pflag.Flag) error {
 	if !ok {
 		return nil
 	}
-	var err error
-	if list, isList := f.Value.(pflag.SliceValue); isList {
-		err = setList(f, list, e.items)
-	} else {
-		err = setText(flags, f, e.text)
-	}
-	if err != nil {
+	if err := e.set(flags, f, fromEnv(lookupEnv)); err != nil {
 		return fault.New(fault.Invalid, "%s:%d: %q: %w", file.path, e.line, f.Name, err)
 	}
 	return nil
+}
+
+func (e *entry) set(flags *pflag.FlagSet, f *pflag.Flag, variable func(string) (string, error)) error {
+	list, isList := f.Value.(pflag.SliceValue)
+	if !isList {
+		text, err := expand(e.text, variable)
+		if err != nil {
+			return err
+		}
+		return setText(flags, f, text)
+	}
+	items := make([]string, len(e.items))
+	for i, item := range e.items {
+		var err error
+		if items[i], err = expand(item, variable); err != nil {
+			return err
+		}
+	}
+	return setList(f, list, items)
 }

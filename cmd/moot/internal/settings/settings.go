@@ -46,7 +46,7 @@ func Apply(flags *pflag.FlagSet, lookupEnv func(string) (string, bool), file *Fi
 			}
 			return
 		}
-		if err := file.set(flags, f); err != nil {
+		if err := file.set(flags, f, lookupEnv); err != nil {
 			errs = append(errs, err)
 		}
 	})

@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -114,10 +115,63 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 		{"zone: &z a\n<<: *z\n", `f:2: "<<": unknown option`},
 		{"zone: *z\n", `f: unknown anchor 'z' referenced`},
 		{"? [a]\n: b\n", `f:1: want the name of an option`},
+		{"zone: $ZONE\n", `f:1: "zone": "$ZONE": want ${NAME} for a variable of the environment, or $$ for a dollar sign`},
+		{"zone: a${}\n", `f:1: "zone": "${}": want ${NAME} for a variable of the environment, or $$ for a dollar sign`},
+		{"zone: ${A B}\n", `f:1: "zone": "${A B}": want ${NAME} for a variable of the environment, or $$ for a dollar sign`},
+		{"zone: ${1}\n", `f:1: "zone": "${1}": want ${NAME} for a variable of the environment, or $$ for a dollar sign`},
+		{"listen:\n  - a\n  - a$\n", `f:3: "listen": "$": want ${NAME} for a variable of the environment, or $$ for a dollar sign`},
+		{"listen: ${LISTEN}\n", `f:1: "listen": want a list, got "${LISTEN}"`},
 	}
 	for _, tt := range tests {
 		_, err := Parse("f", []byte(tt.text), newTestFlags().options(t))
 		wantInvalid(t, err, tt.want)
+	}
+}
+
+func TestVariablesInAFile(t *testing.T) {
+	const text = `zone: "${NODE}-$${NODE}$$"
+copies: ${COPIES}
+mdns: "${MDNS}"
+away-grace: ${SECONDS}s
+listen: ["/ip4/${HOST_IP}/tcp/${PORT}", fixed]
+`
+	f := newTestFlags()
+	file, err := Parse("f", []byte(text), f.options(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	vars := map[string]string{"NODE": "${COPIES}", "COPIES": "3", "MDNS": "false", "SECONDS": "5", "HOST_IP": "192.0.2.1", "PORT": "4242"}
+	if err := Apply(f.set, env(vars), file); err != nil {
+		t.Fatal(err)
+	}
+	// What a variable holds is not looked into again.
+	if f.zone != "${COPIES}-${NODE}$" || f.copies != 3 || f.mdns || f.grace != 5*time.Second || !slices.Equal(f.listen, []string{"/ip4/192.0.2.1/tcp/4242", "fixed"}) {
+		t.Errorf("zone %q, copies %d, mdns %t, grace %s, listen %q", f.zone, f.copies, f.mdns, f.grace, f.listen)
+	}
+
+	for name, tt := range map[string]struct{ value, want string }{
+		"NODE":    {"", `f:1: "zone": variable NODE is not set`},
+		"COPIES":  {"three", `f:2: "copies": want a whole number, got "three"`},
+		"MDNS":    {"maybe", `f:3: "mdns": want true or false, got "maybe"`},
+		"SECONDS": {"", `f:4: "away-grace": variable SECONDS is not set`},
+		"HOST_IP": {"", `f:5: "listen": variable HOST_IP is not set`},
+	} {
+		changed := maps.Clone(vars)
+		changed[name] = tt.value
+		wantInvalid(t, Apply(newTestFlags().set, env(changed), file), tt.want)
+	}
+
+	// A command without the option does not mind that its variable is not set, nor does an option that is given otherwise.
+	other := pflag.NewFlagSet("other", pflag.ContinueOnError)
+	other.String("elsewhere", "", "")
+	if err := Apply(other, env(nil), file); err != nil {
+		t.Error(err)
+	}
+	given := newTestFlags()
+	delete(vars, "NODE")
+	vars["MOOT_ZONE"] = "given"
+	if err := Apply(given.set, env(vars), file); err != nil || given.zone != "given" {
+		t.Errorf("zone %q, %v", given.zone, err)
 	}
 }
 
@@ -172,6 +226,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("zone: a\ncopies: 3\nlisten: [a, b]\naway-grace: 5s\nmdns: false\n"))
 	f.Add([]byte("zone: &a [*a]\n"))
 	f.Add([]byte("copies: 0x10\n"))
+	f.Add([]byte("zone: a${A}$$\nlisten: ['${A}']\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		flags := newTestFlags()
 		file, err := Parse("f", data, flags.options(t))
@@ -181,7 +236,8 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		if err := Apply(flags.set, env(nil), file); err != nil {
+		// What a variable stands for is known only now, and may be no number.
+		if err := Apply(flags.set, env(nil), file); err != nil && !strings.Contains(string(data), "$") {
 			t.Fatalf("parsed, but not applied: %v", err)
 		}
 	})

@@ -1,0 +1,145 @@
+package client
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"iter"
+	"net/http"
+	"net/url"
+	"time"
+
+	v1 "github.com/folkmoot/folkmoot/api/v1"
+	"github.com/folkmoot/folkmoot/fault"
+)
+
+const (
+	eventsPath = "/v1/events"
+	// eventSilence is how long a stream of events may be silent; a node tells its cursor every 15 seconds.
+	eventSilence = 45 * time.Second
+	// maxEventLine is far above the largest value in JSON.
+	maxEventLine = 8 << 20
+	// minRetry and maxRetry bound the pause before a stream that broke off is taken up again.
+	minRetry = 100 * time.Millisecond
+	maxRetry = 5 * time.Second
+)
+
+// WatchOptions say what to watch.
+type WatchOptions = v1.WatchOptions
+
+// errStopped ends a stream whose reader wants no more.
+var errStopped = errors.New("stopped")
+
+// Events yields what changes, as v1.Event says, each event with the newest cursor; the first says no more than from where it is watched. A stream that breaks off is taken up again where it was: its error, of kind
+// fault.Unavailable, is yielded, and the watch goes on if the caller does. Every other error ends it.
+func (c *Client) Events(ctx context.Context, opts WatchOptions) iter.Seq2[v1.Event, error] {
+	patient := *c
+	patient.timeout = max(c.timeout, eventSilence)
+	return func(yield func(v1.Event, error) bool) {
+		pause := minRetry
+		for {
+			err := patient.watchOnce(ctx, opts, func(e v1.Event) bool {
+				opts.Cursor, pause = e.Cursor, minRetry
+				return yield(e, nil)
+			})
+			if errors.Is(err, errStopped) || !yield(v1.Event{}, err) || ctx.Err() != nil || fault.KindOf(err) != fault.Unavailable {
+				return
+			}
+			if !sleep(ctx, pause) {
+				return
+			}
+			pause = min(2*pause, maxRetry)
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// watchOnce reads one stream of events. It always returns an error.
+func (c *Client) watchOnce(ctx context.Context, opts WatchOptions, take func(v1.Event) bool) error {
+	query := url.Values{}
+	if opts.Prefix != "" {
+		query.Set("prefix", opts.Prefix)
+	}
+	if opts.Values {
+		query.Set("values", "true")
+	}
+	header := http.Header{}
+	if opts.Cursor != "" {
+		header.Set("Last-Event-ID", opts.Cursor)
+	}
+	what := call{method: http.MethodGet, path: eventsPath, query: query, header: header, accept: v1.EventsType}
+	return c.stream(ctx, what, func(body io.Reader) error {
+		s := eventStream{client: c, cursor: opts.Cursor, take: take}
+		lines := bufio.NewScanner(body)
+		lines.Buffer(nil, maxEventLine)
+		for lines.Scan() {
+			if err := s.line(lines.Bytes()); err != nil {
+				return err
+			}
+		}
+		if err := lines.Err(); err != nil {
+			return err
+		}
+		return fault.New(fault.Unavailable, "%s ended the stream of events", c.URL())
+	})
+}
+
+// eventStream reads server-sent events (HTML standard, section 9.2.6).
+type eventStream struct {
+	client *Client
+	cursor string
+	marked bool // the block has an id
+	data   []byte
+	take   func(v1.Event) bool
+}
+
+func (s *eventStream) line(line []byte) error {
+	field, value, _ := bytes.Cut(line, []byte(":"))
+	value = bytes.TrimPrefix(value, []byte(" "))
+	switch {
+	case len(line) == 0:
+		return s.dispatch()
+	case string(field) == "id":
+		if len(value) > v1.MaxCursor {
+			return fault.New(fault.Internal, "%s sent a cursor of %d bytes", s.client.URL(), len(value))
+		}
+		s.cursor, s.marked = string(value), true
+	case string(field) == "data":
+		if len(s.data)+len(value) > maxEventLine {
+			return fault.New(fault.TooLarge, "%s sent an event of more than %d bytes", s.client.URL(), maxEventLine)
+		}
+		s.data = append(append(s.data, value...), '\n')
+	}
+	return nil // comments, and fields that say nothing new
+}
+
+// dispatch ends a block.
+func (s *eventStream) dispatch() error {
+	e := v1.Event{Event: v1.EventCursor}
+	if len(s.data) > 0 {
+		if err := json.Unmarshal(s.data, &e); err != nil {
+			return s.client.notADocument(err)
+		}
+	} else if !s.marked {
+		return nil
+	}
+	e.Cursor = s.cursor
+	s.data, s.marked = s.data[:0], false
+	if !s.take(e) {
+		return errStopped
+	}
+	return nil
+}

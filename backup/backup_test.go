@@ -1,0 +1,229 @@
+package backup
+
+import (
+	"archive/tar"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/folkmoot/folkmoot/fault"
+)
+
+var header = Header{Network: "net", Peer: "peer", Taken: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC), Program: "test"}
+
+// contents is what a backup holds.
+type contents struct {
+	files   map[string]string
+	records []string
+}
+
+func write(t testing.TB, c contents) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w, err := NewWriter(&out, header)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files() {
+		if content, ok := c.files[f.name]; ok {
+			if err := w.File(f.name, []byte(content)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, r := range c.records {
+		if err := w.Record([]byte(r)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+func read(r io.Reader) (c contents, m Manifest, err error) {
+	c.files = map[string]string{}
+	m, err = Read(r, Taker{
+		Header: func(Header) error { return nil },
+		File: func(name string, content []byte) error {
+			c.files[name] = string(content)
+			return nil
+		},
+		Records: func(envelopes [][]byte) error {
+			for _, e := range envelopes {
+				c.records = append(c.records, string(e))
+			}
+			return nil
+		},
+	})
+	return c, m, err
+}
+
+func sample(records int) contents {
+	c := contents{files: map[string]string{NetworkFile: `{"name":"net"}`, PeersFile: "[]", IdentityFile: "sealed"}}
+	for i := range records {
+		c.records = append(c.records, strings.Repeat(string(rune('a'+i%26)), 1+i*7919%100_000))
+	}
+	return c
+}
+
+// small is what can be damaged at every byte.
+func small() contents {
+	c := sample(0)
+	c.records = []string{"one", "two", "and three"}
+	return c
+}
+
+func TestRoundTrip(t *testing.T) {
+	for name, c := range map[string]contents{
+		"all": sample(300), "no records": sample(0), "one": sample(1), "largest record": {files: sample(0).files, records: []string{strings.Repeat("x", MaxRecord)}},
+		"network only": {files: map[string]string{NetworkFile: "{}"}},
+	} {
+		data := write(t, c)
+		got, m, err := read(bytes.NewReader(data))
+		if err != nil || fmt.Sprint(got.files) != fmt.Sprint(c.files) || fmt.Sprint(got.records) != fmt.Sprint(c.records) {
+			t.Errorf("%s: %d files, %d records, %v", name, len(got.files), len(got.records), err)
+		}
+		if m.Records != int64(len(c.records)) || m.Peer != "peer" || m.Network != "net" || !m.Taken.Equal(header.Taken) || m.HasIdentity() != (c.files[IdentityFile] != "") {
+			t.Errorf("%s: manifest %+v", name, m)
+		}
+		if !bytes.Equal(data, write(t, c)) {
+			t.Errorf("%s: a second backup differs", name)
+		}
+	}
+}
+
+// TestEveryCutIsNoticed reads every beginning of a backup up to its manifest's end.
+func TestEveryCutIsNoticed(t *testing.T) {
+	data := write(t, small())
+	end := bytes.LastIndexByte(data, '}') + 1 // of the manifest; padding follows
+	for cut := range end {
+		if _, _, err := read(bytes.NewReader(data[:cut])); fault.KindOf(err) != fault.Invalid {
+			t.Fatalf("cut at byte %d of %d: %v", cut, len(data), err)
+		}
+	}
+}
+
+// TestEveryFlippedBitIsNoticed damages each byte of what a backup holds.
+func TestEveryFlippedBitIsNoticed(t *testing.T) {
+	c := small()
+	data := write(t, c)
+	want := fmt.Sprint(c)
+	for i := range data {
+		data[i] ^= 0x10
+		got, m, err := read(bytes.NewReader(data))
+		// What remains are bytes that carry nothing: padding, and what tar says of owners and the program's name.
+		if err == nil && (fmt.Sprint(got) != want || m.Network != "net" || m.Peer != "peer") {
+			t.Fatalf("byte %d changed: %+v", i, m)
+		}
+		data[i] ^= 0x10
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	archive := func(entries ...string) []byte { // name, content, ...
+		var out bytes.Buffer
+		w := tar.NewWriter(&out)
+		for i := 0; i < len(entries); i += 2 {
+			if err := w.WriteHeader(&tar.Header{Name: entries[i], Size: int64(len(entries[i+1])), Mode: 0o600}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.WriteString(w, entries[i+1]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return out.Bytes()
+	}
+	const head = `{"format":1,"network":"net","peer":"peer"}`
+	for want, data := range map[string][]byte{
+		"no backup of a node":                 nil,
+		"this is no backup":                   []byte(strings.Repeat("not a backup ", 200)),
+		"is no backup of a":                   archive("README", "hello"),
+		"format 2, of a newer program":        archive(headerName, `{"format":2}`),
+		"format 0":                            archive(headerName, `{}`),
+		"damaged: header.json":                archive(headerName, `{`),
+		"it was cut off":                      archive(headerName, head, NetworkFile, "{}"),
+		`"records/00000001" has no place`:     archive(headerName, head, recordsName+"00000001", "\x00\x00\x00\x01x"),
+		`"records/00000002" has no place`:     archive(headerName, head, NetworkFile, "{}", recordsName+"00000002", "\x00\x00\x00\x01x"),
+		`"../../etc/passwd" has no place`:     archive(headerName, head, NetworkFile, "{}", "../../etc/passwd", "x"),
+		`"peers.json" has no place`:           archive(headerName, head, PeersFile, "[]"),
+		`"network.json" has no place`:         archive(headerName, head, NetworkFile, "{}", NetworkFile, "{}"),
+		"record 1 has a length of 4294967295": archive(headerName, head, NetworkFile, "{}", recordsName+"00000001", "\xff\xff\xff\xffx"),
+		"record 1 has a length of 0":          archive(headerName, head, NetworkFile, "{}", recordsName+"00000001", "\x00\x00\x00\x00"),
+		"it ends in the length":               archive(headerName, head, NetworkFile, "{}", recordsName+"00000001", "\x00\x00\x00\x01x\x00"),
+		"it is empty":                         archive(headerName, head, NetworkFile, "{}", recordsName+"00000001", ""),
+		"at most 65536 are allowed":           archive(headerName, head, NetworkFile, strings.Repeat(" ", maxDocument+1)),
+		"files are missing":                   archive(headerName, head, NetworkFile, "{}", manifestName, head),
+	} {
+		if _, _, err := read(bytes.NewReader(data)); fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v; want %q in it", err, want)
+		}
+	}
+	if _, _, err := read(iotest.ErrReader(errors.New("a bad disk"))); err == nil || fault.KindOf(err) == fault.Invalid || !strings.Contains(err.Error(), "a bad disk") {
+		t.Errorf("a disk that can't be read: %v", err)
+	}
+	w, err := NewWriter(io.Discard, header)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range []error{w.Record(nil), w.Record(make([]byte, MaxRecord+1)), w.File("other", nil), w.File(NetworkFile, make([]byte, maxDocument+1))} {
+		if err == nil {
+			t.Error("it was written")
+		}
+	}
+}
+
+func TestSeal(t *testing.T) {
+	sealed, err := Seal([]byte("the key"), "correct horse", 2)
+	if err != nil || bytes.Contains(sealed, []byte("the key")) {
+		t.Fatalf("%q, %v", sealed, err)
+	}
+	if got, err := Unseal(sealed, "correct horse"); err != nil || string(got) != "the key" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if _, err := Unseal(sealed, "battery staple"); fault.KindOf(err) != fault.Forbidden {
+		t.Errorf("another passphrase: %v", err)
+	}
+	sealed[len(sealed)-1] ^= 1
+	if _, err := Unseal(sealed, "correct horse"); err == nil {
+		t.Error("damage is not noticed")
+	}
+}
+
+// FuzzRead checks that what is accepted is within its bounds and is what is written again.
+func FuzzRead(f *testing.F) {
+	f.Add(write(f, small()))
+	f.Add(write(f, contents{files: map[string]string{NetworkFile: "{}"}}))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, m, err := read(bytes.NewReader(data))
+		if err != nil {
+			if kind := fault.KindOf(err); kind != fault.Invalid {
+				t.Fatalf("kind %v: %v", kind, err)
+			}
+			return
+		}
+		var bytesRead int64
+		for _, r := range c.records {
+			if len(r) == 0 || len(r) > MaxRecord {
+				t.Fatalf("a record of %d bytes", len(r))
+			}
+			bytesRead += int64(len(r))
+		}
+		if int64(len(c.records)) != m.Records || bytesRead != m.Bytes || len(c.files) != len(m.Files)-1 {
+			t.Fatalf("%+v for %d records of %d bytes, %d files", m, len(c.records), bytesRead, len(c.files))
+		}
+		again, _, err := read(bytes.NewReader(write(t, c)))
+		if err != nil || fmt.Sprint(again) != fmt.Sprint(c) {
+			t.Fatalf("read, written and read again: %v", err)
+		}
+	})
+}

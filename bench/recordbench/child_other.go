@@ -1,0 +1,12 @@
+//go:build !linux
+
+package recordbench
+
+import (
+	"os"
+	"syscall"
+)
+
+func childAttributes() *syscall.SysProcAttr { return nil }
+
+func interrupt(p *os.Process) error { return p.Signal(os.Interrupt) }

@@ -1,0 +1,114 @@
+// Package kubernetes asks the API server of the cluster that the program runs in about the StatefulSet that its pod belongs to.
+package kubernetes
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/folkmoot/folkmoot/fault"
+)
+
+// ServiceAccount is the folder in which Kubernetes gives a pod the credentials of its service account.
+const ServiceAccount = "/var/run/secrets/kubernetes.io/serviceaccount"
+
+// Variables of the environment that tell a program of its pod. Kubernetes sets the first two itself, and HOSTNAME to the pod's name unless the pod is in the node's
+// network; MOOT_POD_NAME is for the pod's author to set from metadata.name.
+const (
+	envHost     = "KUBERNETES_SERVICE_HOST"
+	envPort     = "KUBERNETES_SERVICE_PORT"
+	envPodName  = "MOOT_POD_NAME"
+	envHostname = "HOSTNAME"
+)
+
+// maxFile bounds the files of a service account in bytes.
+const maxFile = 1 << 20
+
+// A Pod is a pod of a StatefulSet, and how it asks its cluster's API server.
+type Pod struct {
+	name, set string
+	ordinal   int64
+	server    string                                                            // HOST:PORT
+	folder    string                                                            // the service account's
+	dial      func(ctx context.Context, network, addr string) (net.Conn, error) // nil: as usual
+}
+
+// Here returns the pod that the program runs in. folder is the service account's, ServiceAccount outside of tests. Outside of a pod, and in one that is not of a StatefulSet, it is
+// fault.Invalid.
+func Here(lookupEnv func(string) (string, bool), folder string) (*Pod, error) {
+	env := func(name string) string {
+		value, _ := lookupEnv(name)
+		return value
+	}
+	host, port := env(envHost), cmp.Or(env(envPort), "443")
+	if host == "" {
+		return nil, fault.New(fault.Invalid, "this is no pod of Kubernetes: %s is not set", envHost)
+	}
+	name := cmp.Or(env(envPodName), env(envHostname))
+	set, ordinal, ok := splitName(name)
+	if !ok {
+		return nil, fault.New(fault.Invalid, "pod %q is not one of a StatefulSet, whose names end in a number; set %s to the pod's name", name, envPodName)
+	}
+	return &Pod{name: name, set: set, ordinal: ordinal, server: net.JoinHostPort(host, port), folder: folder}, nil
+}
+
+// splitName takes a pod's name apart into that of its StatefulSet and its ordinal.
+func splitName(pod string) (set string, ordinal int64, ok bool) {
+	i := strings.LastIndexByte(pod, '-')
+	if i <= 0 || !isName(pod) {
+		return "", 0, false
+	}
+	n, err := strconv.ParseUint(pod[i+1:], 10, 31)
+	if err != nil || strconv.FormatUint(n, 10) != pod[i+1:] {
+		return "", 0, false
+	}
+	return pod[:i], int64(n), true
+}
+
+// maxName is the length limit of an object's name (RFC 1123 subdomain), in bytes.
+const maxName = 253
+
+// isName tells whether s may be the name of an object or a namespace, so that it is safe in a URL.
+func isName(s string) bool {
+	return s != "" && len(s) <= maxName && s[0] != '.' && !strings.ContainsFunc(s, func(r rune) bool {
+		return r != '-' && r != '.' && (r < '0' || r > '9') && (r < 'a' || r > 'z')
+	})
+}
+
+// read returns a file of the service account. It is read anew each time, since tokens are replaced while a pod runs.
+func (p *Pod) read(name string) ([]byte, error) {
+	f, err := os.Open(filepath.Join(p.folder, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("the pod has no service account: %w", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > maxFile {
+		return nil, fmt.Errorf("%s: longer than %d bytes", f.Name(), maxFile)
+	}
+	return data, nil
+}
+
+// readLine is read for a file of one line.
+func (p *Pod) readLine(name string) (string, error) {
+	data, err := p.read(name)
+	line := strings.TrimSpace(string(data))
+	if err == nil && (line == "" || strings.ContainsAny(line, " \t\r\n")) {
+		err = fmt.Errorf("%s: want one line", filepath.Join(p.folder, name))
+	}
+	return line, err
+}

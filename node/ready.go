@@ -1,0 +1,102 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/records"
+	"github.com/folkmoot/folkmoot/routing"
+)
+
+const (
+	// joinPatience is how long a node that knows where to find others waits for the first of them before it calls itself ready:
+	// it may be the first of them to start.
+	joinPatience = 3 * time.Second
+	// absentPatience is how long a node that is ready waits for holders that don't answer before it takes its records for ready without them, as far as they can be spared.
+	// Peers that restart at the same time are back by then.
+	absentPatience = 2 * time.Minute
+)
+
+// Ready returns a channel that is closed once the node serves: it runs, and it has met another peer, or knows of none
+// to meet, or has waited for one in vain.
+func (n *Node) Ready() <-chan struct{} { return n.ready }
+
+// watchReadiness closes ready when its time has come, unless ctx ends before.
+func (n *Node) watchReadiness(ctx context.Context) error {
+	defer func() {
+		if ctx.Err() == nil {
+			n.readyAt = time.Now()
+			close(n.ready)
+		}
+	}()
+	patience := time.NewTimer(joinPatience)
+	defer patience.Stop()
+	for n.expectsPeers() {
+		changed := n.membership.Changed()
+		if n.othersAlive() > 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-patience.C:
+			return nil
+		case <-changed:
+		}
+	}
+	return nil
+}
+
+// expectsPeers tells whether the node was told of others, which mDNS alone does not.
+func (n *Node) expectsPeers() bool {
+	return len(n.cfg.Bootstrap) > 0 || len(n.cfg.DNS) > 0 || len(n.View().Members) > 1
+}
+
+func (n *Node) othersAlive() int {
+	return n.View().Count(routing.Alive) - 1
+}
+
+// readyError returns nil once the node is ready, and why not before.
+func (n *Node) readyError() error {
+	select {
+	case <-n.ready:
+		return nil
+	default:
+		return fault.New(fault.Unavailable, "the node is looking for the first of its peers")
+	}
+}
+
+// recordsReadyError returns nil once the node is ready and has seen all that it holds in sync and at full count, from then on as long as it is ready; before, it says what is missing.
+func (n *Node) recordsReadyError() error {
+	if err := n.readyError(); err != nil || n.settled.Load() {
+		return err
+	}
+	s, err := n.store.Settlement()
+	if err != nil {
+		return err
+	}
+	lenient := time.Since(n.readyAt) >= absentPatience
+	if s.Settled(lenient) {
+		n.settled.Store(true)
+		return nil
+	}
+	return fault.New(fault.Unavailable, "%s", unsettled(&s, lenient))
+}
+
+// unsettled says what is missing.
+func unsettled(s *records.Settlement, lenient bool) string {
+	var parts []string
+	if s.Unsynced > 0 {
+		parts = append(parts, fmt.Sprintf("%d are not in sync yet", s.Unsynced))
+	}
+	if s.Open > 0 {
+		parts = append(parts, fmt.Sprintf("%d are not seen at full count yet", s.Open))
+	}
+	if s.Spared > 0 && !lenient {
+		parts = append(parts, fmt.Sprintf("%d of these lack holders that don't answer, and are not waited for longer than %s", s.Spared, absentPatience))
+	}
+	return fmt.Sprintf("%d records of this node may be below full count: of its %d shards %s", s.Below, s.Held, strings.Join(parts, ", "))
+}

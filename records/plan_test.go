@@ -1,0 +1,91 @@
+package records
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/folkmoot/folkmoot/records/disk"
+	"github.com/folkmoot/folkmoot/routing"
+)
+
+// TestMembersThatDoNotCountAreAskedLessAndLess while what they wait for does not happen, and soon again when something does.
+func TestMembersThatDoNotCountAreAskedLessAndLess(t *testing.T) {
+	w := newTableWorld(newRNG(t), 8)
+	dead := map[peer.ID]routing.State{w.peers[7]: routing.Dead, w.peers[6]: routing.Dead, w.peers[5]: routing.Dead}
+	w.show(w.peers, dead)
+	w.keep(60)
+	asked := map[peer.ID]int{} // jobs, of which each is a message
+	pass := func(d time.Duration) {
+		clear(asked)
+		for end := w.now.Add(d); w.now.Before(end); w.wait(retryPause) {
+			for id, j := range w.plan(w.now, func(peer.ID) bool { return false }, new(shardSet)).jobs {
+				if j.pull != (shardSet{}) {
+					asked[id]++
+				}
+				for s := range j.pull.all() {
+					w.learn(s, id, standpoint{level: LevelPartial}, w.now)
+				}
+				w.finish(j)
+			}
+		}
+	}
+	within := func(what string, least, most int) {
+		t.Helper()
+		for _, id := range w.peers[1:5] {
+			if n := asked[id]; n < least || n > most {
+				t.Errorf("%s: a member is asked %d times, want %d to %d", what, n, least, most)
+			}
+		}
+	}
+	pass(10 * time.Second)
+	within("at first", 2, 8)
+	pass(10 * time.Minute)
+	within("in ten minutes", 8, 20)
+	if held, synced := w.held(); held == 0 || synced > held/2 {
+		t.Fatalf("%d of %d shards are synced", synced, held)
+	}
+	delete(dead, w.peers[5]) // back
+	w.show(w.peers, dead)
+	pass(10 * time.Second)
+	within("after a member came", 2, 8)
+}
+
+// keep has the peer look at no more than some of the shards that it holds, which take less time.
+func (w *tableWorld) keep(n int) {
+	for s := range disk.Shard(disk.Shards) {
+		switch state := w.shards[s]; {
+		case state == nil:
+		case n > 0:
+			n--
+		default:
+			w.set(s, state, LevelNone, w.now)
+		}
+	}
+}
+
+// BenchmarkPlan measures a look at what there is to do: for a peer in sync, and for one that catches up in all that it holds.
+func BenchmarkPlan(b *testing.B) {
+	for _, peers := range []int{32, 512} {
+		for name, level := range map[string]Level{"synced": LevelSynced, "catching up": LevelUnsynced} {
+			b.Run(fmt.Sprintf("%d peers, %s", peers, name), func(b *testing.B) {
+				w := newTableWorld(newRNG(b), peers)
+				w.show(w.peers, nil)
+				var stored shardSet
+				for s := range disk.Shard(disk.Shards) {
+					if state := w.shards[s]; state != nil {
+						stored.add(s)
+						w.set(s, state, level, w.now)
+					}
+				}
+				for b.Loop() {
+					for _, j := range w.plan(w.now, func(peer.ID) bool { return false }, &stored).jobs {
+						w.finish(j)
+					}
+				}
+			})
+		}
+	}
+}

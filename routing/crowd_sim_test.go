@@ -1,0 +1,48 @@
+//go:build sim
+
+package routing_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/folkmoot/folkmoot/routing"
+	"github.com/folkmoot/folkmoot/routing/swim"
+)
+
+// The networks that take minutes: go test -tags sim -run Crowd -timeout 30m ./routing
+
+func TestCrowdLookupsInSmallViews(t *testing.T) { testSmallViews(t, 512, 64, 500, time.Minute) }
+
+// TestCrowdInFullView measures what it costs to keep everybody in view: connections are given up again above a full mesh.
+func TestCrowdInFullView(t *testing.T) {
+	gather(t, 256, 0, func(t *testing.T, c *crowd) {
+		c.measure("forming", time.Minute)
+		for _, n := range c.nodes {
+			if v := n.View(); len(v.Members) != len(c.nodes) || v.Count(routing.Alive) != len(c.nodes) || v.Partial {
+				t.Errorf("a view of %d members, %d alive, partial: %v", len(v.Members), v.Count(routing.Alive), v.Partial)
+			}
+		}
+		c.measure("settled", 30*time.Second)
+		for _, n := range c.nodes {
+			if conns := len(n.host.Network().Conns()); conns > 3*swim.MaxNeighbours/2 {
+				t.Errorf("%d connections are kept", conns)
+			}
+		}
+		c.kill(0.1)
+		time.Sleep(10 * time.Second)
+		wrong := 0
+		for _, n := range c.alive() {
+			v := n.View()
+			for _, o := range c.nodes {
+				if m, _ := v.Member(o.host.ID()); (m.State == routing.Dead) != o.dead {
+					wrong++
+				}
+			}
+		}
+		if wrong > 0 {
+			t.Errorf("ten seconds after a tenth died, %d verdicts are wrong", wrong)
+		}
+		c.measure("a tenth is dead", 30*time.Second)
+	})
+}

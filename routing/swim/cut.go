@@ -1,0 +1,152 @@
+package swim
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"math/bits"
+	"slices"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// MaxNeighbours is how many connections are kept on purpose in a network of more than Timing.LargeNetwork members.
+const MaxNeighbours = 64
+
+// cut says which peers are kept when there are more than Config.MaxView: of those that are present, half of that number that are the nearest to this node by XOR, which
+// makes lookups exact, and of the others those of lowest rank: a uniform sample that doesn't depend on the order of arrival, for gossip
+// and for lookups of far points. Peers that are absent are kept if they would be when present.
+type cut struct {
+	limit int
+	// valid is false after a change of who is present.
+	valid bool
+	// open says that there is room for everybody. near and rank are the farthest distance and the highest rank that are kept otherwise, or were when there was no room last.
+	open       bool
+	near, rank key
+	// missed is when a peer was last left out.
+	missed time.Time
+}
+
+// recut brings the cut and the choice of neighbours up to date.
+func (m *Machine) recut() {
+	if m.cut.valid {
+		return
+	}
+	m.cut.valid = true
+	present := make([]*member, 0, len(m.roster))
+	for _, mem := range m.roster {
+		mem.neighbour = false
+		if mem.state.present() {
+			present = append(present, mem)
+		}
+	}
+	m.chooseNeighbours(present)
+	half := m.cut.limit / 2
+	if m.cut.open = len(present) < m.cut.limit; m.cut.open {
+		return
+	}
+	slices.SortFunc(present, compareDistance)
+	m.cut.near = present[half-1].distance
+	rest := present[half:]
+	slices.SortFunc(rest, compareRank)
+	m.cut.rank = rest[m.cut.limit-half-1].rank
+}
+
+// chooseNeighbours chooses the members to which connections are kept: all, or some in a network too large for a full mesh. The order by rank has both sides
+// of most pairs choose one another.
+func (m *Machine) chooseNeighbours(present []*member) {
+	if len(present) > m.t.LargeNetwork {
+		slices.SortFunc(present, compareRank)
+		present = present[:MaxNeighbours]
+	}
+	for _, mem := range present {
+		mem.neighbour = true
+	}
+}
+
+// keeps says whether a peer at p belongs to what this node keeps of the network.
+func (m *Machine) keeps(p *place) bool {
+	m.recut()
+	return m.cut.open || bytes.Compare(p.distance[:], m.cut.near[:]) <= 0 || bytes.Compare(p.rank[:], m.cut.rank[:]) <= 0
+}
+
+// wants says whether a peer that is not a member should become one, and notes that the view is partial when not.
+func (m *Machine) wants(p *place) bool {
+	if m.keeps(p) {
+		return true
+	}
+	m.cut.missed = m.now
+	return false
+}
+
+// trim forgets the members that are beyond the cut.
+func (m *Machine) trim() {
+	if m.counts[Alive]+m.counts[Suspect] <= m.cut.limit {
+		return
+	}
+	m.cut.missed = m.now
+	m.recut()
+	var beyond []*member
+	for _, mem := range m.roster {
+		if !m.keeps(&mem.place) {
+			beyond = append(beyond, mem)
+		}
+	}
+	for _, mem := range beyond {
+		m.forget(mem)
+	}
+}
+
+// Partial says whether peers were left out of the members lately, because there are more than are kept.
+func (m *Machine) Partial() bool {
+	return !m.cut.missed.IsZero() && m.now.Sub(m.cut.missed) < m.t.Forget
+}
+
+// Near returns how many leading bits a peer's hash must share with this node's so that the peer is kept in any case: 0 when all are.
+func (m *Machine) Near() int {
+	if !m.Partial() {
+		return 0
+	}
+	m.recut()
+	for i, b := range m.cut.near {
+		if b != 0 {
+			return 8*i + bits.LeadingZeros8(b) + 1
+		}
+	}
+	return 8 * len(m.cut.near)
+}
+
+// large says whether only some connections are kept.
+func (m *Machine) large() bool { return m.counts[Alive]+m.counts[Suspect] > m.t.LargeNetwork }
+
+// Neighbours returns the members to which connections are kept on purpose, sorted by ID, and whether these are all that are present.
+func (m *Machine) Neighbours() (ids []peer.ID, all bool) {
+	m.recut()
+	for _, mem := range m.roster {
+		if mem.neighbour {
+			ids = append(ids, mem.id())
+		}
+	}
+	return ids, !m.large()
+}
+
+// Closest returns the claims of up to n peers, this node included, that are alive and nearest to target by XOR, nearest first.
+func (m *Machine) Closest(target [sha256.Size]byte, n int) []*Claim {
+	type ranked struct {
+		distance key
+		claim    *Claim
+	}
+	all := make([]ranked, 0, len(m.roster)+1)
+	all = append(all, ranked{Distance(m.selfKey, target), m.self})
+	for _, mem := range m.roster {
+		if mem.state == Alive && mem.claim.Sealed != nil {
+			all = append(all, ranked{Distance(mem.hash, target), mem.claim})
+		}
+	}
+	slices.SortFunc(all, func(a, b ranked) int { return bytes.Compare(a.distance[:], b.distance[:]) })
+	nearest := make([]*Claim, 0, min(n, len(all)))
+	for _, r := range all[:min(n, len(all))] {
+		nearest = append(nearest, r.claim)
+	}
+	return nearest
+}

@@ -1,0 +1,338 @@
+package sim_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	mathrand "math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/internal/wires"
+	"github.com/folkmoot/folkmoot/records"
+	"github.com/folkmoot/folkmoot/records/disk"
+	"github.com/folkmoot/folkmoot/routing"
+	"github.com/folkmoot/folkmoot/routing/swim"
+	"github.com/folkmoot/folkmoot/swarm"
+)
+
+const (
+	// crowdLatency is the time of data from end to end in a crowd; a round trip is twice that.
+	crowdLatency = 5 * time.Millisecond
+	// crowdRepair is how soon after peers were replaced all records are back at their full count.
+	crowdRepair = 90 * time.Second
+)
+
+// A crowd is a network of so many peers that none has all others in view: memberships, look-ups and record stores as they are, links, clocks and disks simulated.
+type crowd struct {
+	t       *testing.T
+	rng     *mathrand.Rand
+	wires   *wires.Wires
+	network swarm.NetworkID
+	maxView int
+	peers   []*crowdPeer // all that there ever were
+}
+
+type crowdPeer struct {
+	*records.Store // nil until it is opened
+	crowd          *crowd
+	membership     *routing.Membership
+	key            crypto.PrivKey
+	host           host.Host
+	addr           ma.Multiaddr
+	hash           [sha256.Size]byte // of its id
+	dead           bool
+	cancel         context.CancelFunc // of the membership
+	closed         atomic.Bool
+	parts          sync.WaitGroup
+}
+
+// gatherCrowd runs body in a crowd of n peers whose views hold at most maxView.
+func gatherCrowd(t *testing.T, n, maxView int, body func(t *testing.T, c *crowd)) {
+	seed := seedOf(t, 0)
+	t.Logf("seed %d", seed)
+	synctest.Test(t, func(t *testing.T) {
+		id, err := swarm.OpenNetwork("crowd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &crowd{t: t, rng: mathrand.New(mathrand.NewPCG(seed, 0)), wires: wires.New(crowdLatency), network: id, maxView: maxView}
+		defer c.end()
+		for range n {
+			c.join()
+			time.Sleep(20 * time.Millisecond)
+		}
+		time.Sleep(10 * time.Second)
+		for _, p := range c.peers {
+			p.open()
+		}
+		time.Sleep(20 * time.Second)
+		for _, p := range c.peers {
+			if v := p.membership.View(); !v.Partial || len(v.Members) > maxView+1 {
+				t.Fatalf("a view of %d members, partial: %v", len(v.Members), v.Partial)
+			}
+		}
+		body(t, c)
+	})
+}
+
+// end silences all peers, so that nobody waits for anybody, and stops them.
+func (c *crowd) end() {
+	for _, p := range c.peers {
+		c.wires.Silence(p.addr)
+	}
+	for _, p := range c.peers {
+		p.stop()
+	}
+}
+
+// add starts a fresh peer that knows one that lives.
+func (c *crowd) add() { c.join().open() }
+
+// join makes a peer that has no store yet.
+func (c *crowd) join() *crowdPeer {
+	c.t.Helper()
+	key, _, err := crypto.GenerateEd25519Key(rand.Reader)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	addr := ma.StringCast(fmt.Sprintf("/memory/%d", len(c.peers)+1))
+	h, err := libp2p.New(libp2p.Identity(key), libp2p.Transport(c.wires.Transport), libp2p.ListenAddrs(addr), libp2p.NoSecurity, libp2p.DisableRelay(),
+		libp2p.ResourceManager(&network.NullResourceManager{}), libp2p.ForceReachabilityPublic(), libp2p.DisableMetrics(), libp2p.DisableIdentifyAddressDiscovery())
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	p := &crowdPeer{crowd: c, key: key, host: h, addr: addr, hash: sha256.Sum256([]byte(h.ID()))}
+	if len(c.peers) > 0 {
+		o := c.pick()
+		if err := h.Connect(context.Background(), peer.AddrInfo{ID: o.host.ID(), Addrs: []ma.Multiaddr{o.addr}}); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	if p.membership, err = routing.NewMembership(routing.Config{Host: p.host, Key: key, Network: c.network, MaxView: c.maxView}); err != nil {
+		c.t.Fatal(err)
+	}
+	var ctx context.Context
+	ctx, p.cancel = context.WithCancel(context.Background())
+	p.run(func() error { return p.membership.Run(ctx) })
+	c.peers = append(c.peers, p)
+	return p
+}
+
+func (p *crowdPeer) run(part func() error) {
+	p.parts.Go(func() {
+		if err := part(); err != nil {
+			p.crowd.t.Error(err)
+		}
+	})
+}
+
+// open opens the peer's store. It counts itself as one that has met others as soon as it has.
+func (p *crowdPeer) open() {
+	lookup, err := routing.NewLookup(routing.LookupConfig{Membership: p.membership})
+	if err != nil {
+		p.crowd.t.Fatal(err)
+	}
+	joined := make(chan struct{})
+	p.Store, err = records.Open(records.Config{
+		Host: p.host, Key: p.key, Network: p.crowd.network, Viewer: p.membership, Locator: lookup, Dir: "records", FS: vfs.NewMem(), Joined: joined,
+	})
+	if err != nil {
+		p.crowd.t.Fatal(err)
+	}
+	p.run(func() error { return p.Run(context.Background()) }) // until it is closed
+	p.run(func() error {
+		defer close(joined)
+		for !p.closed.Load() && p.membership.View().Count(routing.Alive) == 1 {
+			time.Sleep(10 * time.Millisecond)
+		}
+		return nil
+	})
+}
+
+func (p *crowdPeer) stop() {
+	p.closed.Store(true)
+	var err error
+	if p.Store != nil {
+		err = p.Close()
+	}
+	p.cancel()
+	p.parts.Wait()
+	if err := errors.Join(err, p.membership.Close(), p.host.Close()); err != nil {
+		p.crowd.t.Error(err)
+	}
+}
+
+func (c *crowd) alive() []*crowdPeer {
+	return slices.DeleteFunc(slices.Clone(c.peers), func(p *crowdPeer) bool { return p.dead })
+}
+
+// pick returns a peer that lives.
+func (c *crowd) pick() *crowdPeer {
+	alive := c.alive()
+	return alive[c.rng.IntN(len(alive))]
+}
+
+// kill silences peers for good.
+func (c *crowd) kill(peers ...*crowdPeer) {
+	for _, p := range peers {
+		p.dead = true
+		c.wires.Silence(p.addr)
+	}
+}
+
+// holders returns who of all that live should hold a key, nearest first.
+func (c *crowd) holders(key string) []*crowdPeer {
+	first := disk.ShardOf(sha256.Sum256([]byte(key))).First()
+	alive := c.alive()
+	slices.SortFunc(alive, func(a, b *crowdPeer) int {
+		x, y := swim.Distance(a.hash, first), swim.Distance(b.hash, first)
+		return bytes.Compare(x[:], y[:])
+	})
+	return alive[:records.DefaultCopies]
+}
+
+// put writes a record through any peer.
+func (c *crowd) put(key string) {
+	c.t.Helper()
+	w, err := c.pick().Put(c.t.Context(), key, []byte("value of "+key), records.PutOptions{})
+	if err != nil {
+		c.t.Fatalf("put: %v", err)
+	}
+	if w.Wanted != records.DefaultCopies || w.Stored < w.Wanted/2+1 {
+		c.t.Errorf("put: %d of %d copies", w.Stored, w.Wanted)
+	}
+}
+
+// read reads records through any peers and returns how long that took, in round trips.
+func (c *crowd) read(keys []string) (roundTrips []float64) {
+	c.t.Helper()
+	for _, key := range keys {
+		start := time.Now()
+		r, err := c.pick().Get(c.t.Context(), key, records.GetOptions{})
+		roundTrips = append(roundTrips, float64(time.Since(start))/float64(2*crowdLatency))
+		if err != nil || string(r.Value) != "value of "+key {
+			c.t.Errorf("get %q = %q, %v", key, r.Value, err)
+		}
+	}
+	slices.Sort(roundTrips)
+	return roundTrips
+}
+
+// census returns who has a copy of each record.
+func (c *crowd) census() map[string][]*crowdPeer {
+	c.t.Helper()
+	census := map[string][]*crowdPeer{}
+	for _, p := range c.alive() {
+		page, err := p.List(c.t.Context(), records.ListOptions{Local: true})
+		if err != nil || page.Cursor != "" {
+			c.t.Fatalf("list: %d records, %v", len(page.Entries), err)
+		}
+		for _, e := range page.Entries {
+			census[e.Key] = append(census[e.Key], p)
+		}
+	}
+	return census
+}
+
+// misplaced says of how many records the copies are not on exactly those peers that should hold them, and describes one.
+func (c *crowd) misplaced(keys []string) (n int, example string) {
+	census := c.census()
+	for _, key := range keys {
+		holders, has := c.holders(key), census[key]
+		missing := slices.DeleteFunc(slices.Clone(holders), func(p *crowdPeer) bool { return slices.Contains(has, p) })
+		if len(missing) > 0 || len(has) > len(holders) {
+			n, example = n+1, fmt.Sprintf("%q is on %d peers and not on %d of its holders", key, len(has), len(missing))
+		}
+	}
+	return n, example
+}
+
+// awaitPlacement waits until all records are where they belong.
+func (c *crowd) awaitPlacement(what string, keys []string, within time.Duration) {
+	c.t.Helper()
+	start := time.Now()
+	for {
+		n, example := c.misplaced(keys)
+		took := time.Since(start)
+		switch {
+		case n == 0:
+			c.t.Logf("%s: all %d records on exactly their holders after %v", what, len(keys), took)
+			return
+		case took >= within:
+			c.t.Fatalf("%s: %d of %d records are not on exactly their holders after %v: %s", what, n, len(keys), took, example)
+		}
+		time.Sleep(time.Second)
+	}
+}
+
+func quantile(sorted []float64, q float64) float64 { return sorted[int(q*float64(len(sorted)-1))] }
+
+// checkAbsence looks for records that there are not. Where a quorum of those who should have one lives, all say so; where it does not, nobody does, whoever has moved up.
+func (c *crowd) checkAbsence() {
+	c.t.Helper()
+	var absent []string
+	for i := range 20 {
+		absent = append(absent, fmt.Sprint("absent", i))
+	}
+	for _, key := range absent {
+		_, err := c.pick().Get(c.t.Context(), key, records.GetOptions{})
+		if fault.KindOf(err) != fault.NotFound {
+			c.t.Errorf("get %q: %v", key, err)
+		}
+	}
+	c.kill(c.holders(absent[0])[:3]...)
+	for _, after := range []time.Duration{0, time.Second, 10 * time.Second, time.Minute} {
+		time.Sleep(after)
+		for range 5 {
+			_, err := c.pick().Get(c.t.Context(), absent[0], records.GetOptions{})
+			if fault.KindOf(err) != fault.Unavailable {
+				c.t.Errorf("get of nothing, three of whose holders died, %v later: %v", after, err)
+			}
+		}
+	}
+}
+
+// TestSmallViews shows that records are kept by the right peers where nobody sees more than a part of the network.
+func TestSmallViews(t *testing.T) {
+	n, maxView, count := sized(64, 512), sized(48, 64), sized(60, 1000)
+	gatherCrowd(t, n, maxView, func(t *testing.T, c *crowd) {
+		var keys []string
+		for i := range count {
+			keys = append(keys, fmt.Sprint("key", i))
+			c.put(keys[i])
+		}
+		c.awaitPlacement("written", keys, crowdRepair)
+		took := c.read(keys)
+		t.Logf("reads through any peer: p50 %.1f, p99 %.1f, worst %.1f round trips", quantile(took, 0.5), quantile(took, 0.99), took[len(took)-1])
+		if p99 := quantile(took, 0.99); p99 > 20 {
+			t.Errorf("p99 of reads is %.1f round trips", p99)
+		}
+		replaced := n / 16
+		alive := c.alive()
+		c.rng.Shuffle(len(alive), func(i, j int) { alive[i], alive[j] = alive[j], alive[i] })
+		c.kill(alive[:replaced]...)
+		for range replaced {
+			c.add()
+		}
+		c.awaitPlacement(fmt.Sprintf("%d of %d peers replaced", replaced, n), keys, crowdRepair)
+		c.read(keys)
+		c.checkAbsence()
+	})
+}
