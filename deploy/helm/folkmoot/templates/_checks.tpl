@@ -1,0 +1,34 @@
+{{/* What a schema can't say of values that depend on one another. */}}
+{{- define "folkmoot.check" -}}
+{{- range $value := list "commonLabels" "podLabels" }}
+{{- range $label, $_ := get $.Values $value }}
+{{- if regexMatch "^(app\\.kubernetes\\.io|helm\\.sh)/" $label }}
+{{- fail (printf "%s: the label %s is the chart's own; choose another" $value $label) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if eq (int .Values.p2p.port) (int .Values.api.port) }}
+{{- fail (printf "api.port: %d is the port between peers as well (p2p.port); choose another" (int .Values.api.port)) }}
+{{- end }}
+{{- if ne .Values.outside.type "None" }}
+{{- include "folkmoot.checkOutside" . }}
+{{- end }}
+{{- end }}
+
+{{- define "folkmoot.checkOutside" -}}
+{{- $peers := include "folkmoot.outsidePeers" . | int }}
+{{- $hosts := len .Values.outside.hosts }}
+{{- if .Values.hostNetwork }}
+{{- fail "outside.type: with hostNetwork the peers are at their nodes' addresses and need no Services for the outside; leave it at None" }}
+{{- end }}
+{{- if and (eq .Values.outside.type "LoadBalancer") (eq $hosts 0) }}
+{{- fail "outside.hosts: with outside.type LoadBalancer give the address or name of each peer's load balancer, in order; peers can't learn it" }}
+{{- end }}
+{{- if and $hosts (lt $hosts $peers) }}
+{{- fail (printf "outside.hosts: got %d for %d peers; give the address or name of each, in order" $hosts $peers) }}
+{{- end }}
+{{- $last := add .Values.outside.nodePortBase $peers -1 }}
+{{- if and (eq .Values.outside.type "NodePort") (gt $last 65535) }}
+{{- fail (printf "outside.nodePortBase: from %d on, %d peers reach port %d; begin lower" (int .Values.outside.nodePortBase) $peers $last) }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,81 @@
+{{/* The release's own names. A StatefulSet's name is at most 52 bytes long: with a revision's hash it becomes a label. Longer ones, and those with dots, end in a hash instead, so that they stay different. */}}
+{{- define "folkmoot.shorten" -}}
+{{- $name := index . 0 -}}
+{{- $limit := index . 1 | int -}}
+{{- if gt (len $name) $limit -}}
+{{- printf "%s-%s" (trunc (sub $limit 9 | int) $name | trimSuffix "-" | trimSuffix ".") (sha256sum $name | trunc 8) -}}
+{{- else -}}
+{{- $name -}}
+{{- end -}}
+{{- end }}
+
+{{- define "folkmoot.name" -}}
+{{- include "folkmoot.shorten" (list (default .Chart.Name .Values.nameOverride) 52) -}}
+{{- end }}
+
+{{- define "folkmoot.fullname" -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- $full := .Values.fullnameOverride -}}
+{{- if not $full -}}
+{{- $full = contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) -}}
+{{- end -}}
+{{- if contains "." $full -}}
+{{- $full = printf "%s-%s" (replace "." "-" $full) (sha256sum $full | trunc 8) -}}
+{{- end -}}
+{{- include "folkmoot.shorten" (list $full 52) -}}
+{{- end }}
+
+{{/* The headless Service, under whose name all peers are found. */}}
+{{- define "folkmoot.peersName" -}}
+{{- include "folkmoot.fullname" . }}-peers
+{{- end }}
+
+{{- define "folkmoot.peersHost" -}}
+{{- include "folkmoot.peersName" . }}.{{ .Release.Namespace }}.svc
+{{- end }}
+
+{{- define "folkmoot.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "folkmoot.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end }}
+
+{{- define "folkmoot.tokenSecret" -}}
+{{- default (printf "%s-api" (include "folkmoot.fullname" .)) .Values.api.existingSecret -}}
+{{- end }}
+
+{{/* No release name has an upper-case letter and no namespace a dot: the names of two releases differ. */}}
+{{- define "folkmoot.network" -}}
+{{- default (include "folkmoot.shorten" (list (printf "%s.%s" .Release.Name .Release.Namespace) 63)) .Values.network -}}
+{{- end }}
+
+{{- define "folkmoot.image" -}}
+{{- if .Values.image.digest -}}
+{{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) -}}
+{{- end -}}
+{{- end }}
+
+{{/* Labels of the release's peers, by which Services, budgets and policies know them. What is no peer has another name. */}}
+{{- define "folkmoot.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "folkmoot.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{/* Labels of an object: (list CONTEXT COMPONENT), with further labels behind. */}}
+{{- define "folkmoot.labels" -}}
+{{- $root := index . 0 -}}
+{{- $labels := include "folkmoot.selectorLabels" $root | fromYaml -}}
+{{- $_ := set $labels "app.kubernetes.io/component" (index . 1) -}}
+{{- $_ := set $labels "app.kubernetes.io/managed-by" $root.Release.Service -}}
+{{- $_ := set $labels "app.kubernetes.io/version" (default $root.Chart.AppVersion $root.Values.image.tag | include "folkmoot.labelValue") -}}
+{{- $_ := set $labels "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version | include "folkmoot.labelValue") -}}
+{{- toYaml (merge $labels (gt (len .) 2 | ternary (last .) dict) $root.Values.commonLabels) -}}
+{{- end }}
+
+{{- define "folkmoot.labelValue" -}}
+{{- regexReplaceAll "[^A-Za-z0-9_.-]" . "_" | trunc 63 | trimAll "-_." -}}
+{{- end }}

@@ -1,0 +1,239 @@
+{{/*
+The pod of a peer, for the StatefulSet and for the Deployment of extra peers. Called with a dict:
+root       the chart's context
+component  "peer", whose home is a volume that lasts, or "extra", whose home goes with the pod
+size       of the home
+drain      how many seconds it may take to hand over what it holds
+resources  of the container
+*/}}
+{{- define "folkmoot.podTemplate" -}}
+{{- $root := .root -}}
+{{- $extra := eq .component "extra" -}}
+{{- $outside := and (not $extra) (ne .root.Values.outside.type "None") -}}
+{{- with $root.Values -}}
+metadata:
+  labels:
+    {{- /* Not the chart's version: a new one alone restarts nobody. */}}
+    {{- $labels := include "folkmoot.labels" (list $root $.component .podLabels) | fromYaml }}
+    {{- toYaml (omit $labels "helm.sh/chart") | nindent 4 }}
+  annotations:
+    kubectl.kubernetes.io/default-container: moot
+    {{- if $outside }}
+    folkmoot/outside: {{ include "folkmoot.outsideDigest" $root }}
+    {{- end }}
+    {{- with .podAnnotations }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+spec:
+  serviceAccountName: {{ include "folkmoot.serviceAccountName" $root }}
+  {{- /* Only a peer of the StatefulSet asks the API server anything: whether it is scaled away. */}}
+  automountServiceAccountToken: {{ and (not $extra) .rbac.create }}
+  enableServiceLinks: false
+  terminationGracePeriodSeconds: {{ add $.drain 30 }}
+  {{- if .hostNetwork }}
+  hostNetwork: true
+  dnsPolicy: ClusterFirstWithHostNet
+  {{- end }}
+  {{- if .api.tls.existingSecret }}
+  hostAliases:
+    - ip: 127.0.0.1
+      hostnames: [{{ include "folkmoot.selfHost" $root }}]
+  {{- end }}
+  {{- with .imagePullSecrets }}
+  imagePullSecrets:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .priorityClassName }}
+  priorityClassName: {{ . }}
+  {{- end }}
+  {{- with .podSecurityContext }}
+  securityContext:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .nodeSelector }}
+  nodeSelector:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .tolerations }}
+  tolerations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .affinity }}
+  affinity:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .topologySpreadConstraints }}
+  topologySpreadConstraints:
+    {{- range . }}
+    {{- $own := dict "labelSelector" (dict "matchLabels" (include "folkmoot.selectorLabels" $root | fromYaml)) }}
+    - {{ toYaml (hasKey . "labelSelector" | ternary . (merge (deepCopy .) $own)) | nindent 6 | trim }}
+    {{- end }}
+  {{- end }}
+  containers:
+    - name: moot
+      image: {{ include "folkmoot.image" $root }}
+      imagePullPolicy: {{ .image.pullPolicy }}
+      args:
+        {{- include "folkmoot.args" $ | nindent 8 }}
+      env:
+        {{- include "folkmoot.env" $ | nindent 8 }}
+      ports:
+        - { name: moot, containerPort: {{ int .p2p.port }}, protocol: TCP }
+        - { name: moot-quic, containerPort: {{ int .p2p.port }}, protocol: UDP }
+        - { name: http, containerPort: {{ int .api.port }}, protocol: TCP }
+      startupProbe:
+        {{- include "folkmoot.probe" (list $root "/livez") | nindent 8 }}
+        periodSeconds: 2
+        timeoutSeconds: 2
+        failureThreshold: {{ div .probes.startupSeconds 2 }}
+      livenessProbe:
+        {{- include "folkmoot.probe" (list $root "/livez") | nindent 8 }}
+        periodSeconds: 10
+        timeoutSeconds: 5
+        failureThreshold: {{ div .probes.livenessSeconds 10 }}
+      readinessProbe:
+        {{- include "folkmoot.probe" (list $root "/readyz/records") | nindent 8 }}
+        periodSeconds: {{ int .probes.readinessPeriodSeconds }}
+        timeoutSeconds: 3
+        failureThreshold: 3
+      lifecycle:
+        preStop:
+          exec:
+            command: [/moot, leave{{ if not $extra }}, --if-scaled-away{{ end }}, --drain-timeout={{ int $.drain }}s]
+      {{- with $.resources }}
+      resources:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- with .securityContext }}
+      securityContext:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      volumeMounts:
+        - { name: data, mountPath: /var/lib/moot }
+        {{- if $outside }}
+        - { name: outside, mountPath: /var/lib/moot/config.yaml, subPathExpr: $(POD_INDEX).yaml, readOnly: true }
+        {{- end }}
+        {{- if .api.tls.existingSecret }}
+        - { name: tls, mountPath: /etc/moot/tls, readOnly: true }
+        {{- end }}
+  {{- if or $extra $outside .api.tls.existingSecret }}
+  volumes:
+    {{- if $extra }}
+    - name: data
+      emptyDir:
+        sizeLimit: {{ $.size }}
+    {{- end }}
+    {{- if $outside }}
+    - name: outside
+      configMap:
+        name: {{ include "folkmoot.fullname" $root }}-outside
+    {{- end }}
+    {{- if .api.tls.existingSecret }}
+    - name: tls
+      secret:
+        secretName: {{ .api.tls.existingSecret }}
+        defaultMode: 0440
+    {{- end }}
+  {{- end }}
+{{- end -}}
+{{- end }}
+
+{{- define "folkmoot.args" -}}
+{{- $root := .root -}}
+{{- with $root.Values -}}
+- run
+- --network={{ include "folkmoot.network" $root }}
+- --open
+- --rejoin
+{{- if ne (int .p2p.port) 4242 }}
+{{- $port := int .p2p.port }}
+{{- range $ip := list "/ip4/0.0.0.0" "/ip6/::" }}
+- --listen={{ printf "%s/tcp/%d,%s/udp/%d/quic-v1" $ip $port $ip $port }}
+{{- end }}
+{{- end }}
+- --dns={{ include "folkmoot.peersName" $root }}:{{ int .p2p.port }}
+{{- range .discovery.dns }}
+- --dns={{ . }}
+{{- end }}
+{{- range .discovery.bootstrap }}
+- --bootstrap={{ . }}
+{{- end }}
+- --mdns={{ .discovery.mdns }}
+- {{ printf "--zone=%s" .zone | quote }}
+- --copies={{ int .copies }}
+- --quota={{ default (include "folkmoot.quota" $.size) .quota }}
+- --api-listen=:{{ int .api.port }}
+{{- if .api.tls.existingSecret }}
+- --api-tls-cert=/etc/moot/tls/tls.crt
+- --api-tls-key=/etc/moot/tls/tls.key
+{{- else }}
+- --api-insecure
+{{- end }}
+- --log-level={{ .log.level }}
+- --log-format={{ .log.format }}
+{{- range .extraArgs }}
+- {{ . | quote }}
+{{- end }}
+{{- end -}}
+{{- end }}
+
+{{- define "folkmoot.env" -}}
+{{- $root := .root -}}
+- name: NODE_NAME
+  valueFrom: { fieldRef: { fieldPath: spec.nodeName } }
+- name: HOST_IP
+  valueFrom: { fieldRef: { fieldPath: status.hostIP } }
+- name: MOOT_POD_NAME
+  valueFrom: { fieldRef: { fieldPath: metadata.name } }
+{{- if eq .component "peer" }}
+- name: POD_INDEX
+  valueFrom: { fieldRef: { fieldPath: "metadata.labels['apps.kubernetes.io/pod-index']" } }
+{{- end }}
+- name: MOOT_HOME
+  value: /var/lib/moot
+{{ include "folkmoot.clientEnv" $root }}
+{{- if $root.Values.api.tls.existingSecret }}
+- name: MOOT_API
+  value: {{ include "folkmoot.apiURL" (list $root (include "folkmoot.selfHost" $root)) }}
+{{- end }}
+{{- with $root.Values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* What a caller of the API needs in its environment. */}}
+{{- define "folkmoot.clientEnv" -}}
+- name: MOOT_TOKEN
+  valueFrom: { secretKeyRef: { name: {{ include "folkmoot.tokenSecret" . }}, key: {{ .Values.api.tokenKey }} } }
+{{- if .Values.api.tls.existingSecret }}
+- name: SSL_CERT_FILE
+  value: /etc/moot/tls/{{ .Values.api.tls.caKey }}
+{{- end }}
+{{- end }}
+
+{{/* (list CONTEXT HOST) */}}
+{{- define "folkmoot.apiURL" -}}
+{{- $root := index . 0 -}}
+{{- empty $root.Values.api.tls.existingSecret | ternary "http" "https" }}://{{ index . 1 }}:{{ int $root.Values.api.port }}
+{{- end }}
+
+{{/* A name of the pod itself that the API's certificate is good for, since it is one of the headless Service. */}}
+{{- define "folkmoot.selfHost" -}}
+self.{{ include "folkmoot.peersHost" . }}
+{{- end }}
+
+{{- define "folkmoot.probe" -}}
+httpGet:
+  path: {{ index . 1 }}
+  port: http
+  {{- if (index . 0).Values.api.tls.existingSecret }}
+  scheme: HTTPS
+  {{- end }}
+{{- end }}
+
+{{/* Four fifths of a size in Mi, Gi or Ti. */}}
+{{- define "folkmoot.quota" -}}
+{{- $mebibytes := dict "Mi" 1 "Gi" 1024 "Ti" 1048576 -}}
+{{- $number := regexFind "^[0-9]+" . | int64 -}}
+{{- div (mul $number (get $mebibytes (regexFind "[MGT]i$" .)) 4) 5 }}MiB
+{{- end }}

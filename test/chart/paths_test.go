@@ -1,0 +1,7 @@
+package chart
+
+// The folders that are tested.
+const (
+	chartFolder     = "../../deploy/helm/folkmoot"
+	scenariosFolder = "../../deploy/scenarios"
+)
