@@ -1,0 +1,289 @@
+package consensus
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	dbm "github.com/cometbft/cometbft-db"
+	"github.com/cometbft/cometbft/blocksync"
+	cfg "github.com/cometbft/cometbft/config"
+	cs "github.com/cometbft/cometbft/consensus"
+	"github.com/cometbft/cometbft/crypto/ed25519"
+	"github.com/cometbft/cometbft/evidence"
+	cmtjson "github.com/cometbft/cometbft/libs/json"
+	"github.com/cometbft/cometbft/lp2p"
+	"github.com/cometbft/cometbft/mempool"
+	"github.com/cometbft/cometbft/p2p"
+	"github.com/cometbft/cometbft/proxy"
+	sm "github.com/cometbft/cometbft/state"
+	"github.com/cometbft/cometbft/statesync"
+	"github.com/cometbft/cometbft/store"
+	"github.com/cometbft/cometbft/types"
+	"github.com/cometbft/cometbft/version"
+
+	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/ledger/consensus/gate"
+	"github.com/folkmoot/folkmoot/ledger/consensus/kv"
+)
+
+// The spaces of the engine's store.
+const (
+	spaceBlocks   = 'b'
+	spaceEvidence = 'e'
+	spaceState    = 's'
+	spaceOwn      = 'o'
+)
+
+// reactorConsensus is the name by which CometBFT's block sync finds the consensus.
+const reactorConsensus = "CONSENSUS"
+
+// busCapacity is how many events may wait for their readers.
+const busCapacity = 256
+
+// keyGenesis is where the hash of the genesis is kept, in spaceOwn.
+var keyGenesis = []byte("genesis")
+
+// parts are what an engine is made of while it runs.
+type parts struct {
+	guard   *guard
+	store   *kv.Store
+	blocks  *store.BlockStore
+	states  sm.Store
+	conns   guardedConns
+	bus     *types.EventBus
+	pool    *mempool.CListMempool
+	proofs  *evidence.Pool
+	reactor *consensusReactor
+	state   *cs.State
+	gate    *gate.Gate
+	swtch   *lp2p.Switch
+}
+
+// builder holds what the steps of assemble share.
+type builder struct {
+	parts
+	engine *Engine
+	comet  *cfg.Config
+	log    logger
+	chain  sm.State // after the handshake
+	key    []byte   // the validator's address, or nil
+	sync   bool     // blocks are fetched from others first
+}
+
+// assemble opens the databases, brings the application to their height, and puts the parts together. If it fails, nothing is left open.
+func (e *Engine) assemble(ctx context.Context) (_ *parts, err error) {
+	b := &builder{engine: e, comet: e.cfg.comet()}
+	b.guard = &guard{fail: e.fail}
+	b.log = logger{to: e.cfg.Logger.With("part", "cometbft"), failed: func(reason any) {
+		e.fail(fmt.Errorf("consensus stopped: %v", reason))
+	}}
+	defer func() {
+		if r := recover(); r != nil { // CometBFT's way to say that databases and application contradict one another
+			err = fmt.Errorf("panic: %v", r)
+		}
+		if err != nil {
+			err = errors.Join(err, b.undo())
+		}
+	}()
+	for _, step := range []func(context.Context) error{b.openStores, b.startApplication, b.handshake, b.checkSigner, b.build} {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return &b.parts, nil
+}
+
+// undo closes what was opened by the steps so far.
+func (b *builder) undo() error {
+	var err error
+	if b.gate != nil {
+		err = b.gate.Close()
+	}
+	if b.bus != nil {
+		err = errors.Join(err, b.bus.Stop())
+	}
+	if b.conns.AppConns != nil {
+		err = errors.Join(err, b.conns.Stop())
+	}
+	if b.store != nil {
+		err = errors.Join(err, b.store.Close())
+	}
+	return err
+}
+
+func (b *builder) space(prefix byte) dbm.DB { return guardedDB{b.store.Space(prefix), b.guard} }
+
+func (b *builder) openStores(context.Context) (err error) {
+	c := &b.engine.cfg
+	b.store, err = kv.Open(kv.Config{Dir: filepath.Join(c.Dir, "chain"), FS: c.FS, Logger: c.Logger})
+	if err != nil {
+		return err
+	}
+	if err := b.sameGenesis(); err != nil {
+		return err
+	}
+	b.blocks = store.NewBlockStore(b.space(spaceBlocks))
+	b.states = sm.NewStore(b.space(spaceState), sm.StoreOptions{})
+	return nil
+}
+
+// sameGenesis notes the genesis of a new chain, and refuses another one later.
+func (b *builder) sameGenesis() error {
+	data, err := cmtjson.Marshal(b.engine.cfg.Genesis)
+	if err != nil {
+		return fmt.Errorf("encode the genesis: %w", err)
+	}
+	want := sha256.Sum256(data)
+	own := b.space(spaceOwn)
+	got, err := own.Get(keyGenesis)
+	if err != nil {
+		return fmt.Errorf("read the genesis: %w", err)
+	}
+	if got == nil {
+		return own.SetSync(keyGenesis, want[:])
+	}
+	if !bytes.Equal(got, want[:]) {
+		return fault.New(fault.Conflict, "the chain in %s began with another genesis", b.engine.cfg.Dir)
+	}
+	return nil
+}
+
+func (b *builder) startApplication(context.Context) error {
+	c := &b.engine.cfg
+	b.conns = guardedConns{guard: b.guard, witness: func(int64, int32) {}}
+	if c.Signer != nil {
+		key, err := c.Signer.GetPubKey()
+		if err != nil {
+			return err
+		}
+		b.key = key.Address()
+		b.conns.address, b.conns.witness = b.key, c.Signer.Witness
+	}
+	conns := proxy.NewAppConns(proxy.NewConnSyncLocalClientCreator(guardedApplication{c.Application}), proxy.NopMetrics())
+	conns.SetLogger(b.log)
+	if err := conns.Start(); err != nil {
+		return fmt.Errorf("connect to the application: %w", err)
+	}
+	b.conns.AppConns = conns
+	bus := types.NewEventBusWithBufferCapacity(busCapacity)
+	bus.SetLogger(b.log)
+	if err := bus.Start(); err != nil {
+		return fmt.Errorf("start the event bus: %w", err)
+	}
+	b.bus = bus
+	return nil
+}
+
+// handshake has the application execute the blocks that it lacks.
+func (b *builder) handshake(ctx context.Context) error {
+	genesis := *b.engine.cfg.Genesis // CometBFT fills in what is missing
+	if err := genesis.ValidateAndComplete(); err != nil {
+		return err
+	}
+	state, err := b.states.LoadFromDBOrGenesisDoc(&genesis)
+	if err != nil {
+		return fmt.Errorf("load the chain's state: %w", err)
+	}
+	h := cs.NewHandshaker(b.states, state, b.blocks, &genesis)
+	h.SetLogger(b.log)
+	h.SetEventBus(b.bus)
+	if err := h.HandshakeWithContext(ctx, b.conns); err != nil {
+		return fmt.Errorf("bring the application to height %d: %w", b.blocks.Height(), err)
+	}
+	if b.chain, err = b.states.Load(); err != nil {
+		return fmt.Errorf("load the chain's state: %w", err)
+	}
+	return nil
+}
+
+// checkSigner looks for the validator's signature in the newest commit, which is in no block yet.
+func (b *builder) checkSigner(context.Context) error {
+	if b.key == nil {
+		return nil
+	}
+	if c := b.blocks.LoadSeenCommit(b.blocks.Height()); c != nil {
+		for _, s := range c.Signatures {
+			if s.BlockIDFlag != types.BlockIDFlagAbsent && bytes.Equal(s.ValidatorAddress, b.key) {
+				b.engine.cfg.Signer.Witness(c.Height, c.Round)
+			}
+		}
+	}
+	return nil
+}
+
+// build makes CometBFT's parts. Nothing runs yet.
+func (b *builder) build(context.Context) error {
+	c := b.comet
+	b.sync = b.chain.Validators.Size() != 1 || !b.chain.Validators.HasAddress(b.key)
+	b.guard.syncing.Store(b.sync)
+
+	b.pool = mempool.NewCListMempool(c.Mempool, b.conns.Mempool(), b.chain.LastBlockHeight,
+		mempool.WithPreCheck(sm.TxPreCheck(b.chain)), mempool.WithPostCheck(sm.TxPostCheck(b.chain)))
+	b.pool.SetLogger(b.log)
+	b.pool.EnableTxsAvailable()
+	transactions := mempool.NewReactor(c.Mempool, b.pool, b.sync)
+	transactions.SetLogger(b.log)
+
+	var err error
+	if b.proofs, err = evidence.NewPool(b.space(spaceEvidence), b.states, b.blocks); err != nil {
+		return fmt.Errorf("open the evidence: %w", err)
+	}
+	b.proofs.SetLogger(b.log)
+	proofs := evidence.NewReactor(b.proofs)
+	proofs.SetLogger(b.log)
+
+	executor := sm.NewBlockExecutor(b.states, b.log, b.conns.Consensus(), b.pool, b.proofs, b.blocks,
+		sm.BlockExecutorWithBlockTimeTolerance(c.Consensus.BlockTimeTolerance))
+	blocks := blocksync.NewReactor(b.sync, false, b.chain.Copy(), executor, b.blocks, b.key, 0, blocksync.NopMetrics())
+	blocks.SetLogger(b.log)
+
+	b.state = cs.NewState(c.Consensus, b.chain.Copy(), executor, b.blocks, b.pool, b.proofs)
+	b.state.SetLogger(b.log)
+	if b.engine.cfg.Signer != nil {
+		b.state.SetPrivValidator(b.engine.cfg.Signer)
+	}
+	b.reactor = &consensusReactor{Reactor: cs.NewReactor(b.state, b.sync), guard: b.guard, began: b.engine.consensusBegan(b.state)}
+	b.reactor.SetLogger(b.log)
+	b.reactor.SetEventBus(b.bus)
+
+	snapshots := statesync.NewReactor(*c.StateSync, b.conns.Snapshot(), b.conns.Query(), statesync.NopMetrics())
+	snapshots.SetLogger(b.log)
+	return b.newSwitch([]lp2p.SwitchReactor{
+		{Name: "MEMPOOL", Reactor: transactions}, {Name: "BLOCKSYNC", Reactor: blocks}, {Name: reactorConsensus, Reactor: b.reactor},
+		{Name: "EVIDENCE", Reactor: proofs}, {Name: "STATESYNC", Reactor: snapshots},
+	})
+}
+
+// newSwitch puts the reactors on our host. lp2p makes a host of its own, whose settings it keeps where nobody else can set them: that one is closed, and
+// the gate takes its place.
+func (b *builder) newSwitch(reactors []lp2p.SwitchReactor) error {
+	throwaway := ed25519.GenPrivKey()
+	h, err := lp2p.NewHost(b.comet.P2P, throwaway, b.log)
+	if err != nil {
+		return fmt.Errorf("make CometBFT's host: %w", err)
+	}
+	if err := h.Host.Close(); err != nil {
+		return fmt.Errorf("close CometBFT's host: %w", err)
+	}
+	c := &b.engine.cfg
+	b.gate, err = gate.New(gate.Config{
+		Host: c.Host, Network: c.Network, Allowed: c.Peers.Allowed, Left: b.left, MaxMessage: maxMessage, Logger: c.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	h.Host = b.gate
+	info := p2p.DefaultNodeInfo{
+		ProtocolVersion: p2p.NewProtocolVersion(version.P2PProtocol, b.chain.Version.Consensus.Block, b.chain.Version.Consensus.App),
+		DefaultNodeID:   p2p.ID(c.Host.ID().String()), Network: b.chain.ChainID, Version: version.TMCoreSemVer,
+	}
+	b.swtch, err = lp2p.NewSwitch(info, h, reactors, p2p.NopMetrics(), b.log)
+	if err != nil {
+		return fmt.Errorf("make CometBFT's switch: %w", err)
+	}
+	return nil
+}

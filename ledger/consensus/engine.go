@@ -1,0 +1,180 @@
+package consensus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/folkmoot/folkmoot/fault"
+)
+
+const (
+	// stopTime is how long CometBFT may take to stop. When its consensus has failed, a part may wait for it for ever.
+	stopTime = 3 * time.Second
+	// drainTime is how long goroutines of CometBFT that nothing waits for may need to notice that it has stopped: they sleep querySleep up to four times.
+	drainTime = 4*querySleep + 100*time.Millisecond
+)
+
+// An Engine takes part in a chain while it runs. Its methods may be called from many goroutines, also before and after that.
+type Engine struct {
+	cfg Config
+
+	used    atomic.Bool
+	started chan struct{} // closed when the parts are there
+	failed  chan struct{} // closed by fail
+
+	mu      sync.RWMutex
+	parts   *parts // nil unless the databases are open, guarded by mu
+	failure error  // guarded by mu
+
+	progress progress
+}
+
+// New returns an engine that does nothing until Run.
+func New(cfg Config) (*Engine, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	return &Engine{cfg: cfg.withDefaults(), started: make(chan struct{}), failed: make(chan struct{})}, nil
+}
+
+// Run takes part in the chain until ctx ends, and closes what it opened. It can be called once. Two goroutines of CometBFT's write-ahead log are left behind,
+// which wait for a timer and for SIGHUP: CometBFT has no way to end them, and asks for that signal, so that it no longer ends a program that does not ask
+// for it too.
+//
+// When CometBFT stops for an error of its own, Run does not return: it stops what is left of CometBFT, and blocks can be read until ctx ends. Then, or when the
+// start fails, Run returns the error; otherwise nil.
+func (e *Engine) Run(ctx context.Context) error {
+	if e.used.Swap(true) {
+		return fault.New(fault.Conflict, "consensus: the engine was run before")
+	}
+	p, err := e.assemble(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return fmt.Errorf("start the ledger: %w", err)
+	}
+	e.mu.Lock()
+	e.parts = p
+	e.mu.Unlock()
+	unregister := e.register()
+	if err := p.start(); err != nil {
+		e.fail(err)
+	}
+	close(e.started)
+
+	work, stop := context.WithCancel(ctx)
+	var group errgroup.Group
+	group.Go(func() error { e.keepPeers(work, p); return nil })
+	group.Go(func() error { e.watch(work, p); return nil })
+	select {
+	case <-ctx.Done():
+	case <-e.failed:
+	}
+	stop()
+	_ = group.Wait()
+	err = p.stop()
+	<-ctx.Done()
+	unregister()
+
+	e.mu.Lock() // nobody reads from here on
+	e.parts = nil
+	e.mu.Unlock()
+	err = errors.Join(err, p.close())
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return errors.Join(e.failure, err)
+}
+
+// start begins to take part.
+func (p *parts) start() (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("start CometBFT: panic: %v", r)
+		}
+	}()
+	if err := p.swtch.Start(); err != nil {
+		return fmt.Errorf("start CometBFT: %w", err)
+	}
+	if !p.guard.syncing.Load() { // a chain of one
+		p.reactor.began()
+	}
+	return nil
+}
+
+// stop ends all that uses the databases. The peers are told first, by the end of their sessions.
+func (p *parts) stop() error {
+	err := p.gate.Close()
+	stopped := make(chan error, 1)
+	go func() {
+		if p.swtch.IsRunning() {
+			stopped <- p.swtch.Stop()
+		} else {
+			stopped <- nil
+		}
+	}()
+	select {
+	case e := <-stopped:
+		err = errors.Join(err, e)
+	case <-time.After(stopTime):
+		err = errors.Join(err, errors.New("CometBFT did not stop in time"))
+	}
+	err = errors.Join(err, p.bus.Stop(), p.conns.Stop())
+	time.Sleep(drainTime) // a bound, not a guess: who comes later finds guardedDB
+	return err
+}
+
+// close closes the databases.
+func (p *parts) close() error { return p.store.Close() }
+
+// fail marks the engine as failed; only the first reason counts.
+func (e *Engine) fail(err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.failure == nil {
+		e.failure = err
+		e.cfg.Logger.Error("the ledger has failed", "error", err)
+		close(e.failed)
+	}
+}
+
+// Started is closed when the engine has opened its databases and begun to take part.
+func (e *Engine) Started() <-chan struct{} { return e.started }
+
+// Failed is closed when CometBFT has stopped for an error of its own; Health says which.
+func (e *Engine) Failed() <-chan struct{} { return e.failed }
+
+// use calls f while the databases are open.
+func (e *Engine) use(f func(p *parts) error) error {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	if e.parts == nil {
+		return fault.New(fault.Unavailable, "the ledger is not running")
+	}
+	return f(e.parts)
+}
+
+// LatestHeight returns the height of the newest block, or 0.
+func (e *Engine) LatestHeight() (height int64) {
+	_ = e.use(func(p *parts) error {
+		height = p.blocks.Height()
+		return nil
+	})
+	return height
+}
+
+// Members returns the peers that take part with this node at the moment.
+func (e *Engine) Members() (ids []peer.ID) {
+	_ = e.use(func(p *parts) error {
+		ids = p.gate.Peers()
+		return nil
+	})
+	return ids
+}

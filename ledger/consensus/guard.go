@@ -1,0 +1,168 @@
+package consensus
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync/atomic"
+
+	dbm "github.com/cometbft/cometbft-db"
+	abci "github.com/cometbft/cometbft/abci/types"
+	cs "github.com/cometbft/cometbft/consensus"
+	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
+	"github.com/cometbft/cometbft/proxy"
+	sm "github.com/cometbft/cometbft/state"
+
+	"github.com/folkmoot/folkmoot/ledger/consensus/kv"
+)
+
+// codeBroken is the application's answer to a transaction that it could not check.
+const codeBroken = 1
+
+// A guard is what the wrappers here share. CometBFT panics where it cannot go on, and recovers in its consensus routine alone; anywhere else the process would
+// end, and with it everything that has nothing to do with the ledger. So the goroutine ends instead, and the engine has failed.
+type guard struct {
+	fail func(error)
+	// syncing says that blocks come from the block sync's routine, which does not recover.
+	syncing atomic.Bool
+}
+
+// check passes an error on where CometBFT can bear it, and otherwise ends the goroutine.
+func (g *guard) check(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, kv.ErrClosed):
+		runtime.Goexit() // one that woke up after the engine had stopped
+	case g.syncing.Load():
+		g.fail(err)
+		runtime.Goexit()
+	}
+	return err
+}
+
+// guardedDB is a database whose errors go through a guard.
+type guardedDB struct {
+	dbm.DB
+	guard *guard
+}
+
+func (d guardedDB) Get(k []byte) ([]byte, error) {
+	v, err := d.DB.Get(k)
+	return v, d.guard.check(err)
+}
+
+func (d guardedDB) Has(k []byte) (bool, error) {
+	ok, err := d.DB.Has(k)
+	return ok, d.guard.check(err)
+}
+
+func (d guardedDB) Set(k, v []byte) error     { return d.guard.check(d.DB.Set(k, v)) }
+func (d guardedDB) SetSync(k, v []byte) error { return d.guard.check(d.DB.SetSync(k, v)) }
+func (d guardedDB) Delete(k []byte) error     { return d.guard.check(d.DB.Delete(k)) }
+func (d guardedDB) DeleteSync(k []byte) error { return d.guard.check(d.DB.DeleteSync(k)) }
+
+func (d guardedDB) Iterator(start, end []byte) (dbm.Iterator, error) {
+	it, err := d.DB.Iterator(start, end)
+	return it, d.guard.check(err)
+}
+
+func (d guardedDB) ReverseIterator(start, end []byte) (dbm.Iterator, error) {
+	it, err := d.DB.ReverseIterator(start, end)
+	return it, d.guard.check(err)
+}
+
+func (d guardedDB) NewBatch() dbm.Batch { return guardedBatch{d.DB.NewBatch(), d.guard} }
+
+type guardedBatch struct {
+	dbm.Batch
+	guard *guard
+}
+
+func (b guardedBatch) Write() error     { return b.guard.check(b.Batch.Write()) }
+func (b guardedBatch) WriteSync() error { return b.guard.check(b.Batch.WriteSync()) }
+
+// guardedConns are connections to the application whose errors go through a guard.
+type guardedConns struct {
+	proxy.AppConns
+	guard *guard
+	// address is the validator's, or nil; witness is told of its precommits in blocks.
+	address []byte
+	witness func(height int64, round int32)
+}
+
+func (c guardedConns) Consensus() proxy.AppConnConsensus {
+	return guardedConsensus{c.AppConns.Consensus(), c}
+}
+
+// recovered calls the application and makes a panic an error.
+func recovered[T any](f func() (T, error)) (v T, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("the application panicked: %v", r)
+		}
+	}()
+	return f()
+}
+
+type guardedConsensus struct {
+	proxy.AppConnConsensus
+	conns guardedConns
+}
+
+func (c guardedConsensus) FinalizeBlock(ctx context.Context, r *abci.RequestFinalizeBlock) (*abci.ResponseFinalizeBlock, error) {
+	if c.conns.address != nil {
+		for _, v := range r.DecidedLastCommit.Votes {
+			if v.BlockIdFlag != cmtproto.BlockIDFlagAbsent && bytes.Equal(v.Validator.Address, c.conns.address) {
+				c.conns.witness(r.Height-1, r.DecidedLastCommit.Round)
+			}
+		}
+	}
+	v, err := recovered(func() (*abci.ResponseFinalizeBlock, error) { return c.AppConnConsensus.FinalizeBlock(ctx, r) })
+	if err != nil {
+		err = fmt.Errorf("execute block %d: %w", r.Height, err)
+	}
+	return v, c.conns.guard.check(err)
+}
+
+func (c guardedConsensus) Commit(ctx context.Context) (*abci.ResponseCommit, error) {
+	v, err := recovered(func() (*abci.ResponseCommit, error) { return c.AppConnConsensus.Commit(ctx) })
+	if err != nil {
+		err = fmt.Errorf("commit a block: %w", err)
+	}
+	return v, c.conns.guard.check(err)
+}
+
+// guardedApplication refuses a transaction that the application cannot check, where CometBFT would panic in whatever goroutine it is.
+type guardedApplication struct{ abci.Application }
+
+// CheckTx checks a transaction.
+func (a guardedApplication) CheckTx(ctx context.Context, r *abci.RequestCheckTx) (*abci.ResponseCheckTx, error) {
+	v, err := recovered(func() (*abci.ResponseCheckTx, error) { return a.Application.CheckTx(ctx, r) })
+	if err != nil {
+		return &abci.ResponseCheckTx{Code: codeBroken, Log: err.Error()}, nil
+	}
+	return v, nil
+}
+
+// consensusReactor is CometBFT's, with an eye on the moment at which it begins.
+type consensusReactor struct {
+	*cs.Reactor
+	guard *guard
+	// began is called once the consensus routine runs.
+	began func()
+}
+
+// SwitchToConsensus is called by the block sync when there is nothing left to fetch, in a goroutine that does not recover.
+func (r *consensusReactor) SwitchToConsensus(state sm.State, skipWAL bool) {
+	defer func() {
+		if v := recover(); v != nil {
+			r.guard.fail(fmt.Errorf("consensus could not begin: %v", v))
+		}
+	}()
+	r.guard.syncing.Store(false)
+	r.Reactor.SwitchToConsensus(state, skipWAL)
+	r.began()
+}

@@ -1,0 +1,119 @@
+package consensus
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	cs "github.com/cometbft/cometbft/consensus"
+
+	"github.com/folkmoot/folkmoot/fault"
+)
+
+// watchInterval is how often the height is looked at.
+const watchInterval = time.Second
+
+// Status is how an engine is doing.
+type Status struct {
+	// Running says that the engine has started and not stopped.
+	Running bool
+	// Syncing says that blocks are still fetched from others. A validator does not vote before it has them all.
+	Syncing bool
+	// Height is that of the newest block, and Round that of the attempts to make the next one.
+	Height int64
+	Round  int32
+	// Members is how many peers take part with this node.
+	Members int
+	// Moved is when the height last rose, by this node's clock.
+	Moved time.Time
+	// Barred says why the validator does not vote, or is nil.
+	Barred error
+	// Failure says why CometBFT has stopped, or is nil.
+	Failure error
+}
+
+// progress is when the height last rose.
+type progress struct {
+	mu     sync.Mutex
+	height int64     // guarded by mu
+	moved  time.Time // guarded by mu
+}
+
+func (p *progress) see(height int64, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if height > p.height || p.moved.IsZero() {
+		p.height, p.moved = height, now
+	}
+}
+
+func (p *progress) last() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.moved
+}
+
+// watch notes when the height rises, until ctx ends.
+func (e *Engine) watch(ctx context.Context, p *parts) {
+	tick := time.NewTicker(watchInterval)
+	defer tick.Stop()
+	for {
+		e.progress.see(p.blocks.Height(), time.Now())
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// consensusBegan returns what is called when the consensus routine runs: from then on its end is either asked for or a failure.
+func (e *Engine) consensusBegan(state *cs.State) func() {
+	return func() {
+		go func() {
+			state.Wait()
+			if state.IsRunning() { // nobody asked it to stop
+				e.fail(errors.New("consensus stopped by itself"))
+			}
+		}()
+	}
+}
+
+// Status returns how the engine is doing.
+func (e *Engine) Status() Status {
+	s := Status{Moved: e.progress.last()}
+	_ = e.use(func(p *parts) error {
+		s.Running = true
+		s.Syncing = p.guard.syncing.Load()
+		s.Height = p.blocks.Height()
+		s.Members = len(p.gate.Peers())
+		s.Round = p.state.GetRoundState().Round
+		return nil
+	})
+	e.mu.RLock()
+	s.Failure = e.failure
+	e.mu.RUnlock()
+	if e.cfg.Signer != nil {
+		s.Barred = e.cfg.Signer.Barred()
+	}
+	return s
+}
+
+// Health returns nil if the node keeps up with a chain that moves. An error is fault.Internal when CometBFT has stopped, which only a new start mends, and
+// fault.Unavailable when blocks are still fetched or the chain does not move, as when too many validators are away.
+func (e *Engine) Health() error {
+	s := e.Status()
+	switch {
+	case s.Failure != nil:
+		return fault.As(fault.Internal, s.Failure)
+	case !s.Running:
+		return fault.New(fault.Unavailable, "the ledger is not running")
+	case s.Syncing:
+		return fault.New(fault.Unavailable, "the ledger is fetching blocks: height %d, %d peers", s.Height, s.Members)
+	case time.Since(s.Moved) > e.cfg.Timing.Stall:
+		return fault.New(fault.Unavailable, "no block for %s: height %d, round %d, %d peers; more than two thirds of the voting power must be there",
+			time.Since(s.Moved).Round(time.Second), s.Height, s.Round, s.Members)
+	}
+	return nil
+}

@@ -1,0 +1,215 @@
+package signer
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/cometbft/cometbft/crypto"
+	cmted25519 "github.com/cometbft/cometbft/crypto/ed25519"
+	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
+	"github.com/cometbft/cometbft/types"
+
+	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/internal/atomicfile"
+	"github.com/folkmoot/folkmoot/internal/privatefile"
+)
+
+// KeyFile and StateFile are the names of the files in a signer's folder.
+const (
+	KeyFile   = "validator.key"
+	StateFile = "validator.state"
+)
+
+// fileMode is that of both files.
+const fileMode = 0o600
+
+// A Signer signs for one validator in one chain. Its methods may be called from many goroutines.
+type Signer struct {
+	path string // of the state
+	key  cmted25519.PrivKey
+
+	mu     sync.Mutex
+	state  state // guarded by mu
+	broken error // why the state could not be written, guarded by mu
+}
+
+var _ types.PrivValidator = (*Signer)(nil)
+
+// Create makes a new key and its state in a folder that has neither. An error is fault.Conflict when it has.
+func Create(dir, chain string) (*Signer, error) {
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("make a validator's key: %w", err)
+	}
+	return create(dir, chain, key, "")
+}
+
+// Import writes a key that may have signed before, as one from a backup has. The signer is barred until it is resumed.
+func Import(dir, chain string, seed [ed25519.SeedSize]byte) (*Signer, error) {
+	return create(dir, chain, ed25519.NewKeyFromSeed(seed[:]), "the key was imported, and may have signed elsewhere")
+}
+
+func create(dir, chain string, key ed25519.PrivateKey, bar string) (*Signer, error) {
+	if chain == "" || len(chain) > types.MaxChainIDLen {
+		return nil, fault.New(fault.Invalid, "create a signer: the chain's id has %d bytes, want 1 to %d", len(chain), types.MaxChainIDLen)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("create a signer: %w", err)
+	}
+	if _, err := os.Lstat(filepath.Join(dir, KeyFile)); err == nil {
+		return nil, fault.New(fault.Conflict, "create a signer: %s has a validator's key already", dir)
+	}
+	s := &Signer{path: filepath.Join(dir, StateFile), key: cmted25519.PrivKey(key)}
+	s.state = state{key: publicOf(key), chain: chain, bar: bar}
+	// The state comes first: a key without one is refused, a state without a key does no harm.
+	data, err := s.state.encode()
+	if err != nil {
+		return nil, fmt.Errorf("encode a signer's state: %w", err)
+	}
+	if err := atomicfile.Create(s.path, data, fileMode); err != nil {
+		return nil, createError(s.path, err)
+	}
+	if data, err = encodeKey(key); err != nil {
+		return nil, fmt.Errorf("encode a validator's key: %w", err)
+	}
+	if err := atomicfile.Create(filepath.Join(dir, KeyFile), data, fileMode); err != nil {
+		return nil, createError(filepath.Join(dir, KeyFile), err)
+	}
+	return s, nil
+}
+
+func createError(path string, err error) error {
+	if errors.Is(err, fs.ErrExist) {
+		return fault.New(fault.Conflict, "create %s: %w", path, fs.ErrExist)
+	}
+	return fmt.Errorf("create %s: %w", path, err)
+}
+
+// Open reads what Create or Import made. An error is fault.NotFound when there is no key, and fault.Invalid when a file is damaged, readable by others, or the
+// state is missing or of another key or chain.
+func Open(dir, chain string) (*Signer, error) {
+	keyPath, statePath := filepath.Join(dir, KeyFile), filepath.Join(dir, StateFile)
+	data, err := privatefile.Read(keyPath, maxFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fault.New(fault.NotFound, "open the validator's key %s: %w", keyPath, fs.ErrNotExist)
+	}
+	if err != nil {
+		return nil, fault.New(fault.Invalid, "open the validator's key %s: %w", keyPath, err)
+	}
+	key, err := decodeKey(data)
+	if err != nil {
+		return nil, fault.New(fault.Invalid, "open the validator's key %s: %w", keyPath, err)
+	}
+	if data, err = privatefile.Read(statePath, maxFile); err != nil {
+		return nil, fault.New(fault.Invalid, "open %s, without which the key might sign twice: %w", statePath, err)
+	}
+	st, err := decodeState(data)
+	if err != nil {
+		return nil, fault.New(fault.Invalid, "open %s: %w", statePath, err)
+	}
+	if !bytes.Equal(st.key, publicOf(key)) {
+		return nil, fault.New(fault.Invalid, "open %s: it is the state of another key", statePath)
+	}
+	if st.chain != chain {
+		return nil, fault.New(fault.Invalid, "open %s: it is the state for chain %q, not %q", statePath, st.chain, chain)
+	}
+	return &Signer{path: statePath, key: cmted25519.PrivKey(key), state: *st}, nil
+}
+
+// GetPubKey returns the public key.
+func (s *Signer) GetPubKey() (crypto.PubKey, error) { return s.key.PubKey(), nil }
+
+// SignProposal signs a proposal, or repeats the signature when it is the one that was signed last, whatever its time.
+func (s *Signer) SignProposal(chain string, p *cmtproto.Proposal) error {
+	then, signature, err := s.sign(chain, p.Height, p.Round, proposal, types.ProposalSignBytes(chain, p))
+	if err != nil {
+		return fmt.Errorf("sign a proposal at height %d, round %d: %w", p.Height, p.Round, err)
+	}
+	if then != nil {
+		p.Timestamp = *then
+	}
+	p.Signature = signature
+	return nil
+}
+
+// SignVote signs a vote, or repeats the signature when it is the one that was signed last, whatever its time. A precommit for a block
+// also gets a signature for its extension.
+func (s *Signer) SignVote(chain string, v *cmtproto.Vote) error {
+	at := prevote
+	switch v.Type {
+	case cmtproto.PrevoteType:
+	case cmtproto.PrecommitType:
+		at = precommit
+	default:
+		return fault.New(fault.Invalid, "sign a vote: unknown type %d", v.Type)
+	}
+	forBlock := at == precommit && !types.ProtoBlockIDIsNil(&v.BlockID)
+	if !forBlock && len(v.Extension) > 0 {
+		return fault.New(fault.Invalid, "sign a vote: only a precommit for a block has an extension")
+	}
+	then, signature, err := s.sign(chain, v.Height, v.Round, at, types.VoteSignBytes(chain, v))
+	if err != nil {
+		return fmt.Errorf("sign a %s at height %d, round %d: %w", stepNames[at], v.Height, v.Round, err)
+	}
+	if then != nil {
+		v.Timestamp = *then
+	}
+	v.Signature, v.ExtensionSignature = signature, nil
+	if forBlock {
+		// An extension need not be the same each time, so it is signed anew.
+		if v.ExtensionSignature, err = s.key.Sign(types.VoteExtensionSignBytes(chain, v)); err != nil {
+			return fmt.Errorf("sign a vote's extension: %w", err)
+		}
+	}
+	return nil
+}
+
+// Witness tells the signer that a commit holds its precommit of the given height and round. If it never gave that, it is barred.
+func (s *Signer) Witness(height int64, round int32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state.bar != "" || s.state.compare(height, round, precommit) <= 0 {
+		return
+	}
+	next := s.state
+	next.bar = fmt.Sprintf("the key was seen to sign at height %d, round %d, above height %d, round %d, which is the last that this state knows of", height, round,
+		s.state.height, s.state.round)
+	s.save(next)
+}
+
+// Barred returns why the signer signs nothing any more, or nil. Its kind is fault.Forbidden when the owner may resume it.
+func (s *Signer) Barred() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.barred()
+}
+
+func (s *Signer) barred() error {
+	if s.broken != nil {
+		return fmt.Errorf("what was signed can't be written down: %w", s.broken)
+	}
+	if s.state.bar != "" {
+		return fault.New(fault.Forbidden, "the validator is barred: %s", s.state.bar)
+	}
+	return nil
+}
+
+// Resume lifts the bar. The signer will sign nothing at or below the given height: its owner vouches that the key signed nothing above it and is
+// not in use elsewhere.
+func (s *Signer) Resume(height int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if height < 1 || s.state.compare(height, math.MaxInt32, precommit) < 0 {
+		return fault.New(fault.Invalid, "resume a validator above height %d: it signed at height %d", height, s.state.height)
+	}
+	s.save(state{key: s.state.key, chain: s.state.chain, height: height, round: math.MaxInt32, step: precommit})
+	return s.barred()
+}

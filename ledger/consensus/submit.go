@@ -1,0 +1,48 @@
+package consensus
+
+import (
+	"context"
+	"errors"
+
+	abci "github.com/cometbft/cometbft/abci/types"
+	"github.com/cometbft/cometbft/mempool"
+	sm "github.com/cometbft/cometbft/state"
+	"github.com/cometbft/cometbft/store"
+	"github.com/cometbft/cometbft/types"
+
+	"github.com/folkmoot/folkmoot/fault"
+)
+
+// Submit hands in a transaction for a coming block. That it returns nil says no more than that the application would take it. An error is fault.Invalid when
+// the application refuses it, fault.TooLarge, fault.Full when too many wait, fault.Conflict when the same was handed in a short time ago, and
+// fault.Unavailable when the engine does not run or has failed.
+func (e *Engine) Submit(ctx context.Context, tx []byte) error {
+	return e.use(func(p *parts) error {
+		if e.failure != nil {
+			return fault.New(fault.Unavailable, "submit a transaction: %w", e.failure)
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		var answer *abci.ResponseCheckTx
+		err := p.pool.CheckTx(types.Tx(tx), func(r *abci.ResponseCheckTx) { answer = r }, mempool.TxInfo{})
+		switch {
+		case errors.Is(err, mempool.ErrTxInCache):
+			return fault.As(fault.Conflict, err)
+		case errors.As(err, new(mempool.ErrTxTooLarge)), errors.As(err, new(mempool.ErrPreCheck)):
+			return fault.As(fault.TooLarge, err)
+		case errors.As(err, new(mempool.ErrMempoolIsFull)):
+			return fault.As(fault.Full, err)
+		case err != nil:
+			return err
+		case answer.IsErr():
+			return fault.New(fault.Invalid, "the transaction is refused: %s (code %d)", answer.Log, answer.Code)
+		}
+		return nil
+	})
+}
+
+// Read gives f CometBFT's databases to read from. They are open until f returns, and no longer.
+func (e *Engine) Read(f func(blocks *store.BlockStore, states sm.Store) error) error {
+	return e.use(func(p *parts) error { return f(p.blocks, p.states) })
+}

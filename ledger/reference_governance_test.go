@@ -1,0 +1,141 @@
+package ledger_test
+
+import (
+	"math/big"
+
+	"github.com/folkmoot/folkmoot/ledger"
+)
+
+const week = 7 * 24 * 3600_000
+
+// operator reports whether an account speaks for a validator.
+func (r *reference) operator(a ledger.AccountID) bool {
+	for _, v := range r.validators {
+		if v.Operator == a {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *reference) member(by ledger.AccountID, member string, wanted bool, change func()) ledger.Code {
+	_, there := r.members[member]
+	switch {
+	case !r.operator(by):
+		return ledger.NotOperator
+	case there && !wanted:
+		return ledger.MemberExists
+	case !there && wanted:
+		return ledger.NoMember
+	}
+	change()
+	return ledger.Applied
+}
+
+func (r *reference) propose(o *ledger.Propose) ledger.Code {
+	if !r.operator(o.By) {
+		return ledger.NotOperator
+	}
+	id := ledger.ProposalID(network, &o.Proposal)
+	all, own := 0, 0
+	for other, p := range r.proposals {
+		if p.until <= r.now {
+			drop(r, r.proposals, other)
+			continue
+		}
+		all++
+		if p.by == o.By {
+			own++
+		}
+	}
+	if r.proposals[id] != nil {
+		return ledger.ProposalExists
+	}
+	if all >= 64 || own >= 8 {
+		return ledger.TooManyProposals
+	}
+	return r.count(id, &referenceProposal{o.Proposal, o.By, r.now + week, map[ledger.AccountID]bool{o.By: true}}, false)
+}
+
+func (r *reference) vote(o *ledger.Vote) ledger.Code {
+	if !r.operator(o.By) {
+		return ledger.NotOperator
+	}
+	p := r.proposals[o.Proposal]
+	if p == nil || p.until <= r.now {
+		return ledger.NoProposal
+	}
+	votes := map[ledger.AccountID]bool{o.By: true}
+	for a := range p.votes {
+		votes[a] = true
+	}
+	return r.count(o.Proposal, &referenceProposal{p.what, p.by, p.until, votes}, p.votes[o.By])
+}
+
+// count counts fractions of the power, as big rational numbers.
+func (r *reference) count(id ledger.Hash, p *referenceProposal, again bool) ledger.Code {
+	yes, total := new(big.Rat), new(big.Rat)
+	still := map[ledger.AccountID]bool{}
+	for _, v := range r.validators {
+		power := new(big.Rat).SetInt64(int64(v.Power))
+		total.Add(total, power)
+		if p.votes[v.Operator] {
+			yes.Add(yes, power)
+			still[v.Operator] = true
+		}
+	}
+	if yes.Quo(yes, total).Cmp(big.NewRat(2, 3)) <= 0 {
+		if again {
+			return ledger.Voted
+		}
+		p.votes = still
+		put(r, r.proposals, id, p)
+		return ledger.Applied
+	}
+	drop(r, r.proposals, id)
+	if p.what.SetPower != nil {
+		return r.power(*p.what.SetPower)
+	}
+	version := uint32(1)
+	if r.rules.Height > 0 && r.rules.Height <= r.height {
+		version = r.rules.Version
+	}
+	if p.what.ActivateRules.Height <= r.height || p.what.ActivateRules.Version <= version {
+		return ledger.LateRules
+	}
+	before := r.rules
+	r.rules = *p.what.ActivateRules
+	r.undo = append(r.undo, func() { r.rules = before })
+	return ledger.Applied
+}
+
+func (r *reference) power(o ledger.SetPower) ledger.Code {
+	_, there := r.validators[o.Validator]
+	total := new(big.Int).SetUint64(o.Power)
+	for key, v := range r.validators {
+		if key != o.Validator {
+			total.Add(total, new(big.Int).SetUint64(v.Power))
+		}
+	}
+	switch {
+	case o.Power == 0 && !there:
+		return ledger.NoValidator
+	case total.Sign() == 0:
+		return ledger.LastValidator
+	case o.Power == 0:
+		drop(r, r.validators, o.Validator)
+		return ledger.Applied
+	case !there && len(r.validators) == 256:
+		return ledger.TooManyValidators
+	case total.Cmp(new(big.Int).Lsh(big.NewInt(1), 40)) > 0:
+		return ledger.TooMuchPower
+	}
+	put(r, r.validators, o.Validator, o)
+	return ledger.Applied
+}
+
+func (r *reference) misbehaved(key ledger.PublicKey) {
+	if len(r.validators) > 1 {
+		delete(r.validators, key)
+	}
+}

@@ -1,0 +1,230 @@
+package state
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/sstable"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/ledger"
+	"github.com/folkmoot/folkmoot/ledger/tree"
+)
+
+const (
+	// formatVersion is that of what is on disk. A store of a higher one is refused.
+	formatVersion = 1
+	// defaultCache is the memory for pages of the tree, in bytes: the branches of a million entries take 20 MiB.
+	defaultCache = 64 << 20
+	// blockCache and memTable are pebble's. Large tables in memory halve what is written, as pages at the top of the tree change with every block.
+	blockCache = 32 << 20
+	memTable   = 32 << 20
+	bloomBits  = 10
+)
+
+// pebbleFormat is pinned so that a new version of pebble does not change the files before we decide so.
+const pebbleFormat = pebble.FormatTableFormatV6
+
+// Config configures a Store.
+type Config struct {
+	// Dir is the folder of the store, made when it is not there.
+	Dir string
+	// Network is the id of the ledger's network. A store of another is refused.
+	Network ledger.Hash
+	// CacheBytes is the memory for pages of the tree; 0 means 64 MiB.
+	CacheBytes int
+	// FS is the file system; nil: the system's.
+	FS     vfs.FS
+	Logger *slog.Logger // nil: silent
+}
+
+// Tip is the last block of a store.
+type Tip struct {
+	// Height is 0 before the first.
+	Height int64
+	// Time is the block's, in milliseconds since 1970.
+	Time int64
+	// Root is that of the tree of all entries after the block.
+	Root tree.Hash
+}
+
+// Store is the state of one ledger on disk. Its methods may be called from many goroutines.
+type Store struct {
+	network ledger.Hash
+	lock    *pebble.Lock
+	db      *pebble.DB
+	blocks  *pebble.Cache
+	pages   *tree.Cache
+
+	mu  sync.RWMutex // held while the tip moves, and shared while a view of it is taken
+	tip Tip          // guarded by mu
+}
+
+// Open opens the store in cfg.Dir, or makes an empty one. It is fault.Conflict when it is in use, of another network, of a newer program, or was left in the middle of a restore.
+func Open(cfg Config) (*Store, error) {
+	s, err := open(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("open the ledger's state in %s: %w", cfg.Dir, err)
+	}
+	if err := s.refuseHalf(); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func open(cfg Config) (*Store, error) {
+	if cfg.CacheBytes == 0 {
+		cfg.CacheBytes = defaultCache
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.FS == nil {
+		cfg.FS = vfs.Default
+	}
+	s := &Store{network: cfg.Network, pages: tree.NewCache(cfg.CacheBytes)}
+	if err := cfg.FS.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, err
+	}
+	var err error
+	if s.lock, err = pebble.LockDirectory(cfg.Dir, cfg.FS); err != nil {
+		return nil, fault.New(fault.Conflict, "it is in use by another process: %w", err)
+	}
+	s.blocks = pebble.NewCache(blockCache)
+	if s.db, err = pebble.Open(cfg.Dir, s.options(&cfg)); err != nil {
+		s.blocks.Unref()
+		return nil, errors.Join(err, s.lock.Close())
+	}
+	if err := s.load(); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func (s *Store) options(cfg *Config) *pebble.Options {
+	o := &pebble.Options{
+		FS: cfg.FS, Lock: s.lock, Logger: logger{cfg.Logger}, FormatMajorVersion: pebbleFormat, Cache: s.blocks, MemTableSize: memTable,
+	}
+	for i := range o.Levels {
+		o.Levels[i].FilterPolicy = bloom.FilterPolicy(bloomBits)
+		o.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression } // hashes and signatures do not compress
+	}
+	return o
+}
+
+// load reads the facts, and writes them where the store is new.
+func (s *Store) load() error {
+	format, err := get(s.db, metaKey(metaFormat))
+	if err != nil {
+		return err
+	}
+	if format == nil {
+		b := s.db.NewBatch()
+		return errors.Join(
+			b.Set(metaKey(metaFormat), binary.BigEndian.AppendUint32(nil, formatVersion), nil),
+			b.Set(metaKey(metaNetwork), s.network[:], nil),
+			b.Commit(pebble.Sync), b.Close())
+	}
+	if len(format) != 4 {
+		return errDamaged("format")
+	}
+	if v := binary.BigEndian.Uint32(format); v > formatVersion {
+		return fault.New(fault.Conflict, "it has format %d, and this program knows formats up to %d: a newer program wrote it", v, formatVersion)
+	}
+	network, err := get(s.db, metaKey(metaNetwork))
+	if err != nil {
+		return err
+	}
+	if !slices.Equal(network, s.network[:]) {
+		return fault.New(fault.Conflict, "it is of the network %x, not of %s", network, s.network)
+	}
+	tip, err := get(s.db, metaKey(metaTip))
+	if err != nil || tip == nil {
+		return err
+	}
+	s.tip, err = parseTip(tip)
+	return err
+}
+
+// refuseHalf refuses a store in which a restore was begun and not finished.
+func (s *Store) refuseHalf() error {
+	half, err := get(s.db, metaKey(metaRestore))
+	if err == nil && half != nil {
+		err = fault.New(fault.Conflict, "a snapshot was only half restored: remove the folder, and begin anew")
+	}
+	return err
+}
+
+// Close closes the store. No view may be open.
+func (s *Store) Close() error {
+	err := errors.Join(s.db.Close(), s.lock.Close())
+	s.blocks.Unref()
+	return err
+}
+
+// Tip returns the last block.
+func (s *Store) Tip() Tip {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.tip
+}
+
+const tipSize = 8 + 8 + len(tree.Hash{})
+
+func (t *Tip) marshal() []byte {
+	b := binary.BigEndian.AppendUint64(make([]byte, 0, tipSize), uint64(t.Height))
+	b = binary.BigEndian.AppendUint64(b, uint64(t.Time))
+	return append(b, t.Root[:]...)
+}
+
+func parseTip(b []byte) (Tip, error) {
+	if len(b) != tipSize {
+		return Tip{}, errDamaged("tip")
+	}
+	return Tip{int64(binary.BigEndian.Uint64(b)), int64(binary.BigEndian.Uint64(b[8:])), tree.Hash(b[16:])}, nil
+}
+
+func errDamaged(what string) error {
+	return fault.New(fault.Internal, "the ledger's state is damaged: its %s can't be read", what)
+}
+
+// get returns a copy of the value of a key, nil where there is none.
+func get(r pebble.Reader, key []byte) ([]byte, error) {
+	value, closer, err := r.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the ledger's state: %w", err)
+	}
+	value = append(make([]byte, 0, len(value)), value...)
+	return value, closer.Close()
+}
+
+// logger turns pebble's log into ours.
+type logger struct{ *slog.Logger }
+
+// Infof logs what is of use in a search for errors only.
+func (l logger) Infof(format string, args ...any) {
+	if l.Enabled(context.Background(), slog.LevelDebug) {
+		l.Debug("pebble", "event", fmt.Sprintf(format, args...))
+	}
+}
+
+// Errorf logs a warning: what matters is returned.
+func (l logger) Errorf(format string, args ...any) {
+	l.Warn("pebble", "event", fmt.Sprintf(format, args...))
+}
+
+// Fatalf is called where pebble can't go on. Neither can the ledger: what is written after a failed write may be lost.
+func (l logger) Fatalf(format string, args ...any) {
+	panic("the ledger's state: " + fmt.Sprintf(format, args...))
+}

@@ -1,0 +1,150 @@
+package state
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/folkmoot/folkmoot/ledger"
+	"github.com/folkmoot/folkmoot/ledger/tree"
+)
+
+// View is the state after one block, whatever the store does meanwhile. It may be used by many goroutines, and is to be closed.
+type View struct {
+	// Tip is the block.
+	Tip     Tip
+	network ledger.Hash
+	snap    *pebble.Snapshot
+	tree    *tree.Tree
+}
+
+// View returns the state after the last block.
+func (s *Store) View() *View {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	snap := s.db.NewSnapshot()
+	return &View{Tip: s.tip, network: s.network, snap: snap, tree: tree.At(pages{snap}, s.tip.Root, s.pages)}
+}
+
+// Close ends the view.
+func (v *View) Close() error { return v.snap.Close() }
+
+// Get returns the value under a key of the state, nil where there is none.
+func (v *View) Get(key []byte) ([]byte, error) {
+	var room [64]byte
+	return get(v.snap, entryKey(room[:], key))
+}
+
+// Ascend calls f for the entries whose keys begin with prefix, in the order of keys, until it returns false. Key and value are good during the call.
+func (v *View) Ascend(prefix []byte, f func(key, value []byte) bool) error {
+	return ascend(v.snap, entryKey(nil, prefix), entryKey(nil, prefix), func(key, value []byte) (bool, error) { return f(key[1:], value), nil })
+}
+
+// Prove returns the value under a key, nil where there is none, and the proof that this is so in the tree of Tip.Root.
+func (v *View) Prove(key []byte) (value []byte, proof *tree.Proof, err error) {
+	if value, err = v.Get(key); err != nil {
+		return nil, nil, err
+	}
+	proof, err = v.tree.Prove(tree.HashKey(key))
+	return value, proof, err
+}
+
+// Find returns where a transaction is; ok is false where it is in no block that is kept.
+func (v *View) Find(id ledger.TransactionID) (at Position, ok bool, err error) {
+	data, err := get(v.snap, idKey(&id))
+	if err != nil || data == nil {
+		return Position{}, false, err
+	}
+	if len(data) != positionSize {
+		return Position{}, false, errDamaged("index of transactions")
+	}
+	return positionFrom(data), true, nil
+}
+
+// Seen reports whether a transaction is in a block that has an entry among the recent ones.
+func (v *View) Seen(id ledger.TransactionID) (bool, error) {
+	at, ok, err := v.Find(id)
+	if err != nil || !ok {
+		return false, err
+	}
+	recent, err := v.Get(ledger.RecentKey(at.Height))
+	return recent != nil, err
+}
+
+// History returns where the transactions of an account are, newest first: at most limit of those before a position, of which the zero value means the end.
+func (v *View) History(account ledger.AccountID, before Position, limit int) ([]Position, error) {
+	first := append([]byte{prefixAccount}, account[:]...)
+	last := above(first)
+	if before != (Position{}) {
+		last = accountKey(&account, before)
+	}
+	it, err := v.snap.NewIter(&pebble.IterOptions{LowerBound: first, UpperBound: last})
+	if err != nil {
+		return nil, fmt.Errorf("read the history of %s: %w", account, err)
+	}
+	var found []Position
+	for ok := it.Last(); ok && len(found) < limit; ok = it.Prev() {
+		if key := it.Key(); len(key) == len(first)+positionSize {
+			found = append(found, positionFrom(key[len(first):]))
+		}
+	}
+	return found, errors.Join(it.Error(), it.Close())
+}
+
+// Block returns a block that is kept, nil where there is none of that height.
+func (v *View) Block(height int64) (*Block, error) {
+	data, err := get(v.snap, blockKey(height))
+	if err != nil || data == nil {
+		return nil, err
+	}
+	b, err := parseBlock(v.network, data)
+	if err != nil {
+		return nil, fmt.Errorf("block %d: %w", height, err)
+	}
+	b.Height = height
+	return b, nil
+}
+
+// First returns the height of the lowest block that is kept; 0: none is missing.
+func (v *View) First() (int64, error) {
+	data, err := get(v.snap, metaKey(metaFirst))
+	if err != nil || data == nil {
+		return 0, err
+	}
+	if len(data) != 8 {
+		return 0, errDamaged("lowest block")
+	}
+	return int64(binary.BigEndian.Uint64(data)), nil
+}
+
+// ascend calls f for the keys from first on that begin with prefix, until it returns false or an error.
+func ascend(r pebble.Reader, prefix, first []byte, f func(key, value []byte) (bool, error)) error {
+	it, err := r.NewIter(&pebble.IterOptions{LowerBound: first, UpperBound: above(prefix)})
+	if err != nil {
+		return fmt.Errorf("read the ledger's state: %w", err)
+	}
+	more := true
+	for ok := it.First(); ok && more && err == nil; ok = it.Next() {
+		var value []byte
+		if value, err = it.ValueAndErr(); err == nil {
+			more, err = f(it.Key(), value)
+		}
+	}
+	return errors.Join(err, it.Error(), it.Close())
+}
+
+var (
+	_ ledger.View = (*View)(nil)
+	_ ledger.Seen = (*View)(nil)
+)
+
+// pages are those of the tree in pebble.
+type pages struct{ pebble.Reader }
+
+// Page returns one.
+func (p pages) Page(key []byte) ([]byte, error) {
+	var room [64]byte
+	return get(p, pageKey(room[:], key))
+}
