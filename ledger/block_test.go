@@ -60,7 +60,7 @@ const testStart = 1_800_000_000_000
 // newChain returns a ledger of validators of the given powers, each operated by the account at its index.
 func newChain(t testing.TB, limits Limits, operators []*testAccount, powers ...uint64) *chain {
 	t.Helper()
-	g := Genesis{Network: "test", Limits: limits}
+	g := Genesis{Network: "test", Created: time.Unix(1, 0), Limits: limits}
 	for i, p := range powers {
 		g.Validators = append(g.Validators, GenesisValidator{testValidator(i), p, operators[i%len(operators)].id})
 	}

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/folkmoot/folkmoot/fault"
 )
@@ -92,7 +93,7 @@ func FuzzEntry(f *testing.F) {
 
 func testGenesis(rng *rand.Rand) Genesis {
 	a := newTestAccount(rng, 1, 1)
-	return Genesis{"harbour", Hash{9}, []GenesisValidator{{PublicKey{1}, 10, a.id}, {PublicKey{2}, 20, a.id}}, DefaultLimits()}
+	return Genesis{"harbour", time.Unix(1_800_000_000, 0).UTC(), Hash{9}, []GenesisValidator{{PublicKey{1}, 10, a.id}, {PublicKey{2}, 20, a.id}}, DefaultLimits()}
 }
 
 func TestGenesisDocument(t *testing.T) {
@@ -117,6 +118,7 @@ func TestGenesisDocument(t *testing.T) {
 		"not an account":   strings.Replace(text, `"operator": "moot1`, `"operator": "moot1q`, 1),
 		"follows":          text + "{}",
 		"can't be read":    text[:len(text)-3],
+		"whole seconds":    strings.Replace(text, `:00Z"`, `:00.5Z"`, 1),
 		"costs":            strings.Replace(text, `"block_cost": 20000`, `"block_cost": 1`, 1),
 	} {
 		if wrong == text {
@@ -137,6 +139,7 @@ func TestGenesisID(t *testing.T) {
 	for i, change := range []func(g *Genesis){
 		func(g *Genesis) { g.Network += "s" },
 		func(g *Genesis) { g.Salt[3]++ },
+		func(g *Genesis) { g.Created = g.Created.Add(time.Second) },
 		func(g *Genesis) { g.Limits.BlockCost++ },
 		func(g *Genesis) { g.Limits.AccountTransactions++ },
 		func(g *Genesis) { g.Validators[0].Power++ },

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/folkmoot/folkmoot/fault"
 )
@@ -21,6 +22,8 @@ const (
 	// MinBlockCost and MaxBlockCost bound Limits.BlockCost: a block holds any transaction, and a validator can check it in time.
 	MinBlockCost = 2 * MaxOperations * MaxKeys
 	MaxBlockCost = 200_000
+	// maxCreated is the latest second at which a network may be made, long before times stop fitting nanoseconds in 64 bits.
+	maxCreated = 1 << 33
 )
 
 // DefaultLimits returns the limits of networks that want no others.
@@ -30,6 +33,8 @@ func DefaultLimits() Limits { return Limits{BlockCost: 20_000, AccountTransactio
 type Genesis struct {
 	// Network is the network's name, for people.
 	Network string `json:"network"`
+	// Created is when the network was made, in whole seconds: the time of its first block.
+	Created time.Time `json:"created"`
 	// Salt tells networks apart that begin alike.
 	Salt Hash `json:"salt"`
 	// Validators are 1 to MaxValidators, in strictly ascending order of keys.
@@ -51,6 +56,9 @@ func (g *Genesis) Validate() error {
 	}
 	if err := validateText("network's name", g.Network, maxNetworkName); err != nil {
 		return err
+	}
+	if !g.Created.Truncate(time.Second).Equal(g.Created) || g.Created.Unix() <= 0 || g.Created.Unix() > maxCreated {
+		return fault.New(fault.Invalid, "a network made at %s: want a time in whole seconds", g.Created.Format(time.RFC3339Nano))
 	}
 	if g.Limits.BlockCost < MinBlockCost || g.Limits.BlockCost > MaxBlockCost || g.Limits.AccountTransactions == 0 {
 		return fault.New(fault.Invalid, "blocks of cost %d with %d transactions of an account: want costs of %d to %d and at least one transaction",
@@ -78,6 +86,7 @@ func (g *Genesis) Validate() error {
 // ID returns the network's id.
 func (g *Genesis) ID() Hash {
 	b := append(binary.BigEndian.AppendUint16(nil, uint16(len(g.Network))), g.Network...)
+	b = binary.BigEndian.AppendUint64(b, uint64(g.Created.Unix()))
 	b = append(append(b, g.Salt[:]...), g.Limits.Marshal()...)
 	for _, v := range g.Validators {
 		entry := Validator{v.Power, v.Operator}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/ledger"
@@ -151,7 +152,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 	for i, code := range []string{"A", "AB", "A", "ZEBRA1234567", "9"} {
 		w.assets = append(w.assets, ledger.AssetID{Code: code, Issuer: w.accounts[i].id})
 	}
-	g := ledger.Genesis{Network: "reference", Limits: ledger.Limits{BlockCost: ledger.MaxBlockCost, AccountTransactions: mostOfOne}}
+	g := ledger.Genesis{Network: "reference", Created: time.Unix(1, 0), Limits: ledger.Limits{BlockCost: ledger.MaxBlockCost, AccountTransactions: mostOfOne}}
 	for i, key := range w.keys[:4] {
 		g.Validators = append(g.Validators, ledger.GenesisValidator{Key: key, Power: uint64(2 + i), Operator: w.accounts[i%3].id})
 	}

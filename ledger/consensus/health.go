@@ -117,3 +117,16 @@ func (e *Engine) Health() error {
 	}
 	return nil
 }
+
+// Ready returns nil when the engine runs and has not failed, so that what is handed in may come into a block once enough of the voting power is there. Otherwise the kinds are those of Health.
+func (e *Engine) Ready() error {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	switch {
+	case e.failure != nil:
+		return fault.As(fault.Internal, e.failure)
+	case e.parts == nil:
+		return fault.New(fault.Unavailable, "the ledger is not running")
+	}
+	return nil
+}

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/ledger"
 	"github.com/folkmoot/folkmoot/ledger/tree"
 )
 
@@ -31,7 +32,7 @@ func (s *Store) Prepare(b *Block) (*Pending, error) {
 }
 
 func (v *View) prepare(b *Block) (*Pending, error) {
-	if b.Height <= v.Tip.Height || b.Time < v.Tip.Time {
+	if empty := v.Tip == (Tip{}); b.Height < 0 || b.Height <= v.Tip.Height && !empty || b.Time < v.Tip.Time {
 		return nil, fault.New(fault.Invalid, "block %d of time %d can't follow block %d of time %d", b.Height, b.Time, v.Tip.Height, v.Tip.Time)
 	}
 	if len(b.Transactions) != len(b.Results) {
@@ -68,7 +69,7 @@ func (s *Store) Commit(p *Pending) error {
 	}
 	s.tip = p.tip
 	p.update.Keep()
-	return batch.Close()
+	return errors.Join(batch.Close(), s.keepProof(len(p.block.Transactions) > 0))
 }
 
 // Sync returns once all that was committed before is on disk.
@@ -95,9 +96,14 @@ func (s *Store) fill(batch *pebble.Batch, p *Pending) error {
 			errs = append(errs, err)
 		}
 	}
+	validators := false
 	for _, c := range p.block.Changes {
 		room = entryKey(room, c.Key)
 		put(room, c.Value)
+		validators = validators || c.Key[0] == ledger.Validators()[0]
+	}
+	if validators && p.block.Height > 0 {
+		set(changeKey(p.block.Height), nil)
 	}
 	for key, page := range p.update.Writes() {
 		room = pageKey(room, key)
@@ -191,7 +197,7 @@ func (s *Store) pruneBlock(batch *pebble.Batch, height int64, data []byte) error
 	if err != nil {
 		return fmt.Errorf("block %d: %w", height, err)
 	}
-	errs := []error{batch.Delete(blockKey(height), nil)}
+	errs := []error{batch.Delete(blockKey(height), nil), batch.Delete(proofKey(height), nil)}
 	for i, t := range b.Transactions {
 		errs = append(errs, batch.Delete(idKey(&b.Results[i].ID), nil))
 		for _, account := range t.Accounts() {

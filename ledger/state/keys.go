@@ -15,6 +15,8 @@ const (
 	prefixID      = 't' // id of a transaction: height uint64, index uint32
 	prefixAccount = 'h' // account, height uint64, index uint32: nothing
 	prefixResults = 'n' // height uint64: results of a block that is not here, since the store was made of a snapshot
+	prefixProof   = 'q' // height uint64: what a block's entry among the recent ones was and the proof that it was there after the block
+	prefixChange  = 'c' // height uint64: nothing; of a block that changed a validator
 	prefixSorted  = 'r' // hash of a key of the state: hash of its value; only while a snapshot is restored
 )
 
@@ -35,6 +37,14 @@ func pageKey(b, key []byte) []byte { return append(append(b[:0], prefixPage), ke
 
 func blockKey(height int64) []byte {
 	return binary.BigEndian.AppendUint64([]byte{prefixBlock}, uint64(height))
+}
+
+func proofKey(height int64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{prefixProof}, uint64(height))
+}
+
+func changeKey(height int64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{prefixChange}, uint64(height))
 }
 
 func resultsKey(height int64) []byte {

@@ -150,8 +150,10 @@ func (s *Store) load() error {
 	if err != nil || tip == nil {
 		return err
 	}
-	s.tip, err = parseTip(tip)
-	return err
+	if s.tip, err = parseTip(tip); err != nil {
+		return err
+	}
+	return s.mendProof()
 }
 
 // refuseHalf refuses a store in which a restore was begun and not finished.

@@ -265,6 +265,46 @@ func TestProofs(t *testing.T) {
 	}
 }
 
+// TestBlockProofs: what was in a block can be proven by the root after it, however long ago that was, also where a crash came before the proof was written.
+func TestBlockProofs(t *testing.T) {
+	fs := vfs.NewMem()
+	c := found(t, newRand(t), fs, 20)
+	roots := make(map[int64]tree.Hash)
+	for range 20 {
+		c.blocks(1, 3)
+		roots[c.store.Tip().Height] = c.store.Tip().Root
+	}
+	c.block(c.transfer())
+	tip := c.store.Tip()
+	roots[tip.Height] = tip.Root
+	if err := c.store.DropProof(tip.Height); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c.store = openStore(t, fs)
+	defer c.store.Close()
+	v := c.store.View()
+	defer v.Close()
+	for height, root := range roots {
+		b, err := v.Block(height)
+		if err != nil {
+			t.Fatal(err)
+		}
+		value, proof, err := v.BlockProof(height)
+		if err != nil || (value == nil) != (b == nil) {
+			t.Fatalf("block %d: %x, %v", height, value, err)
+		}
+		if b == nil {
+			continue
+		}
+		if err := proof.Present(root, tree.NewEntry(ledger.RecentKey(height), value)); err != nil {
+			t.Errorf("block %d: %v", height, err)
+		}
+	}
+}
+
 // TestProposalsAreIndependent prepares several blocks on one state and commits one.
 func TestProposalsAreIndependent(t *testing.T) {
 	c := found(t, newRand(t), vfs.NewMem(), 10)

@@ -24,6 +24,11 @@ type View struct {
 func (s *Store) View() *View {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
+	return s.view()
+}
+
+// view returns it while s.mu is held, if only shared.
+func (s *Store) view() *View {
 	snap := s.db.NewSnapshot()
 	return &View{Tip: s.tip, network: s.network, snap: snap, tree: tree.At(pages{snap}, s.tip.Root, s.pages)}
 }
@@ -117,6 +122,19 @@ func (v *View) First() (int64, error) {
 		return 0, errDamaged("lowest block")
 	}
 	return int64(binary.BigEndian.Uint64(data)), nil
+}
+
+// ValidatorChanges returns the heights from first to last of the blocks that changed a validator, in ascending order. Those of blocks that were pruned are among them.
+func (v *View) ValidatorChanges(first, last int64) (heights []int64, err error) {
+	err = ascend(v.snap, []byte{prefixChange}, changeKey(first), func(key, _ []byte) (bool, error) {
+		height := int64(binary.BigEndian.Uint64(key[1:]))
+		if height > last {
+			return false, nil
+		}
+		heights = append(heights, height)
+		return true, nil
+	})
+	return heights, err
 }
 
 // ascend calls f for the keys from first on that begin with prefix, until it returns false or an error.

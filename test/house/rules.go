@@ -63,6 +63,8 @@ func Folkmoot() Rules {
 			{Folder: "ledger/tree", May: []string{"fault"}},
 			{Folder: "ledger/state", May: []string{"ledger", "ledger/tree", "fault"}},
 			{Folder: "ledger/consensus", May: []string{"ledger", "ledger/state", "ledger/tree", "swarm", "routing", "fault", "internal"}},
+			{Folder: "ledger/receipt", May: []string{"ledger", "ledger/tree", "ledger/consensus", "swarm", "fault"}},
+			{Folder: "ledger/replica", May: []string{"ledger", "ledger/state", "ledger/tree", "ledger/consensus", "ledger/receipt", "fault"}},
 			{Folder: "backup", May: []string{"fault"}},
 			{Folder: "api/v1"},
 			{Folder: "api/client", May: []string{"api/v1", "fault"}},
@@ -96,12 +98,12 @@ func Folkmoot() Rules {
 			},
 			{
 				Import: regexp.MustCompile(`^github\.com/cockroachdb/pebble(/.*)?$`),
-				By:     []string{"records", "ledger/state", "ledger/consensus", "sim", "bench/trees"},
+				By:     []string{"records", "ledger/state", "ledger/consensus", "ledger/replica", "sim", "bench/trees"},
 				Why:    "the disk belongs to the record store and the ledger's state",
 			},
 			{
 				Import: regexp.MustCompile(`^github\.com/(libp2p|multiformats)/`),
-				By: []string{"swarm", "discovery", "routing", "records", "ledger/consensus", "api", "node", "cmd", "examples", "internal", "sim", "bench",
+				By: []string{"swarm", "discovery", "routing", "records", "ledger/consensus", "ledger/replica", "api", "node", "cmd", "examples", "internal", "sim", "bench",
 					"test"},
 				Why: "the ledger knows nothing of networks",
 			},
@@ -137,7 +139,7 @@ func Folkmoot() Rules {
 			},
 		},
 		Fuzzed: []string{"backup", "swarm", "swarm/rpc", "routing", "records", "records/disk", "discovery/peercache", "ledger", "ledger/state", "ledger/tree",
-			"ledger/consensus/gate", "ledger/consensus/signer"},
+			"ledger/consensus/gate", "ledger/consensus/signer", "ledger/consensus/application", "ledger/receipt"},
 		MaxLines: 500,
 		Text: []TextRule{
 			{regexp.MustCompile(`\b(TODO|FIXME|XXX|HACK)\b`), "unfinished work is finished or left out"},

@@ -17,6 +17,8 @@ func (s *Signer) sign(chain string, height int64, round int32, at step, message 
 		return nil, nil, err
 	}
 	switch {
+	case s.state.chain == "":
+		return nil, nil, fault.New(fault.Invalid, "the signer is for no chain yet")
 	case chain != s.state.chain:
 		return nil, nil, fault.New(fault.Invalid, "the signer is for chain %q, not %q", s.state.chain, chain)
 	case height < 1 || round < 0:

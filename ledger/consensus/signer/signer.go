@@ -52,15 +52,61 @@ func Create(dir, chain string) (*Signer, error) {
 	return create(dir, chain, key, "")
 }
 
+// Generate makes a new key for a chain that is not known yet, as its genesis is made of the keys of its validators, in a folder that has neither key nor state. Bind says later which chain it is. An error is
+// fault.Conflict when there is a key.
+func Generate(dir string) (*Signer, error) {
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("make a validator's key: %w", err)
+	}
+	return write(dir, "", key, "")
+}
+
+// Bind says which chain the key that Generate made is for. It can be said once: an error is fault.Conflict when another was said before. The kinds of other errors are those of Open.
+func Bind(dir, chain string) (*Signer, error) {
+	if err := validateChain(chain); err != nil {
+		return nil, err
+	}
+	s, err := read(dir)
+	if err != nil {
+		return nil, err
+	}
+	switch s.state.chain {
+	case chain:
+		return s, nil
+	case "":
+	default:
+		return nil, fault.New(fault.Conflict, "the validator's key in %s is for chain %q, not %q", dir, s.state.chain, chain)
+	}
+	next := s.state
+	next.chain = chain
+	if s.save(next); s.broken != nil {
+		return nil, fmt.Errorf("write %s: %w", s.path, s.broken)
+	}
+	return s, nil
+}
+
 // Import writes a key that may have signed before, as one from a backup has. The signer is barred until it is resumed.
 func Import(dir, chain string, seed [ed25519.SeedSize]byte) (*Signer, error) {
 	return create(dir, chain, ed25519.NewKeyFromSeed(seed[:]), "the key was imported, and may have signed elsewhere")
 }
 
 func create(dir, chain string, key ed25519.PrivateKey, bar string) (*Signer, error) {
-	if chain == "" || len(chain) > types.MaxChainIDLen {
-		return nil, fault.New(fault.Invalid, "create a signer: the chain's id has %d bytes, want 1 to %d", len(chain), types.MaxChainIDLen)
+	if err := validateChain(chain); err != nil {
+		return nil, err
 	}
+	return write(dir, chain, key, bar)
+}
+
+func validateChain(chain string) error {
+	if chain == "" || len(chain) > types.MaxChainIDLen {
+		return fault.New(fault.Invalid, "a signer for a chain whose id has %d bytes: want 1 to %d", len(chain), types.MaxChainIDLen)
+	}
+	return nil
+}
+
+// write makes the files of a signer.
+func write(dir, chain string, key ed25519.PrivateKey, bar string) (*Signer, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("create a signer: %w", err)
 	}
@@ -96,6 +142,18 @@ func createError(path string, err error) error {
 // Open reads what Create or Import made. An error is fault.NotFound when there is no key, and fault.Invalid when a file is damaged, readable by others, or the
 // state is missing or of another key or chain.
 func Open(dir, chain string) (*Signer, error) {
+	s, err := read(dir)
+	if err != nil {
+		return nil, err
+	}
+	if s.state.chain != chain {
+		return nil, fault.New(fault.Invalid, "open %s: it is the state for chain %q, not %q", s.path, s.state.chain, chain)
+	}
+	return s, nil
+}
+
+// read reads the files of a signer, whatever its chain.
+func read(dir string) (*Signer, error) {
 	keyPath, statePath := filepath.Join(dir, KeyFile), filepath.Join(dir, StateFile)
 	data, err := privatefile.Read(keyPath, maxFile)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -118,13 +176,15 @@ func Open(dir, chain string) (*Signer, error) {
 	if !bytes.Equal(st.key, publicOf(key)) {
 		return nil, fault.New(fault.Invalid, "open %s: it is the state of another key", statePath)
 	}
-	if st.chain != chain {
-		return nil, fault.New(fault.Invalid, "open %s: it is the state for chain %q, not %q", statePath, st.chain, chain)
-	}
 	return &Signer{path: statePath, key: cmted25519.PrivKey(key), state: *st}, nil
 }
 
-// GetPubKey returns the public key.
+// PublicKey returns the bytes of the public key.
+func (s *Signer) PublicKey() [ed25519.PublicKeySize]byte {
+	return [ed25519.PublicKeySize]byte(s.state.key)
+}
+
+// GetPubKey returns the public key as CometBFT has it.
 func (s *Signer) GetPubKey() (crypto.PubKey, error) { return s.key.PubKey(), nil }
 
 // SignProposal signs a proposal, or repeats the signature when it is the one that was signed last, whatever its time.

@@ -351,3 +351,40 @@ func createFuzz(f *testing.F) (*Signer, string) {
 	}
 	return s, dir
 }
+
+func TestKeyBeforeTheChain(t *testing.T) {
+	dir := t.TempDir()
+	made, err := Generate(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Generate(dir); fault.KindOf(err) != fault.Conflict {
+		t.Errorf("made twice: %v", err)
+	}
+	v := &cmtproto.Vote{Type: cmtproto.PrevoteType, Height: 1}
+	if err := made.SignVote("", v); err == nil {
+		t.Error("a key without a chain signs")
+	}
+	if _, err := Open(dir, "one"); fault.KindOf(err) != fault.Invalid {
+		t.Errorf("opened for a chain before it has one: %v", err)
+	}
+	for range 2 {
+		s, err := Bind(dir, "one")
+		if err != nil || s.PublicKey() != made.PublicKey() {
+			t.Fatalf("bound: %v", err)
+		}
+	}
+	if _, err := Bind(dir, "other"); fault.KindOf(err) != fault.Conflict {
+		t.Errorf("bound to another chain: %v", err)
+	}
+	if _, err := Bind(dir, ""); fault.KindOf(err) != fault.Invalid {
+		t.Errorf("bound to none: %v", err)
+	}
+	s, err := Open(dir, "one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.SignVote("one", v); err != nil {
+		t.Error(err)
+	}
+}

@@ -37,7 +37,8 @@ var errStateDamaged = errors.New("it is damaged or not a signer's state")
 
 // state is what was last signed. It only ever grows.
 type state struct {
-	key    ed25519.PubKey
+	key ed25519.PubKey
+	// chain is the one that the key is for; "": none yet.
 	chain  string
 	height int64
 	round  int32
@@ -108,7 +109,7 @@ func decodeState(data []byte) (*state, error) {
 // sound says whether the parts of a state agree.
 func (s *state) sound() bool {
 	switch {
-	case s.chain == "" || len(s.bar) > maxBar:
+	case s.chain == "" && (s.step != none || s.bar != "") || len(s.bar) > maxBar:
 		return false
 	case s.step == none:
 		return s.height == 0 && s.round == 0 && s.bytes == nil

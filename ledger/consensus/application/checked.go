@@ -1,0 +1,82 @@
+package application
+
+import (
+	"container/list"
+	"crypto/sha256"
+	"sync"
+
+	"github.com/folkmoot/folkmoot/ledger"
+)
+
+// maxChecked bounds the bytes of the envelopes that are remembered: several blocks.
+const maxChecked = 64 << 20
+
+// checked remembers envelopes whose signatures are good, so that a node reads each once and checks its signatures once, however often CometBFT asks: before it passes it on, and in
+// each proposal that holds it. It may be used by many goroutines.
+type checked struct {
+	network ledger.Hash
+
+	mu    sync.Mutex
+	byKey map[[sha256.Size]byte]*list.Element // guarded by mu
+	order list.List                           // of *checkedEnvelope, the one used last in front; guarded by mu
+	bytes int                                 // guarded by mu
+}
+
+type checkedEnvelope struct {
+	key          [sha256.Size]byte
+	size         int
+	transactions []*ledger.Transaction
+}
+
+func newChecked(network ledger.Hash) *checked {
+	return &checked{network: network, byKey: make(map[[sha256.Size]byte]*list.Element)}
+}
+
+// open returns the transactions of an envelope whose signatures are good. Errors are of kind fault.Invalid, or fault.TooLarge.
+func (c *checked) open(envelope []byte) ([]*ledger.Transaction, error) {
+	key := sha256.Sum256(envelope)
+	if known, ok := c.known(key); ok {
+		return known, nil
+	}
+	transactions, err := ParseEnvelope(envelope)
+	if err != nil {
+		return nil, err
+	}
+	for _, err := range ledger.VerifySignatures(c.network, transactions) {
+		if err != nil {
+			return nil, err
+		}
+	}
+	c.remember(key, len(envelope), transactions)
+	return transactions, nil
+}
+
+// add remembers an envelope that was made here of transactions whose signatures are good.
+func (c *checked) add(envelope []byte, transactions []*ledger.Transaction) {
+	c.remember(sha256.Sum256(envelope), len(envelope), transactions)
+}
+
+func (c *checked) known(key [sha256.Size]byte) ([]*ledger.Transaction, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.byKey[key]
+	if e == nil {
+		return nil, false
+	}
+	c.order.MoveToFront(e)
+	return e.Value.(*checkedEnvelope).transactions, true
+}
+
+func (c *checked) remember(key [sha256.Size]byte, size int, transactions []*ledger.Transaction) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.byKey[key] != nil {
+		return
+	}
+	c.byKey[key] = c.order.PushFront(&checkedEnvelope{key, size, transactions})
+	for c.bytes += size; c.bytes > maxChecked; {
+		last := c.order.Remove(c.order.Back()).(*checkedEnvelope)
+		c.bytes -= last.size
+		delete(c.byKey, last.key)
+	}
+}

@@ -1,0 +1,175 @@
+package receipt
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/ledger"
+	"github.com/folkmoot/folkmoot/ledger/consensus"
+	"github.com/folkmoot/folkmoot/ledger/consensus/light"
+	"github.com/folkmoot/folkmoot/ledger/tree"
+	"github.com/folkmoot/folkmoot/swarm"
+)
+
+const (
+	// Version is that of the document.
+	Version = 1
+	// MaxSize is the most bytes of a receipt: of a path with many changes of validators.
+	MaxSize = 64 << 20
+)
+
+// Receipt is a proof. It has one of Transaction and Balance.
+type Receipt struct {
+	Version int `json:"receipt"`
+	// Network is the id of the network, the hash of its genesis.
+	Network     ledger.Hash  `json:"network"`
+	Transaction *Transaction `json:"transaction,omitempty"`
+	Balance     *Balance     `json:"balance,omitempty"`
+	// Path leads to a header with the root of the state.
+	Path light.Path `json:"path"`
+}
+
+// Transaction proves what became of a transaction.
+type Transaction struct {
+	// Bytes are the transaction, encoded.
+	Bytes []byte `json:"bytes"`
+	// Height is that of the block that it was in.
+	Height int64 `json:"height"`
+	// Code and Operation are its ledger.Result there.
+	Code      ledger.Code `json:"code"`
+	Operation uint16      `json:"operation"`
+	// Result is the proof that this was a result of the block, Entry the block's entry in the state, and Proof that this was there after the block.
+	Result []byte `json:"result_proof"`
+	Entry  []byte `json:"entry"`
+	Proof  []byte `json:"proof"`
+}
+
+// Balance proves what an account had of an asset after the block before the header that the path leads to.
+type Balance struct {
+	Account ledger.AccountID `json:"account"`
+	Asset   string           `json:"asset"`
+	// Amount is in the asset's smallest unit.
+	Amount string `json:"amount"`
+	Proof  []byte `json:"proof"`
+}
+
+// Encode returns the document.
+func (r *Receipt) Encode() ([]byte, error) {
+	b, err := json.MarshalIndent(r, "", " ")
+	return append(b, '\n'), err
+}
+
+// Parse reads a receipt, which proves nothing until it is verified. Errors are of kind fault.Invalid, or fault.TooLarge.
+func Parse(data []byte) (*Receipt, error) {
+	if len(data) > MaxSize {
+		return nil, fault.New(fault.TooLarge, "a receipt of %d bytes: at most %d", len(data), MaxSize)
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	r := new(Receipt)
+	if err := d.Decode(r); err != nil {
+		return nil, fault.New(fault.Invalid, "the receipt can't be read: %w", err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, fault.New(fault.Invalid, "something follows the receipt")
+	}
+	if r.Version != Version {
+		return nil, fault.New(fault.Invalid, "a receipt of version %d: this program reads version %d", r.Version, Version)
+	}
+	if again, err := r.Encode(); err != nil || !bytes.Equal(again, data) {
+		return nil, fault.New(fault.Invalid, "the receipt was changed: it is not written as receipts are")
+	}
+	return r, nil
+}
+
+// Statement is what a verified receipt says.
+type Statement struct {
+	Network ledger.Hash
+	// Transaction, ID and Result are those of a transaction, which was in the block of Height and Time.
+	Transaction *ledger.Transaction
+	Result      ledger.Result
+	// Account had Amount of Asset, of a balance, after the block of Height. Time is that of the block after.
+	Account ledger.AccountID
+	Asset   ledger.AssetID
+	Amount  ledger.Amount
+
+	Height int64
+	Time   time.Time
+	// Header is the one that was signed.
+	Header light.Header
+}
+
+// Verify returns what the receipt proves to somebody who trusts the root. Errors are of kind fault.Invalid.
+func (r *Receipt) Verify(root light.Root) (Statement, error) {
+	s := Statement{Network: r.Network}
+	if root.Genesis != nil && root.Genesis.ID() != r.Network {
+		return s, fault.New(fault.Invalid, "the receipt is of the network %s, and the genesis of the network %s", r.Network, root.Genesis.ID())
+	}
+	header, err := r.Path.Verify(consensus.ChainID(swarm.NetworkID(r.Network)), root)
+	if err != nil {
+		return s, err
+	}
+	s.Header = header
+	switch {
+	case (r.Transaction == nil) == (r.Balance == nil):
+		err = fault.New(fault.Invalid, "a receipt is of a transaction or of a balance")
+	case r.Transaction != nil:
+		err = r.Transaction.verify(&s)
+	default:
+		err = r.Balance.verify(&s)
+	}
+	return s, err
+}
+
+func (t *Transaction) verify(s *Statement) (err error) {
+	if s.Transaction, err = ledger.ParseTransaction(t.Bytes); err != nil {
+		return err
+	}
+	if err := ledger.VerifySignatures(s.Network, []*ledger.Transaction{s.Transaction})[0]; err != nil {
+		return err
+	}
+	s.Result = ledger.Result{ID: s.Transaction.ID(s.Network), Code: t.Code, Operation: t.Operation}
+	if s.Height = t.Height; s.Height != s.Header.Height-1 || !s.Result.Valid() {
+		return fault.New(fault.Invalid, "the receipt is of block %d, and leads to the header of block %d", s.Height, s.Header.Height)
+	}
+	proof, err := tree.ParseProof(t.Proof)
+	if err != nil {
+		return err
+	}
+	if err := proof.Present(tree.Hash(s.Header.AppHash), tree.NewEntry(ledger.RecentKey(t.Height), t.Entry)); err != nil {
+		return err
+	}
+	var block ledger.Recent
+	if err := block.Unmarshal(t.Entry); err != nil {
+		return fault.As(fault.Invalid, err)
+	}
+	s.Time = time.UnixMilli(block.Time).UTC()
+	result, err := ledger.ParseResultProof(t.Result)
+	if err != nil {
+		return err
+	}
+	return result.Verify(&block, s.Result)
+}
+
+func (b *Balance) verify(s *Statement) (err error) {
+	s.Account, s.Height, s.Time = b.Account, s.Header.Height-1, s.Header.Time
+	if s.Asset, err = ledger.ParseAssetID(b.Asset); err != nil {
+		return err
+	}
+	if s.Amount, err = ledger.ParseAmount(b.Amount, 0); err != nil {
+		return err
+	}
+	proof, err := tree.ParseProof(b.Proof)
+	if err != nil {
+		return err
+	}
+	key, root := ledger.BalanceKey(s.Account, s.Asset), tree.Hash(s.Header.AppHash)
+	if s.Amount.IsZero() {
+		return proof.Absent(root, tree.HashKey(key))
+	}
+	return proof.Present(root, tree.NewEntry(key, ledger.MarshalBalance(s.Amount)))
+}

@@ -1,0 +1,138 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/ledger"
+	"github.com/folkmoot/folkmoot/ledger/consensus/application"
+)
+
+const (
+	// gatherTime is how long the first transaction of an envelope waits for others, unless there are gatherEnough.
+	gatherTime   = 3 * time.Millisecond
+	gatherEnough = 256
+	// gatherMost is the most transactions of an envelope, and gatherBytes about the most bytes: an envelope is checked as a whole before it is passed on, and others wait for it meanwhile.
+	gatherMost  = 512
+	gatherBytes = 256 << 10
+	// fullPause is how long to wait when no envelope is taken because too many wait.
+	fullPause = 50 * time.Millisecond
+)
+
+// wakeGatherer tells the gatherer that something waits.
+func (r *Replica) wakeGatherer() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// gather puts what is handed in into envelopes until ctx ends.
+func (r *Replica) gather(ctx context.Context) {
+	timer := time.NewTimer(0)
+	<-timer.C
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.wake:
+		}
+		if r.waiting() < gatherEnough {
+			timer.Reset(gatherTime)
+			select {
+			case <-ctx.Done():
+				return
+			case <-timer.C:
+			}
+		}
+		for batch := r.next(); len(batch) > 0; batch = r.next() {
+			if full := r.send(ctx, batch); full {
+				timer.Reset(fullPause)
+				select {
+				case <-ctx.Done():
+					return
+				case <-timer.C:
+				}
+			}
+		}
+	}
+}
+
+func (r *Replica) waiting() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.queue)
+}
+
+// next takes from the queue what goes into one envelope.
+func (r *Replica) next() []*Submission {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n, bytes, total := 0, 0, uint32(0)
+	for _, s := range r.queue {
+		room, c := application.Room(len(s.data)), uint32(s.transaction.Cost())
+		if n > 0 && (n == gatherMost || bytes+room > gatherBytes || total+c > r.cfg.Genesis.Limits.BlockCost) {
+			break
+		}
+		n, bytes, total = n+1, bytes+room, total+c
+	}
+	batch := slices.Clone(r.queue[:n])
+	r.queue = r.queue[n:]
+	if len(r.queue) == 0 {
+		r.queue = nil
+	}
+	return batch
+}
+
+// send checks signatures and passes on those whose are good. It reports whether too much waits to be agreed on.
+func (r *Replica) send(ctx context.Context, batch []*Submission) (full bool) {
+	transactions := make([]*ledger.Transaction, len(batch))
+	for i, s := range batch {
+		transactions[i] = s.transaction
+	}
+	good, data := batch[:0:0], make([][]byte, 0, len(batch))
+	for i, err := range ledger.VerifySignatures(r.network, transactions) {
+		if err != nil {
+			r.refuse(err, batch[i])
+			continue
+		}
+		good, data = append(good, batch[i]), append(data, batch[i].data)
+	}
+	if len(good) == 0 {
+		return false
+	}
+	transactions = transactions[:0]
+	for _, s := range good {
+		transactions = append(transactions, s.transaction)
+	}
+	envelope := application.EncodeEnvelope(data)
+	r.app.AddChecked(envelope, transactions)
+	return r.sent(good, r.engine.Submit(ctx, envelope))
+}
+
+// sent deals with the answer to an envelope.
+func (r *Replica) sent(list []*Submission, err error) (full bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch kind := fault.KindOf(err); {
+	case err == nil || kind == fault.Conflict: // the very same envelope is on its way already
+		for _, s := range list {
+			r.take(s, nil)
+		}
+	case kind == fault.Full && !errors.Is(err, context.Canceled):
+		r.queue = append(list, r.queue...)
+		return true
+	case kind == fault.Invalid: // all of it has become useless since it was looked at
+		for _, s := range list {
+			r.passedOver(s, err)
+		}
+	default:
+		for _, s := range list {
+			r.end(s, Place{}, err)
+		}
+	}
+	return false
+}

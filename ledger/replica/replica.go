@@ -1,0 +1,122 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/ledger"
+	"github.com/folkmoot/folkmoot/ledger/consensus"
+	"github.com/folkmoot/folkmoot/ledger/consensus/application"
+	"github.com/folkmoot/folkmoot/ledger/consensus/signer"
+	"github.com/folkmoot/folkmoot/ledger/state"
+)
+
+// Config configures a Replica.
+type Config struct {
+	// Dir is the folder of the ledger's data, made when it is not there.
+	Dir string
+	// Host is the node's. It belongs to the genesis's network.
+	Host host.Host
+	// Genesis is what the ledger begins with.
+	Genesis *ledger.Genesis
+	// Signer votes; nil: this node has no vote.
+	Signer *signer.Signer
+	// Peers are the others.
+	Peers consensus.Peers
+	// Timing may be left empty. It should be the same on all nodes.
+	Timing consensus.Timing
+	// Registerer gets the metrics; nil: there are none.
+	Registerer prometheus.Registerer
+	// Logger may be nil.
+	Logger *slog.Logger
+	// FS is the file system; nil: the machine's.
+	FS vfs.FS
+}
+
+// Replica is a node's copy of the ledger. Its methods may be called from many goroutines, also before and after Run.
+type Replica struct {
+	cfg     Config
+	network ledger.Hash
+	store   *state.Store
+	app     *application.Application
+	engine  *consensus.Engine
+	wake    chan struct{} // tells the gatherer that something waits
+
+	mu      sync.Mutex
+	pending map[ledger.TransactionID]*Submission // what was handed in here and is in no block yet, guarded by mu
+	queue   []*Submission                        // of those the ones that are in no envelope, guarded by mu
+	swept   int64                                // the time of the block after which pending was last searched for what is too late, guarded by mu
+	moved   chan struct{}                        // closed and replaced at each block, guarded by mu
+}
+
+// Open opens a ledger's data, or makes it. Its errors are those of state.Open and consensus.New.
+func Open(cfg Config) (*Replica, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Genesis == nil {
+		return nil, fault.New(fault.Invalid, "open the ledger: no genesis")
+	}
+	if err := cfg.Genesis.Validate(); err != nil {
+		return nil, fmt.Errorf("open the ledger: the genesis: %w", err)
+	}
+	r := &Replica{
+		cfg: cfg, network: cfg.Genesis.ID(), wake: make(chan struct{}, 1), pending: make(map[ledger.TransactionID]*Submission), moved: make(chan struct{}),
+	}
+	var err error
+	r.store, err = state.Open(state.Config{Dir: filepath.Join(cfg.Dir, "state"), Network: r.network, FS: cfg.FS, Logger: cfg.Logger})
+	if err != nil {
+		return nil, err
+	}
+	r.app = application.New(application.Config{Store: r.store, Genesis: cfg.Genesis, Committed: r.committed, Logger: cfg.Logger})
+	r.engine, err = consensus.New(consensus.Config{
+		Dir: cfg.Dir, Host: cfg.Host, Network: consensus.NetworkID(cfg.Genesis), Genesis: consensus.GenesisDoc(cfg.Genesis), Application: r.app, Signer: cfg.Signer, Peers: cfg.Peers,
+		MaxTransaction: application.MaxEnvelope, Timing: cfg.Timing, Registerer: cfg.Registerer, Logger: cfg.Logger, FS: cfg.FS,
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open the ledger: %w", err), r.store.Close())
+	}
+	return r, nil
+}
+
+// Run takes part in the ledger until ctx ends. When agreement fails by an error of its own, Run does not return, and what is known can still be asked for; Health says why.
+func (r *Replica) Run(ctx context.Context) error {
+	var parts errgroup.Group
+	parts.Go(func() error { return r.engine.Run(ctx) })
+	parts.Go(func() error { r.gather(ctx); return nil })
+	err := parts.Wait()
+	r.abandon()
+	return err
+}
+
+// Close closes the data. Run has returned, and nobody asks any more.
+func (r *Replica) Close() error { return r.store.Close() }
+
+// Network returns the id of the ledger's network.
+func (r *Replica) Network() ledger.Hash { return r.network }
+
+// Genesis returns what the ledger began with. It must not be changed.
+func (r *Replica) Genesis() *ledger.Genesis { return r.cfg.Genesis }
+
+// Health returns nil while the ledger goes on; see consensus.Engine.Health.
+func (r *Replica) Health() error { return r.engine.Health() }
+
+// Engine returns how agreement is doing.
+func (r *Replica) Engine() consensus.Status { return r.engine.Status() }
+
+// Moved returns a channel that is closed after the next block.
+func (r *Replica) Moved() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.moved
+}

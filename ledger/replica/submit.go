@@ -1,0 +1,245 @@
+package replica
+
+import (
+	"context"
+	"time"
+
+	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/ledger"
+	"github.com/folkmoot/folkmoot/ledger/consensus/application"
+)
+
+const (
+	// maxPending bounds what was handed in on this node and is in no block yet.
+	maxPending = 50_000
+	// sweepTime is how often what is too late is looked for, in block time, and keepTime how long a transaction that may wait for months is waited for here.
+	sweepTime = 10 * time.Second
+	keepTime  = ledger.MaxWindow
+)
+
+// Place is where a transaction is, and what became of it there.
+type Place struct {
+	Height int64
+	// Time is the block's, in milliseconds since 1970.
+	Time   int64
+	Result ledger.Result
+}
+
+// Submission is a transaction that was handed in on this node.
+type Submission struct {
+	// ID is the transaction's.
+	ID ledger.TransactionID
+
+	data        []byte
+	transaction *ledger.Transaction
+	since       int64         // ms
+	taken       chan struct{} // closed when it was decided whether it is passed on
+	refused     error         // why not; set before taken is closed
+	done        chan struct{} // closed when it is known what became of it
+	place       Place         // set before done is closed
+	err         error         // why it will be in no block; set before done is closed
+}
+
+// Done is closed when it is known what became of the transaction.
+func (s *Submission) Done() <-chan struct{} { return s.done }
+
+// Wait waits until it is known what became of the transaction. That it failed in a block is no error: see Place.Result. Errors are of the kinds of Submit, and fault.Unavailable when ctx ends before: it may
+// still come into a block until it is too late for it.
+func (s *Submission) Wait(ctx context.Context) (Place, error) {
+	select {
+	case <-s.done:
+		return s.place, s.err
+	case <-ctx.Done():
+		return Place{}, fault.New(fault.Unavailable, "transaction %s is in no block yet, and may still come into one until %s: more than two thirds of the voting power must be there",
+			s.ID, time.UnixMilli(s.transaction.ValidUntil).UTC().Format(time.RFC3339))
+	}
+}
+
+// Submit hands in an encoded transaction, and returns when this node has checked it and passed it on. One that is in a block already, or was handed in before, is no error: the submission tells what became of it.
+//
+// Errors are fault.Invalid for what can be in no block, fault.Forbidden where the keys are not those of the account, fault.Conflict where another took its slot or the state does not allow what it does,
+// fault.NotFound where what it names is not there, fault.TooLarge, fault.Full when too much waits, and fault.Unavailable when the ledger does not go on.
+func (r *Replica) Submit(ctx context.Context, data []byte) (*Submission, error) {
+	s, err := r.Enqueue(data)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case <-s.taken:
+		return s, s.refused
+	case <-ctx.Done():
+		return nil, fault.New(fault.Unavailable, "transaction %s was not passed on: %w", s.ID, context.Cause(ctx))
+	}
+}
+
+// Enqueue is Submit without the wait: whether signatures are good turns out later, as an error of Wait.
+func (r *Replica) Enqueue(data []byte) (*Submission, error) {
+	t, err := ledger.ParseTransaction(data)
+	if err != nil {
+		return nil, err
+	}
+	s := &Submission{
+		ID: t.ID(r.network), data: data, transaction: t, since: time.Now().UnixMilli(), taken: make(chan struct{}), done: make(chan struct{}),
+	}
+	known, waiting := r.known(s.ID)
+	if known != nil {
+		return known, nil
+	}
+	if place, err := r.Find(s.ID); err == nil {
+		s.place = place
+		close(s.taken)
+		close(s.done)
+		return s, nil
+	} else if fault.KindOf(err) != fault.NotFound {
+		return nil, err
+	}
+	if err := r.check(s, waiting > 0); err != nil {
+		return nil, err
+	}
+	return r.enqueue(s)
+}
+
+// known returns the submission of an id that waits already, and how many wait.
+func (r *Replica) known(id ledger.TransactionID) (*Submission, int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.pending[id], len(r.pending)
+}
+
+// check says what would become of a transaction in the next block. One that would fail is refused, unless others wait here that may help it: then the block decides.
+func (r *Replica) check(s *Submission, others bool) error {
+	if n := uint32(s.transaction.Cost()); n > r.cfg.Genesis.Limits.BlockCost || application.Room(len(s.data)) > application.MaxRoom {
+		return fault.New(fault.TooLarge, "transaction %s is more than a block may hold", s.ID)
+	}
+	if err := r.engine.Ready(); err != nil {
+		return fault.As(fault.Unavailable, err)
+	}
+	result, err := r.app.Try(s.transaction)
+	if err != nil || others {
+		return err
+	}
+	return ResultError(result, s.transaction)
+}
+
+func (r *Replica) enqueue(s *Submission) (*Submission, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if known := r.pending[s.ID]; known != nil {
+		return known, nil
+	}
+	if len(r.pending) >= maxPending {
+		return nil, fault.New(fault.Full, "%d transactions wait for a block already: try again later", len(r.pending))
+	}
+	r.pending[s.ID] = s
+	r.queue = append(r.queue, s)
+	r.wakeGatherer()
+	return s, nil
+}
+
+// refuse ends submissions that were not passed on.
+func (r *Replica) refuse(err error, list ...*Submission) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range list {
+		r.end(s, Place{}, err)
+	}
+}
+
+// end tells what became of a submission, while r.mu is held.
+func (r *Replica) end(s *Submission, place Place, err error) {
+	if r.pending[s.ID] != s {
+		return
+	}
+	delete(r.pending, s.ID)
+	s.place, s.err = place, err
+	r.take(s, err)
+	close(s.done)
+}
+
+// take notes that a submission was passed on, or why not, while r.mu is held.
+func (r *Replica) take(s *Submission, refused error) {
+	select {
+	case <-s.taken:
+	default:
+		s.refused = refused
+		close(s.taken)
+	}
+}
+
+// committed is told of each block.
+func (r *Replica) committed(b application.Block) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	close(r.moved)
+	r.moved = make(chan struct{})
+	if len(r.pending) == 0 {
+		return
+	}
+	for _, result := range b.Results {
+		if s := r.pending[result.ID]; s != nil {
+			r.end(s, Place{b.Height, b.Time, result}, nil)
+		}
+	}
+	for _, p := range b.PassedOver {
+		if s := r.pending[p.ID]; s != nil {
+			r.passedOver(s, p.Reason)
+		}
+	}
+	r.sweep(b.Time)
+}
+
+// passedOver deals with a transaction of this node that came into a block and was not carried out, while r.mu is held.
+func (r *Replica) passedOver(s *Submission, reason error) {
+	if place, err := r.Find(s.ID); err == nil { // another node had brought it
+		r.end(s, place, nil)
+		return
+	}
+	if fault.KindOf(reason) == fault.Full {
+		r.queue = append(r.queue, s)
+		r.wakeGatherer()
+		return
+	}
+	r.end(s, Place{}, reason)
+}
+
+// sweep ends what is too late for any block, while r.mu is held.
+func (r *Replica) sweep(time int64) {
+	if time-r.swept < sweepTime.Milliseconds() {
+		return
+	}
+	r.swept = time
+	for _, s := range r.pending {
+		switch {
+		case s.transaction.ValidUntil <= time:
+			r.end(s, Place{}, fault.New(fault.Unavailable, "transaction %s came into no block while it was valid", s.ID))
+		case time-s.since > keepTime.Milliseconds():
+			r.end(s, Place{}, fault.New(fault.Unavailable, "transaction %s is in no block yet, and is no longer waited for here", s.ID))
+		}
+	}
+}
+
+// abandon ends what still waits when the node stops.
+func (r *Replica) abandon() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.pending {
+		r.end(s, Place{}, fault.New(fault.Unavailable, "transaction %s is in no block yet, and this node stops", s.ID))
+	}
+	r.queue = nil
+}
+
+// ResultError returns nil for a transaction that was applied, and otherwise what was wrong with which operation: fault.NotFound where what it names is not there, else fault.Conflict.
+func ResultError(r ledger.Result, t *ledger.Transaction) error {
+	kind := fault.Conflict
+	switch r.Code {
+	case ledger.Applied:
+		return nil
+	case ledger.NoAsset, ledger.NoMember, ledger.NoProposal, ledger.NoValidator:
+		kind = fault.NotFound
+	}
+	what := ""
+	if int(r.Operation) < len(t.Operations) {
+		what = " (" + t.Operations[r.Operation].Kind().String() + ")"
+	}
+	return fault.New(kind, "operation %d%s: %s", int(r.Operation)+1, what, r.Code)
+}
