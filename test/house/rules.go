@@ -67,11 +67,13 @@ func Folkmoot() Rules {
 			{Folder: "ledger/replica", May: []string{"ledger", "ledger/state", "ledger/tree", "ledger/consensus", "ledger/receipt", "fault"}},
 			{Folder: "backup", May: []string{"fault"}},
 			{Folder: "api/v1"},
+			{Folder: "api/ledgerdoc", May: []string{"api/v1", "ledger", "fault"}},
 			{Folder: "api/client", May: []string{"api/v1", "fault"}},
 			{Folder: "api", May: []string{"api/v1", "fault", "internal"}},
-			{Folder: "node", May: []string{"api", "api/v1", "backup", "records", "routing", "discovery", "swarm", "fault", "internal"}},
+			{Folder: "node", May: []string{
+				"api", "api/v1", "api/ledgerdoc", "ledger", "ledger/replica", "ledger/receipt", "ledger/state", "ledger/consensus", "backup", "records", "routing", "discovery", "swarm", "fault", "internal"}},
 			{Folder: "cmd", May: []string{
-				"node", "api", "api/v1", "api/client", "records", "routing", "discovery", "swarm", "fault", "internal", "bench"}},
+				"node", "api", "api/v1", "api/client", "api/ledgerdoc", "ledger", "ledger/receipt", "ledger/consensus", "backup", "records", "routing", "discovery", "swarm", "fault", "internal", "bench"}},
 			{Folder: "examples", May: []string{"node", "records", "routing", "swarm", "fault"}},
 			{Folder: "sim", May: []string{"records", "routing", "swarm", "fault"}},
 			{Folder: "bench", May: []string{"*"}},

@@ -1,0 +1,103 @@
+package client
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	v1 "github.com/folkmoot/folkmoot/api/v1"
+	"github.com/folkmoot/folkmoot/fault"
+)
+
+// maxReceipt is the most bytes of a receipt or a genesis that a node may answer.
+const maxReceipt = 64 << 20
+
+// Ledger tells how the ledger fares at the node. It is fault.NotFound where the node keeps none.
+func (c *Client) Ledger(ctx context.Context) (v1.Ledger, error) {
+	return document[v1.Ledger](ctx, c, call{method: http.MethodGet, path: "/v1/ledger"})
+}
+
+// Genesis returns the genesis document of the ledger.
+func (c *Client) Genesis(ctx context.Context) ([]byte, error) {
+	return c.ledgerBytes(ctx, call{method: http.MethodGet, path: "/v1/ledger/genesis"})
+}
+
+// SubmitTransaction hands in an encoded transaction. The same may be handed in again.
+func (c *Client) SubmitTransaction(ctx context.Context, encoded []byte, opts v1.SubmitOptions) (v1.TransactionStatus, error) {
+	if len(encoded) > v1.MaxTransaction {
+		return v1.TransactionStatus{}, fault.New(fault.TooLarge, "the transaction has %d bytes: at most %d are allowed", len(encoded), v1.MaxTransaction)
+	}
+	query := url.Values{}
+	if opts.Wait != "" {
+		query.Set("wait", opts.Wait)
+	}
+	return document[v1.TransactionStatus](ctx, c, call{method: http.MethodPost, path: "/v1/ledger/transactions", query: query, body: encoded, contentType: v1.TransactionType})
+}
+
+// Transaction returns a transaction that is in a block.
+func (c *Client) Transaction(ctx context.Context, id string) (v1.CommittedTransaction, error) {
+	return document[v1.CommittedTransaction](ctx, c, call{method: http.MethodGet, path: "/v1/ledger/transactions/", segment: id})
+}
+
+// TransactionReceipt returns the proof of what became of a transaction, for somebody who trusts the block at height since, or the genesis when that is 0.
+func (c *Client) TransactionReceipt(ctx context.Context, id string, since int64) ([]byte, error) {
+	return c.ledgerBytes(ctx, call{method: http.MethodGet, path: "/v1/ledger/receipts/transactions/", segment: id, query: sinceQuery(since)})
+}
+
+// BalanceReceipt returns the proof of what an account has of an asset, for somebody who trusts the block at height since, or the genesis when that is 0.
+func (c *Client) BalanceReceipt(ctx context.Context, account, asset string, since int64) ([]byte, error) {
+	query := sinceQuery(since)
+	query.Set("asset", asset)
+	return c.ledgerBytes(ctx, call{method: http.MethodGet, path: "/v1/ledger/receipts/balances/", segment: account, query: query})
+}
+
+func sinceQuery(since int64) url.Values {
+	query := url.Values{}
+	if since != 0 {
+		query.Set("since", strconv.FormatInt(since, 10))
+	}
+	return query
+}
+
+func (c *Client) ledgerBytes(ctx context.Context, what call) ([]byte, error) {
+	what.accept, what.limit = jsonType, maxReceipt
+	_, body, err := c.do(ctx, what)
+	return body, err
+}
+
+// Account returns what is known of an account.
+func (c *Client) Account(ctx context.Context, id string) (v1.Account, error) {
+	return document[v1.Account](ctx, c, call{method: http.MethodGet, path: "/v1/ledger/accounts/", segment: id})
+}
+
+// History returns a page of the transactions that concern an account, newest first.
+func (c *Client) History(ctx context.Context, account string, opts v1.HistoryOptions) (v1.History, error) {
+	query := url.Values{}
+	if opts.Cursor != "" {
+		query.Set("cursor", opts.Cursor)
+	}
+	if opts.Limit != 0 {
+		query.Set("limit", strconv.Itoa(opts.Limit))
+	}
+	return document[v1.History](ctx, c, call{method: http.MethodGet, path: "/v1/ledger/history/", segment: account, query: query})
+}
+
+// Asset returns what is known of an asset, CODE@ISSUER.
+func (c *Client) Asset(ctx context.Context, id string) (v1.Asset, error) {
+	return document[v1.Asset](ctx, c, call{method: http.MethodGet, path: "/v1/ledger/assets/", segment: id})
+}
+
+// Block returns a block; height 0 means the last.
+func (c *Client) Block(ctx context.Context, height int64) (v1.Block, error) {
+	segment := "latest"
+	if height != 0 {
+		segment = strconv.FormatInt(height, 10)
+	}
+	return document[v1.Block](ctx, c, call{method: http.MethodGet, path: "/v1/ledger/blocks/", segment: segment})
+}
+
+// Validators returns those with voting power, and what they vote on.
+func (c *Client) Validators(ctx context.Context) (v1.Validators, error) {
+	return document[v1.Validators](ctx, c, call{method: http.MethodGet, path: "/v1/ledger/validators"})
+}
