@@ -40,6 +40,8 @@ const (
 // Config says what to serve, where and to whom.
 type Config struct {
 	Backend Backend
+	// Ledger may be nil: then there is none.
+	Ledger Ledger
 	// Listen is HOST:PORT. On an address that is not a loopback one Token is needed, and TLSCert and TLSKey unless Insecure is set.
 	Listen string
 	// Token is what each request must carry (RFC 6750), but for health checks. Empty on a loopback address: everybody on the machine may call.

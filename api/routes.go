@@ -35,6 +35,7 @@ func everybody() []map[string][]string { return []map[string][]string{{}} }
 type routes struct {
 	huma    huma.API
 	backend Backend
+	ledger  Ledger
 	// bodyTimeout bounds how long huma reads a body.
 	bodyTimeout time.Duration
 	// stopping ends when the server begins to stop: watches end at once.
@@ -44,10 +45,13 @@ type routes struct {
 }
 
 // newMux returns the mux of every route, and the OpenAPI document. Answers without an end end when stopping does.
-func newMux(stopping context.Context, backend Backend, gatherer prometheus.Gatherer, bodyTimeout time.Duration) (*http.ServeMux, []byte, error) {
+func newMux(stopping context.Context, backend Backend, ledger Ledger, gatherer prometheus.Gatherer, bodyTimeout time.Duration) (*http.ServeMux, []byte, error) {
 	mux := http.NewServeMux()
 	r := &routes{
-		huma: humago.New(mux, humaConfig()), backend: backend, bodyTimeout: bodyTimeout, stopping: stopping, watches: make(chan struct{}, maxWatches),
+		huma: humago.New(mux, humaConfig()), backend: backend, ledger: ledger, bodyTimeout: bodyTimeout, stopping: stopping, watches: make(chan struct{}, maxWatches),
+	}
+	if ledger == nil {
+		r.ledger = noLedger{}
 	}
 	r.huma.UseMiddleware(translateStatus)
 
@@ -55,6 +59,7 @@ func newMux(stopping context.Context, backend Backend, gatherer prometheus.Gathe
 	r.recordRoutes()
 	r.eventRoutes()
 	r.providerRoutes()
+	r.ledgerRoutes()
 	r.endRoutes()
 	r.healthRoutes()
 	r.metricsRoute(gatherer)
@@ -79,7 +84,7 @@ func humaConfig() huma.Config {
 			OpenAPI: "3.1.0",
 			Info: &huma.Info{
 				Title:       "Folkmoot node",
-				Description: "The HTTP API of one node of a Folkmoot network: its peers, and the records that the network keeps.",
+				Description: "The HTTP API of one node of a Folkmoot network: its peers, the records that the network keeps, and its ledger.",
 				Version:     apiVersion,
 			},
 			Components: &huma.Components{

@@ -81,7 +81,7 @@ func newHandler(stopping context.Context, cfg Config, logger *slog.Logger) (*han
 	if gatherer == nil {
 		gatherer = prometheus.NewRegistry()
 	}
-	mux, _, err := newMux(stopping, cfg.Backend, gatherer, cfg.RequestTimeout+bodySlack)
+	mux, _, err := newMux(stopping, cfg.Backend, cfg.Ledger, gatherer, cfg.RequestTimeout+bodySlack)
 	if err != nil {
 		return nil, err
 	}

@@ -247,12 +247,12 @@ func (r *restoring) network(content []byte) error {
 	if err := json.Unmarshal(content, &doc); err != nil || doc.ID != r.header.Network {
 		return fault.New(fault.Invalid, "the backup is damaged: %s is not that of its network", networkFile)
 	}
-	info, err := InitHome(r.home, doc.Name)
+	if _, ok := doc.check(); !ok || doc.Format > homeFormat {
+		return fault.New(fault.Invalid, "%s in the backup: format %d, network %s: a newer program wrote it, or it is damaged", networkFile, doc.Format, doc.ID)
+	}
+	info, err := initHome(r.home, doc)
 	if err != nil {
 		return err
-	}
-	if info.NetworkID.String() != r.header.Network || doc.Format > homeFormat {
-		return fault.New(fault.Invalid, "%s in the backup: format %d, network %s: a newer program wrote it, or it is damaged", networkFile, doc.Format, doc.ID)
 	}
 	r.store, err = records.OpenArchive(filepath.Join(r.home, recordsDir), info.NetworkID, nil)
 	return err

@@ -42,6 +42,8 @@ type Config struct {
 	MaxConnections int
 	// Rejoin lets a node that left its network for good enter it again, with its identity. For any other it changes nothing.
 	Rejoin bool
+	// NoLedger keeps records only, in a network that has a ledger.
+	NoLedger bool
 	// API describes the HTTP API; without a listen address there is none.
 	API APIConfig
 	// Version is the program's version as told to others.

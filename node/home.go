@@ -12,6 +12,8 @@ import (
 
 	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/internal/atomicfile"
+	"github.com/folkmoot/folkmoot/ledger"
+	"github.com/folkmoot/folkmoot/ledger/consensus"
 	"github.com/folkmoot/folkmoot/swarm"
 )
 
@@ -23,39 +25,91 @@ const (
 	lockFile     = "lock"
 	peersFile    = "peers.json"
 	recordsDir   = "records"
+	ledgerDir    = "ledger"
+	validatorDir = "validator"
 )
 
-// homeFormat is the version of the home folder's layout; an older program refuses a newer one.
-const homeFormat = 1
+// homeFormat is the version of the home folder's layout; an older program refuses a newer one. ledgerFormat is that of a home whose network has a ledger.
+const (
+	homeFormat   = 2
+	openFormat   = 1
+	ledgerFormat = 2
+)
 
 // HomeInfo is what a home folder says of its node.
 type HomeInfo struct {
 	ID        peer.ID
 	Network   string
 	NetworkID swarm.NetworkID
-	Open      bool
+	// Open says that everybody who knows the network's name may enter; otherwise the network began with Genesis, and has a ledger.
+	Open    bool
+	Genesis *ledger.Genesis
 }
 
+// networkDocument names the network of a home. With a genesis, name and id are the genesis's.
 type networkDocument struct {
-	Format int    `json:"format"`
-	Name   string `json:"name"`
-	Open   bool   `json:"open"`
-	ID     string `json:"id"`
+	Format  int             `json:"format"`
+	Name    string          `json:"name"`
+	Open    bool            `json:"open"`
+	ID      string          `json:"id"`
+	Genesis *ledger.Genesis `json:"genesis,omitempty"`
+}
+
+// openDocument returns the document of the open network called name.
+func openDocument(name string) (networkDocument, error) {
+	id, err := swarm.OpenNetwork(name)
+	return networkDocument{Format: openFormat, Name: name, Open: true, ID: id.String()}, err
+}
+
+// foundedDocument returns the document of the network that began with a genesis.
+func foundedDocument(g *ledger.Genesis) (networkDocument, error) {
+	if _, err := swarm.OpenNetwork(g.Network); err != nil { // one rule for names
+		return networkDocument{}, err
+	}
+	return networkDocument{Format: ledgerFormat, Name: g.Network, ID: consensus.NetworkID(g).String(), Genesis: g}, g.Validate()
+}
+
+// check returns the network's id when the parts of a document belong together.
+func (d *networkDocument) check() (swarm.NetworkID, bool) {
+	want, err := openDocument(d.Name)
+	if d.Genesis != nil {
+		want, err = foundedDocument(d.Genesis)
+	}
+	if err != nil || want.Format != d.Format || want.Name != d.Name || want.Open != d.Open || want.ID != d.ID {
+		return swarm.NetworkID{}, false
+	}
+	id, err := swarm.ParseNetworkID(d.ID)
+	return id, err == nil
 }
 
 // InitHome makes home a node of the open network called network: the folder, an identity, the network's document. Where that is done already it
 // changes nothing; where it was begun it finishes. It is fault.Conflict when home belongs to another network.
 func InitHome(home, network string) (HomeInfo, error) {
-	id, err := swarm.OpenNetwork(network)
+	doc, err := openDocument(network)
 	if err != nil {
 		return HomeInfo{}, err
 	}
+	return initHome(home, doc)
+}
+
+// JoinHome makes home a node of the network that began with a genesis. It is like InitHome otherwise.
+func JoinHome(home string, genesis *ledger.Genesis) (HomeInfo, error) {
+	doc, err := foundedDocument(genesis)
+	if err != nil {
+		return HomeInfo{}, err
+	}
+	return initHome(home, doc)
+}
+
+func initHome(home string, doc networkDocument) (HomeInfo, error) {
 	info, err := ReadHome(home)
 	switch {
-	case err == nil && info.NetworkID == id:
+	case err == nil && info.NetworkID.String() == doc.ID:
 		return info, nil
+	case err == nil && info.Network == doc.Name:
+		return HomeInfo{}, fault.New(fault.Conflict, "home %s is a node of another network that is called %q, too: give another --home", home, info.Network)
 	case err == nil:
-		return HomeInfo{}, fault.New(fault.Conflict, "home %s is a node of network %q, not of %q: give another --home, or leave --network out", home, info.Network, network)
+		return HomeInfo{}, fault.New(fault.Conflict, "home %s is a node of network %q, not of %q: give another --home, or leave --network out", home, info.Network, doc.Name)
 	case fault.KindOf(err) != fault.NotFound:
 		return HomeInfo{}, err
 	}
@@ -68,7 +122,6 @@ func InitHome(home, network string) (HomeInfo, error) {
 			return HomeInfo{}, fmt.Errorf("make identity: %w", err)
 		}
 	}
-	doc := networkDocument{Format: homeFormat, Name: network, Open: true, ID: id.String()}
 	if err := writeJSON(filepath.Join(home, networkFile), doc); err != nil {
 		return HomeInfo{}, fmt.Errorf("write the network's document: %w", err)
 	}
@@ -88,8 +141,8 @@ func ReadHome(home string) (HomeInfo, error) {
 	if doc.Format > homeFormat {
 		return HomeInfo{}, fault.New(fault.Invalid, "%s: format %d was written by a newer program; this one reads up to %d", path, doc.Format, homeFormat)
 	}
-	id, err := swarm.OpenNetwork(doc.Name)
-	if err != nil || !doc.Open || doc.ID != id.String() {
+	id, ok := doc.check()
+	if !ok {
 		return HomeInfo{}, fault.New(fault.Invalid, "%s is damaged: name and id do not belong together; restore it or use another --home", path)
 	}
 	key, err := swarm.LoadIdentity(filepath.Join(home, identityFile))
@@ -100,7 +153,7 @@ func ReadHome(home string) (HomeInfo, error) {
 	if err != nil {
 		return HomeInfo{}, fmt.Errorf("derive peer id: %w", err)
 	}
-	return HomeInfo{ID: self, Network: doc.Name, NetworkID: id, Open: doc.Open}, nil
+	return HomeInfo{ID: self, Network: doc.Name, NetworkID: id, Open: doc.Open, Genesis: doc.Genesis}, nil
 }
 
 type runningDocument struct {
@@ -122,8 +175,8 @@ func RunningAPI(home string) (url, token string, err error) {
 	return doc.URL, doc.Token, nil
 }
 
-// maxDocument bounds the small JSON documents of a home folder.
-const maxDocument = 64 << 10
+// maxDocument bounds the small JSON documents of a home folder, of which one may hold a genesis.
+const maxDocument = 64<<10 + ledger.MaxGenesis
 
 func readJSON(path string, v any) error {
 	st, err := os.Stat(path)

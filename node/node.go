@@ -1,5 +1,5 @@
 // Package node puts the parts together: from a Config it makes a running peer with its host, discovery, routing,
-// record store and HTTP API. The program, the tests and programs that embed a node all use it.
+// record store, ledger and HTTP API. The program, the tests and programs that embed a node all use it.
 package node
 
 import (
@@ -20,6 +20,8 @@ import (
 	"github.com/folkmoot/folkmoot/discovery"
 	"github.com/folkmoot/folkmoot/discovery/peercache"
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/ledger/consensus/signer"
+	"github.com/folkmoot/folkmoot/ledger/replica"
 	"github.com/folkmoot/folkmoot/records"
 	"github.com/folkmoot/folkmoot/routing"
 	"github.com/folkmoot/folkmoot/swarm"
@@ -40,6 +42,8 @@ type Node struct {
 	store      *records.Store
 	connector  *discovery.Connector
 	cached     []peercache.Entry // the peers remembered from the last run
+	ledger     *replica.Replica  // nil in a network without one
+	validator  *signer.Signer    // nil unless the node has a validator's key
 	api        *api.Server       // nil without an API
 
 	ready     chan struct{} // closed by watchReadiness
@@ -71,7 +75,7 @@ func New(cfg Config) (_ *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, step := range []func(crypto.PrivKey) error{n.openHost, n.openRouting, n.openStore, n.openDiscovery, n.openAPI} {
+	for _, step := range []func(crypto.PrivKey) error{n.openHost, n.openRouting, n.openStore, n.openDiscovery, n.openLedger, n.openAPI} {
 		if err := step(key); err != nil {
 			return nil, err
 		}
@@ -91,7 +95,7 @@ func (n *Node) openHome() (crypto.PrivKey, error) {
 	if err := CheckNotLeft(n.cfg.Home); err != nil && !(n.cfg.Rejoin && fault.KindOf(err) == fault.Conflict) {
 		return nil, err
 	}
-	if n.cfg.Network != "" {
+	if n.cfg.Network != "" && !n.founded() {
 		n.home, err = InitHome(n.cfg.Home, n.cfg.Network)
 	} else {
 		n.home, err = ReadHome(n.cfg.Home)
@@ -100,6 +104,12 @@ func (n *Node) openHome() (crypto.PrivKey, error) {
 		return nil, err
 	}
 	return swarm.LoadIdentity(filepath.Join(n.cfg.Home, identityFile))
+}
+
+// founded tells whether the home belongs to a network of that name that began with a genesis.
+func (n *Node) founded() bool {
+	info, err := ReadHome(n.cfg.Home)
+	return err == nil && !info.Open && info.Network == n.cfg.Network
 }
 
 func (n *Node) openHost(key crypto.PrivKey) (err error) {
@@ -183,6 +193,7 @@ func (n *Node) openAPI(crypto.PrivKey) (err error) {
 	}
 	n.api, err = api.NewServer(api.Config{
 		Backend:    backend{n},
+		Ledger:     n.ledgerAPI(),
 		Listen:     n.cfg.API.Listen,
 		Token:      n.cfg.API.Token,
 		TLSCert:    n.cfg.API.TLSCert,

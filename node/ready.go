@@ -59,11 +59,11 @@ func (n *Node) othersAlive() int {
 	return n.View().Count(routing.Alive) - 1
 }
 
-// readyError returns nil once the node is ready, and why not before.
+// readyError returns nil once the node is ready and as long as its ledger has not failed, and otherwise why not.
 func (n *Node) readyError() error {
 	select {
 	case <-n.ready:
-		return nil
+		return n.ledgerError()
 	default:
 		return fault.New(fault.Unavailable, "the node is looking for the first of its peers")
 	}

@@ -30,6 +30,9 @@ func (n *Node) Run(ctx context.Context) error {
 	parts.Go(func() error { return named("membership", n.membership.Run(network)) })
 	parts.Go(func() error { return named("Kademlia", n.kademlia.Run(network)) })
 	parts.Go(func() error { return named("record store", n.store.Run(network)) })
+	if n.ledger != nil {
+		parts.Go(func() error { return named("ledger", n.ledger.Run(network)) })
+	}
 	parts.Go(func() error { return named("discovery", n.connector.Run(network)) })
 	parts.Go(func() error { return named("peer cache", n.keepPeerCache(network)) })
 	parts.Go(func() error { return n.watchReadiness(network) })

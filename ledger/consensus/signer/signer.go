@@ -67,7 +67,7 @@ func Bind(dir, chain string) (*Signer, error) {
 	if err := validateChain(chain); err != nil {
 		return nil, err
 	}
-	s, err := read(dir)
+	s, err := Read(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +142,7 @@ func createError(path string, err error) error {
 // Open reads what Create or Import made. An error is fault.NotFound when there is no key, and fault.Invalid when a file is damaged, readable by others, or the
 // state is missing or of another key or chain.
 func Open(dir, chain string) (*Signer, error) {
-	s, err := read(dir)
+	s, err := Read(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -152,8 +152,8 @@ func Open(dir, chain string) (*Signer, error) {
 	return s, nil
 }
 
-// read reads the files of a signer, whatever its chain.
-func read(dir string) (*Signer, error) {
+// Read reads what Generate, Create or Import made, whatever its chain. The kinds of errors are those of Open.
+func Read(dir string) (*Signer, error) {
 	keyPath, statePath := filepath.Join(dir, KeyFile), filepath.Join(dir, StateFile)
 	data, err := privatefile.Read(keyPath, maxFile)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -1,0 +1,166 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"reflect"
+	"strconv"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	v1 "github.com/folkmoot/folkmoot/api/v1"
+	"github.com/folkmoot/folkmoot/fault"
+)
+
+// latest stands for the height of the last block.
+const latest = "latest"
+
+func (r *routes) ledgerRoutes() {
+	tags := []string{"ledger"}
+	get := func(id, path, summary string) huma.Operation {
+		return huma.Operation{OperationID: id, Method: http.MethodGet, Path: "/v1/ledger" + path, Tags: tags, Summary: summary}
+	}
+	handle(r, get("get-ledger", "", "How the ledger fares at this node"), r.getLedger)
+	handle(r, r.bytes(get("get-genesis", "/genesis", "The document that the ledger began with")), r.getGenesis)
+	handle(r, huma.Operation{
+		OperationID: "submit-transaction", Method: http.MethodPost, Path: "/v1/ledger/transactions", Tags: tags,
+		Summary: "Hand in a signed transaction. The same may be handed in again, here or at another node: it happens once",
+		RequestBody: &huma.RequestBody{
+			Description: "The transaction, encoded",
+			Content:     map[string]*huma.MediaType{v1.TransactionType: {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}},
+		},
+		MaxBodyBytes: v1.MaxTransaction + 1,
+	}, r.submitTransaction)
+	handle(r, get("get-transaction", "/transactions/{id}", "A transaction that is in a block, and what became of it"), r.getTransaction)
+	handle(r, r.bytes(get("get-transaction-receipt", "/receipts/transactions/{id}", "The proof of what became of a transaction, which can be checked without a network")), r.transactionReceipt)
+	handle(r, r.bytes(get("get-balance-receipt", "/receipts/balances/{account}", "The proof of what an account has of an asset")), r.balanceReceipt)
+	handle(r, get("get-account", "/accounts/{account}", "Keys, slots and balances of an account"), r.getAccount)
+	handle(r, get("get-history", "/history/{account}", "The transactions that concern an account, newest first"), r.getHistory)
+	handle(r, get("get-asset", "/assets/{asset}", "Scale, cap and supply of an asset"), r.getAsset)
+	handle(r, get("get-block", "/blocks/{height}", "A block with its transactions"), r.getBlock)
+	handle(r, get("list-validators", "/validators", "Who has voting power, and what is voted on"), r.listValidators)
+}
+
+// bytes makes the answer of an operation a JSON document that comes as it is.
+func (r *routes) bytes(op huma.Operation) huma.Operation {
+	schema := r.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[map[string]any](), true, "")
+	op.Responses = map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{typeJSON: {Schema: schema}}}}
+	return op
+}
+
+// rawDocument is a JSON document that comes as it is.
+type rawDocument struct {
+	ContentType string `header:"Content-Type"`
+	Body        []byte
+}
+
+func rawOf(body []byte, err error) (*rawDocument, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &rawDocument{typeJSON, body}, nil
+}
+
+func documentOf[T any](doc T, err error) (*document[T], error) {
+	if err != nil {
+		return nil, err
+	}
+	return &document[T]{doc}, nil
+}
+
+func (r *routes) getLedger(ctx context.Context, _ *struct{}) (*document[v1.Ledger], error) {
+	return documentOf(r.ledger.Status(ctx))
+}
+
+func (r *routes) getGenesis(ctx context.Context, _ *struct{}) (*rawDocument, error) {
+	return rawOf(r.ledger.Genesis(ctx))
+}
+
+type submitInput struct {
+	Wait    string `query:"wait" enum:"accepted,committed" default:"committed" doc:"accepted: this node has checked it and passed it on; committed: it is in a block"`
+	RawBody []byte
+}
+
+func (r *routes) submitTransaction(ctx context.Context, in *submitInput) (*document[v1.TransactionStatus], error) {
+	return documentOf(r.ledger.Submit(ctx, bytes.Clone(in.RawBody), in.Wait != v1.WaitAccepted))
+}
+
+// TransactionInput names a transaction.
+type TransactionInput struct {
+	ID string `path:"id" doc:"Id of the transaction, in hexadecimal"`
+}
+
+func (r *routes) getTransaction(ctx context.Context, in *TransactionInput) (*document[v1.CommittedTransaction], error) {
+	return documentOf(r.ledger.Transaction(ctx, in.ID))
+}
+
+// SinceInput says from where a proof is to lead.
+type SinceInput struct {
+	Since int64 `query:"since" minimum:"0" doc:"Height of the block that is trusted; absent: the genesis is"`
+}
+
+type transactionReceiptInput struct {
+	TransactionInput
+	SinceInput
+}
+
+func (r *routes) transactionReceipt(ctx context.Context, in *transactionReceiptInput) (*rawDocument, error) {
+	return rawOf(r.ledger.TransactionReceipt(ctx, in.ID, in.Since))
+}
+
+// AccountInput names an account.
+type AccountInput struct {
+	Account string `path:"account" doc:"Id of the account"`
+}
+
+type balanceReceiptInput struct {
+	AccountInput
+	SinceInput
+	Asset string `query:"asset" required:"true" doc:"CODE@ISSUER"`
+}
+
+func (r *routes) balanceReceipt(ctx context.Context, in *balanceReceiptInput) (*rawDocument, error) {
+	return rawOf(r.ledger.BalanceReceipt(ctx, in.Account, in.Asset, in.Since))
+}
+
+func (r *routes) getAccount(ctx context.Context, in *AccountInput) (*document[v1.Account], error) {
+	return documentOf(r.ledger.Account(ctx, in.Account))
+}
+
+type historyInput struct {
+	AccountInput
+	Cursor string `query:"cursor" doc:"Of the page before"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"The most transactions of a page"`
+}
+
+func (r *routes) getHistory(ctx context.Context, in *historyInput) (*document[v1.History], error) {
+	return documentOf(r.ledger.History(ctx, in.Account, v1.HistoryOptions{Cursor: in.Cursor, Limit: in.Limit}))
+}
+
+type assetInput struct {
+	Asset string `path:"asset" doc:"CODE@ISSUER"`
+}
+
+func (r *routes) getAsset(ctx context.Context, in *assetInput) (*document[v1.Asset], error) {
+	return documentOf(r.ledger.Asset(ctx, in.Asset))
+}
+
+type blockInput struct {
+	Height string `path:"height" doc:"Height of the block, or latest"`
+}
+
+func (r *routes) getBlock(ctx context.Context, in *blockInput) (*document[v1.Block], error) {
+	height := int64(0)
+	if in.Height != latest {
+		var err error
+		if height, err = strconv.ParseInt(in.Height, 10, 64); err != nil || height < 1 {
+			return nil, fault.New(fault.Invalid, "%q is no height of a block: want a number from 1, or latest", in.Height)
+		}
+	}
+	return documentOf(r.ledger.Block(ctx, height))
+}
+
+func (r *routes) listValidators(ctx context.Context, _ *struct{}) (*document[v1.Validators], error) {
+	return documentOf(r.ledger.Validators(ctx))
+}
