@@ -2,25 +2,52 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
+	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
+	"github.com/folkmoot/folkmoot/cmd/moot/internal/accounts"
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/ledger"
 	"github.com/folkmoot/folkmoot/node"
 )
 
+// operatorName is the name of the account that speaks for this node's validator.
+const operatorName = "operator"
+
+// accountsDir is the folder of a home that holds the keys of accounts and the address book.
+const accountsDir = "accounts"
+
+// initOptions are the options of moot init.
+type initOptions struct {
+	network             string
+	open                bool
+	genesis, validators string
+}
+
 func newInit(a *app) *cobra.Command {
-	var network string
-	var open bool
-	cmd := a.command("init --network NAME --open", "Make a node: its home folder and identity", wants(0, 0), func(_ context.Context, _ []string) error {
-		return a.init(network, open)
+	var o initOptions
+	cmd := a.command("init --network NAME [--open]", "Make a node: its home folder and identity", wants(0, 0), func(_ context.Context, _ []string) error {
+		return a.init(o)
 	})
 	cmd.Long = `Make a node: its home folder, its identity, and the network that it belongs to. "moot run" then runs it.
-Everybody who knows an open network's name may enter it; --open says that this is meant.`
-	cmd.Example = `  moot init --network town --open
-  moot init --network town --open --home /var/lib/moot`
-	addNetworkOptions(cmd, &network, &open)
+
+With --network NAME alone a new network is founded, with a ledger whose one validator this node is; an account "operator" is made that speaks for it. With --validators FILE the
+new network has the validators of the file: a JSON list of what "moot ledger validators key" prints at each of them. Others enter a network with --genesis FILE, the document that
+"moot ledger genesis" prints at any of its nodes: whoever has it may enter.
+
+With --open the network is open, and has no ledger: everybody who knows its name may enter.`
+	cmd.Example = `  moot init --network town
+  moot init --genesis town.json --home /var/lib/moot
+  moot init --network town --validators parties.json
+  moot init --network playground --open`
+	addNetworkOptions(cmd, &o.network, &o.open)
+	cmd.Flags().StringVar(&o.genesis, "genesis", "", "`FILE` with the genesis document of the network to enter; - for standard input")
+	cmd.Flags().StringVar(&o.validators, "validators", "", "`FILE` with the first validators of the network to found")
 	return cmd
 }
 
@@ -31,19 +58,31 @@ func addNetworkOptions(cmd *cobra.Command, network *string, open *bool) {
 	cmd.ValidArgsFunction = cobra.NoFileCompletions
 }
 
-func (a *app) init(network string, open bool) error {
-	if network == "" {
-		return advise(fault.New(fault.Invalid, "make a node: no network was named"), "say: moot init --network NAME --open")
+func (o *initOptions) check() error {
+	switch {
+	case o.network == "" && o.genesis == "":
+		return advise(fault.New(fault.Invalid, "make a node: no network was named"), "say: moot init --network NAME, or --genesis FILE to enter one that is there")
+	case o.genesis != "" && (o.open || o.validators != ""):
+		return fault.New(fault.Invalid, "make a node: --genesis says all there is to say of the network; leave --open and --validators out")
+	case o.open && o.validators != "":
+		return fault.New(fault.Invalid, "make a node: an open network has no ledger, and no validators; leave --open or --validators out")
 	}
-	if !open {
-		return mustSayOpen("make a node", network)
+	return nil
+}
+
+func (a *app) init(o initOptions) error {
+	if err := o.check(); err != nil {
+		return err
 	}
 	if err := a.needHome(); err != nil {
 		return err
 	}
-	_, err := node.ReadHome(a.home)
+	before, err := node.ReadHome(a.home)
 	existed := err == nil
-	info, err := node.InitHome(a.home, network)
+	if err != nil && fault.KindOf(err) != fault.NotFound {
+		return fmt.Errorf("make a node: %w", err)
+	}
+	info, err := a.makeHome(o, before)
 	if err != nil {
 		return fmt.Errorf("make a node: %w", err)
 	}
@@ -54,8 +93,113 @@ func (a *app) init(network string, open bool) error {
 		if existed {
 			a.printf("%s is a node already\n", a.home)
 		}
-		a.printf("peer id  %s\nnetwork  %s (open)\nhome     %s\nnext     %s\n", info.ID, info.Network, a.home, a.withHome("moot run"))
+		a.printf("peer id  %s\nnetwork  %s\nhome     %s\nnext     %s\n", info.ID, networkText(info.Network, info.Open), a.home, a.withHome("moot run"))
 	})
+}
+
+// networkText names a network for people.
+func networkText(name string, open bool) string {
+	if open {
+		return name + " (open)"
+	}
+	return name
+}
+
+// makeHome makes the home a node, or leaves it as it is when it is one of that network already; before is what it was.
+func (a *app) makeHome(o initOptions, before node.HomeInfo) (node.HomeInfo, error) {
+	switch {
+	case o.open:
+		return node.InitHome(a.home, o.network)
+	case o.genesis != "":
+		g, err := readGenesis(o.genesis, a.stdin)
+		if err != nil {
+			return node.HomeInfo{}, err
+		}
+		if o.network != "" && o.network != g.Network {
+			return node.HomeInfo{}, fault.New(fault.Invalid, "%s is the genesis of network %s, not of %s", o.genesis, quoteKey(g.Network), quoteKey(o.network))
+		}
+		return node.JoinHome(a.home, g)
+	case before.Network == o.network && !before.Open:
+		return before, nil
+	case before.Network != "":
+		return node.HomeInfo{}, fault.New(fault.Conflict, "home %s is a node of network %s: give another --home", a.home, quoteKey(networkText(before.Network, before.Open)))
+	}
+	return a.found(o)
+}
+
+// found founds a network.
+func (a *app) found(o initOptions) (node.HomeInfo, error) {
+	var validators []ledger.GenesisValidator
+	if o.validators == "" {
+		own, err := ownValidator(a.home)
+		if err != nil {
+			return node.HomeInfo{}, err
+		}
+		validators = append(validators, own)
+	} else if err := readDocument(o.validators, a.stdin, &validators); err != nil {
+		return node.HomeInfo{}, err
+	}
+	g, err := node.NewGenesis(o.network, validators)
+	if err != nil {
+		return node.HomeInfo{}, err
+	}
+	return node.JoinHome(a.home, g)
+}
+
+// ownValidator returns the validator that the node of home would be, with its key and the account that speaks for it, which are made where they are not there.
+func ownValidator(home string) (v ledger.GenesisValidator, err error) {
+	folder := accounts.Folder(filepath.Join(home, accountsDir))
+	operator, err := folder.Own(operatorName)
+	if fault.KindOf(err) == fault.NotFound {
+		operator, err = folder.Create(operatorName, nil)
+	}
+	if err != nil {
+		return v, fmt.Errorf("the validator's account: %w", err)
+	}
+	key, err := node.ValidatorKey(home)
+	return ledger.GenesisValidator{Key: key, Power: 1, Operator: operator.ID()}, err
+}
+
+func readGenesis(file string, stdin io.Reader) (*ledger.Genesis, error) {
+	data, err := readInput(file, stdin)
+	if err != nil {
+		return nil, err
+	}
+	g, err := ledger.ParseGenesis(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return g, nil
+}
+
+// readDocument reads a JSON document.
+func readDocument(file string, stdin io.Reader, doc any) error {
+	data, err := readInput(file, stdin)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, doc); err != nil {
+		return fault.New(fault.Invalid, "%s can't be read: %w", file, err)
+	}
+	return nil
+}
+
+// readInput reads a small file, or standard input for -.
+func readInput(file string, stdin io.Reader) ([]byte, error) {
+	in := stdin
+	if file != "-" {
+		f, err := os.Open(file)
+		if err != nil {
+			return nil, fault.As(fault.Invalid, err)
+		}
+		defer f.Close()
+		in = f
+	}
+	data, err := io.ReadAll(io.LimitReader(in, ledger.MaxGenesis+1))
+	if err == nil && len(data) > ledger.MaxGenesis {
+		err = fault.New(fault.TooLarge, "%s: more than %d bytes", file, ledger.MaxGenesis)
+	}
+	return data, err
 }
 
 // withHome adds --home to a command that is shown to the user, where this one was given it.
@@ -66,7 +210,8 @@ func (a *app) withHome(command string) string {
 	return command
 }
 
+// mustSayOpen is the error for a network that is named where there is no node yet: founding one is not done by running.
 func mustSayOpen(what, network string) error {
-	return advise(fault.New(fault.Invalid, "%s: members-only networks are not there yet", what),
-		"say --open if everybody who knows the name %s may enter", quoteKey(network))
+	return advise(fault.New(fault.Invalid, "%s: there is no node of network %s yet", what, quoteKey(network)),
+		`found the network with "moot init --network NAME", enter one with "moot init --genesis FILE", or say --open if everybody who knows the name may enter`)
 }

@@ -26,6 +26,7 @@ type runOptions struct {
 	copies                           int
 	awayGrace                        time.Duration
 	rejoin                           bool
+	ledger                           bool
 	maxConnections                   int
 	quota                            size
 	apiListen                        string
@@ -56,6 +57,7 @@ On stopping, the node tells the others that it will be back, and ends within 5 s
 	f.IntVar(&o.copies, "copies", node.DefaultCopies, "copies wanted of each record")
 	f.DurationVar(&o.awayGrace, "away-grace", node.DefaultAwayGrace, "how long others wait for this node to come back before they copy what it held")
 	f.BoolVar(&o.rejoin, "rejoin", false, "let a node that has left for good enter its network again, with its identity")
+	f.BoolVar(&o.ledger, "ledger", true, "keep the ledger, where the network has one; without it the node serves records only")
 	f.Var(&o.quota, "quota", "bytes of disk that records may use, such as 500MB or 10GiB; over it new ones are refused, and none is dropped (default: no bound)")
 	f.IntVar(&o.maxConnections, "max-connections", 0, "most connections to other peers (default: sized from the memory of the machine, or of the container)")
 	f.StringVar(&o.apiListen, "api-listen", defaultAPIListen, "`HOST:PORT` of the HTTP API; other addresses than loopback need a token and TLS")
@@ -112,7 +114,7 @@ func failedRun(err error) error {
 // announce says, for people, who the node is and where it is found.
 func (a *app) announce(n *node.Node) {
 	a.notef("peer id  %s", n.ID())
-	a.notef("network  %s (open)", n.Network())
+	a.notef("network  %s", networkText(n.Network(), n.Genesis() == nil))
 	for _, addr := range n.Addrs() {
 		a.notef("address  %s", addr)
 	}
@@ -148,7 +150,7 @@ func (a *app) announceReady(n *node.Node) error {
 func (a *app) nodeConfig(o runOptions) (node.Config, error) {
 	cfg := node.Config{
 		Home: a.home, Network: o.network, Zone: o.zone, DNS: o.dns, MDNS: o.mdns,
-		Copies: o.copies, AwayGrace: o.awayGrace, MaxConnections: o.maxConnections, Quota: int64(o.quota), Rejoin: o.rejoin,
+		Copies: o.copies, AwayGrace: o.awayGrace, MaxConnections: o.maxConnections, Quota: int64(o.quota), Rejoin: o.rejoin, NoLedger: !o.ledger,
 		API:     node.APIConfig{Listen: o.apiListen, TLSCert: o.apiTLSCert, TLSKey: o.apiTLSKey, Insecure: o.apiInsecure},
 		Version: thisBuild().Version,
 		Logger:  a.logger(o),
@@ -210,13 +212,15 @@ func (a *app) checkHome(o runOptions) error {
 	case err == nil && o.network != "" && o.network != info.Network:
 		return advise(fault.New(fault.Conflict, "run: home %s is a node of network %s, not of %s", a.home, quoteKey(info.Network), quoteKey(o.network)),
 			"leave --network out, or give another --home")
+	case err == nil && o.open && !info.Open:
+		return advise(fault.New(fault.Conflict, "run: home %s is a node of network %s, which is not open", a.home, quoteKey(info.Network)), "leave --open out, or give another --home")
 	case err == nil:
 		return nil
 	case fault.KindOf(err) != fault.NotFound:
 		return fmt.Errorf("run: %w", err)
 	case o.network == "":
 		return advise(fault.New(fault.Invalid, "run: home %s holds no node yet", a.home),
-			`say "moot run --network NAME --open" to make or enter an open network, make a node first with "moot init", or give another --home`)
+			`say "moot run --network NAME --open" to make or enter an open network, make a node with "moot init" first, or give another --home`)
 	case !o.open:
 		return mustSayOpen("run", o.network)
 	}

@@ -1,0 +1,105 @@
+package apitest
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/folkmoot/folkmoot/api"
+	v1 "github.com/folkmoot/folkmoot/api/v1"
+	"github.com/folkmoot/folkmoot/fault"
+)
+
+// What a Ledger knows.
+const (
+	// Account is the one account, and Asset the one asset.
+	Account = "moot1account"
+	Asset   = "EUR@moot1account"
+	// Transaction is the id of the one transaction, in block Height.
+	Transaction = "00ff"
+	Height      = 7
+)
+
+// Ledger is an api.Ledger that knows one transaction, to test how it is asked. Its zero value is ready to use. What rules say of transactions it does not know: handed in is whatever comes.
+type Ledger struct{}
+
+var _ api.Ledger = Ledger{}
+
+// Status tells of a ledger at block Height.
+func (Ledger) Status(context.Context) (v1.Ledger, error) {
+	return v1.Ledger{Network: "aa", Name: "test", Height: Height, Time: time.Unix(1, 0).UTC(), Total: 1}, nil
+}
+
+// Genesis returns a document.
+func (Ledger) Genesis(context.Context) ([]byte, error) { return []byte(`{"network":"test"}`), nil }
+
+// Submit takes anything but what is empty.
+func (Ledger) Submit(_ context.Context, transaction []byte, committed bool) (v1.TransactionStatus, error) {
+	if len(transaction) == 0 {
+		return v1.TransactionStatus{}, fault.New(fault.Invalid, "no transaction")
+	}
+	if !committed {
+		return v1.TransactionStatus{ID: Transaction, State: v1.TransactionPending}, nil
+	}
+	return status(), nil
+}
+
+func status() v1.TransactionStatus {
+	return v1.TransactionStatus{ID: Transaction, State: v1.TransactionCommitted, Height: Height, Time: time.Unix(1, 0).UTC(), Applied: true}
+}
+
+func only[T any](what, id, known string, doc T) (T, error) {
+	if id != known {
+		var none T
+		return none, fault.New(fault.NotFound, "there is no %s %s", what, id)
+	}
+	return doc, nil
+}
+
+// Transaction knows one.
+func (Ledger) Transaction(_ context.Context, id string) (v1.CommittedTransaction, error) {
+	return only("transaction", id, Transaction, v1.CommittedTransaction{TransactionStatus: status(), Transaction: v1.Transaction{Operations: []v1.Operation{}}})
+}
+
+// TransactionReceipt returns a document that tells what was asked for.
+func (Ledger) TransactionReceipt(_ context.Context, id string, since int64) ([]byte, error) {
+	return only("transaction", id, Transaction, fmt.Appendf(nil, `{"since":%d}`, since))
+}
+
+// BalanceReceipt returns a document that tells what was asked for.
+func (Ledger) BalanceReceipt(_ context.Context, account, asset string, since int64) ([]byte, error) {
+	return only("account", account, Account, fmt.Appendf(nil, `{"asset":%q,"since":%d}`, asset, since))
+}
+
+// Account knows one.
+func (Ledger) Account(_ context.Context, id string) (v1.Account, error) {
+	return only("account", id, Account, v1.Account{ID: id, Slots: []uint32{}, Balances: []v1.Balance{{Asset: Asset, Amount: "1250", Scale: 2}}, Height: Height})
+}
+
+// History has as many transactions as are asked for, and tells of the cursor in the memo.
+func (Ledger) History(_ context.Context, account string, opts v1.HistoryOptions) (v1.History, error) {
+	one := v1.CommittedTransaction{TransactionStatus: status(), Transaction: v1.Transaction{Memo: opts.Cursor, Operations: []v1.Operation{}}}
+	h := v1.History{Cursor: "next"}
+	for range opts.Limit {
+		h.Transactions = append(h.Transactions, one)
+	}
+	return only("account", account, Account, h)
+}
+
+// Asset knows one.
+func (Ledger) Asset(_ context.Context, id string) (v1.Asset, error) {
+	return only("asset", id, Asset, v1.Asset{ID: id, Scale: 2, Supply: "1250"})
+}
+
+// Block knows one, which is the last.
+func (Ledger) Block(_ context.Context, height int64) (v1.Block, error) {
+	if height == 0 {
+		height = Height
+	}
+	return only("block", fmt.Sprint(height), fmt.Sprint(Height), v1.Block{Height: height, Transactions: []v1.CommittedTransaction{}})
+}
+
+// Validators knows none.
+func (Ledger) Validators(context.Context) (v1.Validators, error) {
+	return v1.Validators{Validators: []v1.Validator{}, Proposals: []v1.Proposal{}}, nil
+}

@@ -1,0 +1,190 @@
+package node_test
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	v1 "github.com/folkmoot/folkmoot/api/v1"
+	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/ledger"
+	"github.com/folkmoot/folkmoot/ledger/consensus/light"
+	"github.com/folkmoot/folkmoot/ledger/receipt"
+	"github.com/folkmoot/folkmoot/node"
+)
+
+// signatory is somebody with an account of one key.
+type signatory struct {
+	key  ed25519.PrivateKey
+	keys ledger.KeySet
+	id   ledger.AccountID
+}
+
+func newSignatory(t *testing.T) *signatory {
+	t.Helper()
+	public, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := ledger.KeySet{Threshold: 1, Keys: []ledger.PublicKey{ledger.PublicKey(public)}}
+	return &signatory{key, keys, keys.ID()}
+}
+
+// sign returns an encoded transaction that p signs.
+func (p *signatory) sign(t *testing.T, network ledger.Hash, operations ...ledger.Operation) []byte {
+	t.Helper()
+	tx := &ledger.Transaction{Body: ledger.Body{ValidUntil: time.Now().Add(10 * time.Minute).UnixMilli(), Operations: operations}}
+	if err := tx.Sign(network, p.id, &p.keys, p.key); err != nil {
+		t.Fatal(err)
+	}
+	data, err := ledger.EncodeTransaction(tx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// found makes a home a validator's, of a network that is founded with it.
+func found(t *testing.T, home string, operator ledger.AccountID) *ledger.Genesis {
+	t.Helper()
+	key, err := node.ValidatorKey(home)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := node.NewGenesis("test", []ledger.GenesisValidator{{Key: key, Power: 1, Operator: operator}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := node.JoinHome(home, g); err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// TestLedger: a node founds a network, another follows it and takes transactions, a third keeps records only.
+func TestLedger(t *testing.T) {
+	operator, ann := newSignatory(t), newSignatory(t)
+	founder := loopback(t.TempDir())
+	founder.Network = ""
+	genesis := found(t, founder.Home, operator.id)
+	first, _ := start(t, founder)
+
+	follower := loopback(t.TempDir(), first.Addrs()...)
+	follower.Network = ""
+	if _, err := node.JoinHome(follower.Home, genesis); err != nil {
+		t.Fatal(err)
+	}
+	second, stopSecond := start(t, follower)
+	recordsOnly := loopback(t.TempDir(), first.Addrs()...)
+	recordsOnly.Network, recordsOnly.NoLedger = "", true
+	if _, err := node.JoinHome(recordsOnly.Home, genesis); err != nil {
+		t.Fatal(err)
+	}
+	third, _ := start(t, recordsOnly)
+
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	defer cancel()
+	c := clientOf(t, second)
+	eventuallyLedger(ctx, t, "the follower keeps the ledger with the founder", func() bool {
+		l, err := c.Ledger(ctx)
+		return err == nil && l.Peers == 1 && l.Height > 0 && l.Total == 1 && l.Power == 0 && l.Name == "test"
+	})
+	eur := ledger.AssetID{Code: "EUR", Issuer: ann.id}
+	done, err := c.SubmitTransaction(ctx, ann.sign(t, genesis.ID(), &ledger.DefineAsset{Asset: eur, Scale: 2}, &ledger.Issue{Asset: eur, To: ann.id, Amount: ledger.NewAmount(1250)}), v1.SubmitOptions{})
+	if err != nil || !done.Applied {
+		t.Fatalf("%+v, %v", done, err)
+	}
+	account, err := c.Account(ctx, ann.id.String())
+	if err != nil || len(account.Balances) != 1 || account.Balances[0].Amount != "1250" || account.Balances[0].Scale != 2 {
+		t.Errorf("%+v, %v", account, err)
+	}
+	data, err := c.TransactionReceipt(ctx, done.ID, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := receipt.Parse(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s, err := r.Verify(light.Root{Genesis: genesis}); err != nil || s.Height != done.Height {
+		t.Errorf("the receipt: %+v, %v", s, err)
+	}
+	if block, err := c.Block(ctx, done.Height); err != nil || len(block.Transactions) != 1 || block.Transactions[0].ID != done.ID {
+		t.Errorf("block %+v, %v", block, err)
+	}
+	if h, err := c.History(ctx, ann.id.String(), v1.HistoryOptions{}); err != nil || len(h.Transactions) != 1 || h.Transactions[0].Transaction.Operations[1].Kind != "issue" {
+		t.Errorf("history %+v, %v", h, err)
+	}
+	if v, err := c.Validators(ctx); err != nil || len(v.Validators) != 1 || v.Validators[0].Operator != operator.id.String() {
+		t.Errorf("validators %+v, %v", v, err)
+	}
+	document, err := c.Genesis(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g, err := ledger.ParseGenesis(document); err != nil || g.ID() != genesis.ID() {
+		t.Errorf("the genesis: %v", err)
+	}
+	if _, err := clientOf(t, third).Ledger(ctx); fault.KindOf(err) != fault.NotFound {
+		t.Errorf("a node without the ledger answers %v", err)
+	}
+	if _, err := c.SubmitTransaction(ctx, []byte("no transaction"), v1.SubmitOptions{}); fault.KindOf(err) != fault.Invalid {
+		t.Errorf("no transaction: %v", err)
+	}
+
+	// A restart goes on where it was.
+	if err := stopSecond(); err != nil {
+		t.Fatal(err)
+	}
+	again, _ := start(t, follower)
+	c = clientOf(t, again)
+	if got, err := c.Transaction(ctx, done.ID); err != nil || got.TransactionStatus != done {
+		t.Errorf("after a restart: %+v, %v", got, err)
+	}
+}
+
+func eventuallyLedger(ctx context.Context, t *testing.T, what string, f func() bool) {
+	t.Helper()
+	for !f() {
+		select {
+		case <-ctx.Done():
+			t.Fatalf("%s: did not come", what)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// TestDamagedGenesis: a network's document whose parts don't belong together is refused, and a home stays with its network.
+func TestDamagedGenesis(t *testing.T) {
+	home := t.TempDir()
+	genesis := found(t, home, newSignatory(t).id)
+	info, err := node.ReadHome(home)
+	if err != nil || info.Open || info.Genesis.ID() != genesis.ID() {
+		t.Fatalf("%+v, %v", info, err)
+	}
+	if _, err := node.InitHome(home, "test"); fault.KindOf(err) != fault.Conflict {
+		t.Errorf("as the open network of the same name: %v", err)
+	}
+	path := filepath.Join(home, "network.json")
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range data {
+		if data[i] != '1' { // a power, a digit of a hash or of a time
+			continue
+		}
+		changed := append([]byte(nil), data...)
+		changed[i] = '2'
+		if err := os.WriteFile(path, changed, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := node.ReadHome(home); err == nil {
+			t.Errorf("read with byte %d changed", i)
+		}
+	}
+}
