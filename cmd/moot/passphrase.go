@@ -22,8 +22,17 @@ func addPassphraseFile(cmd *cobra.Command, file *string) {
 	cmd.Flags().StringVar(file, "passphrase-file", "", "`file` with the passphrase of the identity's key, one line (or the passphrase itself in "+passphraseVariable+")")
 }
 
-// passphrase returns the passphrase that the user gave in a file or a variable; otherwise it is asked for where somebody sits at a terminal, twice when it is new. It is empty for none.
+// passphrase returns the passphrase of the identity's key: see askPassphrase.
 func (a *app) passphrase(file string, fresh bool) (string, error) {
+	prompt := "Passphrase of the identity's key: "
+	if fresh {
+		prompt = "Passphrase for the identity's key (empty: the key is left out): "
+	}
+	return a.askPassphrase(file, prompt, fresh)
+}
+
+// askPassphrase returns the passphrase that the user gave in a file or a variable; otherwise it is asked for where somebody sits at a terminal, twice when it is new. It is empty for none.
+func (a *app) askPassphrase(file, prompt string, fresh bool) (string, error) {
 	if file != "" {
 		return readPassphrase(file)
 	}
@@ -33,10 +42,6 @@ func (a *app) passphrase(file string, fresh bool) (string, error) {
 	in, ok := a.stdin.(*os.File)
 	if !ok || !a.stdinTerminal || !a.stderrTerminal || a.json {
 		return "", nil
-	}
-	prompt := "Passphrase of the identity's key: "
-	if fresh {
-		prompt = "Passphrase for the identity's key (empty: the key is left out): "
 	}
 	first, err := a.ask(in, prompt)
 	if err != nil || first == "" || !fresh {

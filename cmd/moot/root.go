@@ -20,6 +20,7 @@ const (
 	groupNode    = "node"
 	groupNetwork = "network"
 	groupRecords = "records"
+	groupLedger  = "ledger"
 	groupTools   = "tools"
 )
 
@@ -64,10 +65,11 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 no quorum, incomplet
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetHelpCommand(newHelp())
 	root.AddGroup(&cobra.Group{ID: groupNode, Title: "Run a node:"}, &cobra.Group{ID: groupNetwork, Title: "See the network:"},
-		&cobra.Group{ID: groupRecords, Title: "Keep records:"}, &cobra.Group{ID: groupTools, Title: "More:"})
+		&cobra.Group{ID: groupRecords, Title: "Keep records:"}, &cobra.Group{ID: groupLedger, Title: "Keep the ledger:"}, &cobra.Group{ID: groupTools, Title: "More:"})
 	addGroup(root, groupNode, newDemo(a), newInit(a), newRun(a), newLeave(a))
 	addGroup(root, groupNetwork, newStatus(a), newPeers(a), newFind(a), newPing(a))
 	addGroup(root, groupRecords, newPut(a), newGet(a), newRemove(a), newList(a), newWatch(a), newHolders(a), newProvide(a), newProviders(a), newImport(a), newExport(a), newShell(a))
+	addGroup(root, groupLedger, newLedger(a))
 	addGroup(root, groupTools, newBenchCommand(a), newBackup(a), newRestore(a), newCompletion(a), newVersion(a))
 	root.SetHelpCommandGroupID(groupTools)
 	return root
@@ -76,10 +78,17 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 no quorum, incomplet
 func addGroup(root *cobra.Command, group string, cmds ...*cobra.Command) {
 	for _, cmd := range cmds {
 		cmd.GroupID = group
+	}
+	addCommands(root, cmds...)
+}
+
+// addCommands puts commands under another.
+func addCommands(parent *cobra.Command, cmds ...*cobra.Command) {
+	for _, cmd := range cmds {
 		cmd.Flags().SortFlags = false
 		cmd.InheritedFlags().SortFlags = false
 		cmd.DisableFlagsInUseLine = true
-		root.AddCommand(cmd)
+		parent.AddCommand(cmd)
 	}
 }
 
@@ -117,9 +126,10 @@ func wrongArgs(cmd *cobra.Command, what string) error {
 	return advise(fault.New(fault.Invalid, "%s: %s", cmd.Name(), what), "usage: %s", cmd.UseLine())
 }
 
-func unknownCommand(root *cobra.Command, name string) error {
+// unknownCommand is the error for a name that no command under parent has.
+func unknownCommand(parent *cobra.Command, name string) error {
 	var names []string
-	for _, cmd := range root.Commands() {
+	for _, cmd := range parent.Commands() {
 		if !cmd.Hidden {
 			names = append(names, cmd.Name())
 		}
@@ -128,12 +138,12 @@ func unknownCommand(root *cobra.Command, name string) error {
 	if near := settings.Nearest(name, names); near != "" {
 		return advise(err, "did you mean %s?", near)
 	}
-	return advise(err, `"moot help" lists the commands`)
+	return advise(err, `"%s" lists the commands`, strings.Replace(parent.CommandPath(), "moot", "moot help", 1))
 }
 
 // flagError turns pflag's errors into ours, and finds the option that was meant.
 func flagError(cmd *cobra.Command, err error) error {
-	if args := cmd.Flags().Args(); !cmd.HasParent() && len(args) > 0 {
+	if args := cmd.Flags().Args(); isGroup(cmd) && len(args) > 0 {
 		return unknownCommand(cmd, args[0]) // its options are not known either
 	}
 	if e, ok := errors.AsType[*pflag.NotExistError](err); ok {
@@ -147,6 +157,13 @@ func flagError(cmd *cobra.Command, err error) error {
 		return advise(fault.New(fault.Invalid, "option --%s: %w", e.GetFlag().Name, want), "see: %s --help", cmd.CommandPath())
 	}
 	return advise(fault.As(fault.Invalid, err), "see: %s --help", cmd.CommandPath())
+}
+
+// isGroup tells whether a command has others under it and no options of its own.
+func isGroup(cmd *cobra.Command) bool {
+	own := false
+	cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) { own = own || f.Name != "help" })
+	return cmd.HasSubCommands() && !own
 }
 
 func unknownOption(cmd *cobra.Command, e *pflag.NotExistError) error {
@@ -172,14 +189,18 @@ func unknownOption(cmd *cobra.Command, e *pflag.NotExistError) error {
 // newHelp replaces cobra's help command, which exits 0 for an unknown topic.
 func newHelp() *cobra.Command {
 	return &cobra.Command{
-		Use:               "help [COMMAND]",
+		Use:               "help [COMMAND]…",
 		Short:             "Explain a command",
-		Args:              wants(0, 1),
+		Args:              cobra.ArbitraryArgs,
 		PersistentPreRunE: withoutSettings,
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 			var names []cobra.Completion
-			for _, c := range cmd.Root().Commands() {
-				if len(args) == 0 && c.IsAvailableCommand() {
+			topic, rest, err := cmd.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			for _, c := range topic.Commands() {
+				if c.IsAvailableCommand() {
 					names = append(names, cobra.CompletionWithDesc(c.Name(), c.Short))
 				}
 			}
@@ -187,8 +208,11 @@ func newHelp() *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			topic, rest, err := cmd.Root().Find(args)
-			if err != nil || len(rest) > 0 {
+			if err != nil {
 				return unknownCommand(cmd.Root(), args[0])
+			}
+			if len(rest) > 0 {
+				return unknownCommand(topic, rest[0])
 			}
 			topic.InitDefaultHelpFlag()
 			return topic.Help()

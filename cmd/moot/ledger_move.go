@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/folkmoot/folkmoot/ledger"
+)
+
+func newLedgerIssue(a *app) *cobra.Command {
+	var s sending
+	var to string
+	cmd := a.command("issue AMOUNT ASSET --to ACCOUNT", "Make more of an asset", wants(2, 2), func(ctx context.Context, args []string) error {
+		return a.move(ctx, args, "", to, s)
+	})
+	cmd.Long = `Make more of an asset, for an account. The asset's issuer signs.`
+	cmd.Example = `  moot ledger issue 1000 EUR@bank --to ann`
+	a.addAccountOption(cmd, &to, "to", "`ACCOUNT` that gets it")
+	addSending(cmd, &s)
+	cmd.ValidArgsFunction = a.completeMovement
+	return cmd
+}
+
+func newLedgerTransfer(a *app) *cobra.Command {
+	var s sending
+	var from, to string
+	cmd := a.command("transfer AMOUNT ASSET --from ACCOUNT --to ACCOUNT", "Move an amount from one account to another", wants(2, 2), func(ctx context.Context, args []string) error {
+		return a.transfer(ctx, args, from, to, s)
+	})
+	cmd.Long = `Move an amount of an asset from one account to another. The one that pays signs. An amount is digits with at most as many places as the asset has; it is never rounded.`
+	cmd.Example = `  moot ledger transfer 12.50 EUR --from ann --to bob
+  moot ledger transfer 12.50 EUR@bank --from ann --to moot1… --memo "invoice 7"`
+	a.addAccountOption(cmd, &from, "from", "`ACCOUNT` that pays")
+	a.addAccountOption(cmd, &to, "to", "`ACCOUNT` that gets it")
+	addSending(cmd, &s)
+	cmd.ValidArgsFunction = a.completeMovement
+	return cmd
+}
+
+func (a *app) transfer(ctx context.Context, args []string, from, to string, s sending) error {
+	if from == "" {
+		return errMissing("--from", "the account that pays")
+	}
+	return a.move(ctx, args, from, to, s)
+}
+
+func newLedgerRetire(a *app) *cobra.Command {
+	var s sending
+	var from string
+	cmd := a.command("retire AMOUNT ASSET --from ACCOUNT", "Take an amount out of existence", wants(2, 2), func(ctx context.Context, args []string) error {
+		return a.retire(ctx, args, from, s)
+	})
+	cmd.Long = `Take an amount of an asset out of existence. The account that has it signs.`
+	cmd.Example = `  moot ledger retire 100 EUR --from ann`
+	a.addAccountOption(cmd, &from, "from", "`ACCOUNT` that has it")
+	addSending(cmd, &s)
+	cmd.ValidArgsFunction = a.completeMovement
+	return cmd
+}
+
+// move issues an amount or, with from, transfers it.
+func (a *app) move(ctx context.Context, args []string, from, to string, s sending) error {
+	if to == "" {
+		return errMissing("--to", "the account that gets it")
+	}
+	u, err := a.ledgerUser()
+	if err != nil {
+		return err
+	}
+	asset, err := u.asset(args[1])
+	if err != nil {
+		return err
+	}
+	receiver, err := u.account("option --to", to)
+	if err != nil {
+		return err
+	}
+	if from == "" {
+		amount, err := u.amount(ctx, args[0], asset)
+		if err != nil {
+			return err
+		}
+		return u.do(ctx, s, fmt.Sprintf("issued %s %s to %s", args[0], asset, receiver), &ledger.Issue{Asset: asset, To: receiver, Amount: amount})
+	}
+	payer, err := u.account("option --from", from)
+	if err != nil {
+		return err
+	}
+	amount, err := u.amount(ctx, args[0], asset)
+	if err != nil {
+		return err
+	}
+	done := fmt.Sprintf("transferred %s %s from %s to %s", args[0], asset, payer, receiver)
+	return u.do(ctx, s, done, &ledger.Transfer{Asset: asset, From: payer, To: receiver, Amount: amount})
+}
+
+func (a *app) retire(ctx context.Context, args []string, from string, s sending) error {
+	if from == "" {
+		return errMissing("--from", "the account that has it")
+	}
+	u, err := a.ledgerUser()
+	if err != nil {
+		return err
+	}
+	asset, err := u.asset(args[1])
+	if err != nil {
+		return err
+	}
+	payer, err := u.account("option --from", from)
+	if err != nil {
+		return err
+	}
+	amount, err := u.amount(ctx, args[0], asset)
+	if err != nil {
+		return err
+	}
+	return u.do(ctx, s, fmt.Sprintf("retired %s %s of %s", args[0], asset, payer), &ledger.Retire{Asset: asset, From: payer, Amount: amount})
+}

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	v1 "github.com/folkmoot/folkmoot/api/v1"
+	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/ledger"
+)
+
+func newLedgerValidators(a *app) *cobra.Command {
+	cmd := commandGroup("validators", "List who votes on blocks, and what is proposed", func(ctx context.Context) error { return a.validators(ctx) })
+	cmd.Long = `List the validators with their voting power, and the proposals that are open. The operators of validators propose another power for one, and vote; what those with more than two thirds of the power are
+for is in force at once. Proposals are open for a week.`
+	cmd.Example = `  moot ledger validators
+  moot ledger validators propose KEY 10 --operator bob --by ann
+  moot ledger validators vote PROPOSAL --by bob`
+	list := a.command("list", "List the validators and the proposals", wants(0, 0), func(ctx context.Context, _ []string) error { return a.validators(ctx) })
+	list.Long, list.Example, list.ValidArgsFunction = `List the validators with their voting power, and the proposals that are open.`, `  moot ledger validators list`, cobra.NoFileCompletions
+	addCommands(cmd, list, newValidatorsPropose(a), newValidatorsVote(a))
+	return cmd
+}
+
+func (a *app) validators(ctx context.Context) error {
+	u, err := a.ledgerUser()
+	if err != nil {
+		return err
+	}
+	known, err := u.client.Validators(ctx)
+	if err != nil {
+		return a.ledgerFailed("list the validators", "", err)
+	}
+	tell, err := u.teller(ctx)
+	if err != nil {
+		return err
+	}
+	return a.show(known, func() { a.printValidators(tell, &known) })
+}
+
+func (a *app) printValidators(tell *teller, known *v1.Validators) {
+	table := newTable(a.stdout)
+	fmt.Fprintln(table, "VALIDATOR\tPOWER\tOPERATOR")
+	for _, v := range known.Validators {
+		fmt.Fprintf(table, "%s\t%d of %d\t%s\n", printable(v.Key), v.Power, known.Total, tell.account(v.Operator))
+	}
+	table.Flush()
+	for i := range known.Proposals {
+		p := &known.Proposals[i]
+		a.printf("\nproposal %s, open until %s\n    %s\n", printable(p.ID), expiry(p.Until), tell.proposal(&p.Proposes))
+		for _, operator := range p.Votes {
+			a.printf("    %s is for it\n", tell.account(operator))
+		}
+	}
+}
+
+func newValidatorsPropose(a *app) *cobra.Command {
+	var s sending
+	var operator, by string
+	cmd := a.command("propose KEY POWER --operator ACCOUNT --by ACCOUNT", "Propose a validator's voting power", wants(2, 2), func(ctx context.Context, args []string) error {
+		return a.propose(ctx, args, operator, by, s)
+	})
+	cmd.Long = `Propose that a validator has some voting power, 0 for none, and vote for it. KEY is the validator's public key, which its node shows. The operator of a validator signs. Where more than two thirds of the power are
+for it already, it is in force at once.`
+	cmd.Example = `  moot ledger validators propose KEY 10 --operator bob --by ann
+  moot ledger validators propose KEY 0 --operator bob --by ann`
+	a.addAccountOption(cmd, &operator, "operator", "`ACCOUNT` that speaks for the validator")
+	a.addAccountOption(cmd, &by, "by", "`ACCOUNT` that proposes it")
+	addSending(cmd, &s)
+	cmd.ValidArgsFunction = cobra.NoFileCompletions
+	return cmd
+}
+
+// proposed is what --json prints of a proposal that was made.
+type proposed struct {
+	v1.CommittedTransaction
+	Proposal ledger.Hash `json:"proposal"`
+}
+
+func (a *app) propose(ctx context.Context, args []string, operator, by string, s sending) error {
+	power := &ledger.SetPower{}
+	if err := power.Validator.UnmarshalText([]byte(args[0])); err != nil {
+		return err
+	}
+	n, err := strconv.ParseUint(args[1], 10, 64)
+	if err != nil || n > ledger.MaxPower {
+		return fault.New(fault.Invalid, "%s is no voting power: want 0 to %d", quoteKey(args[1]), int64(ledger.MaxPower))
+	}
+	power.Power = n
+	if operator == "" {
+		return errMissing("--operator", "the account that speaks for the validator")
+	}
+	if by == "" {
+		return errMissing("--by", "the account that proposes it")
+	}
+	u, err := a.ledgerUser()
+	if err != nil {
+		return err
+	}
+	if power.Operator, err = u.account("option --operator", operator); err != nil {
+		return err
+	}
+	op := &ledger.Propose{Proposal: ledger.Proposal{SetPower: power}}
+	if op.By, err = u.account("option --by", by); err != nil {
+		return err
+	}
+	t, err := u.send(ctx, s, op)
+	if err != nil {
+		return err
+	}
+	network, err := ledger.ParseHash(t.Transaction.Network)
+	if err != nil {
+		return err
+	}
+	id := ledger.ProposalID(network, &op.Proposal)
+	return a.show(proposed{t, id}, func() { a.printCommitted("proposed "+id.String(), &t) })
+}
+
+func newValidatorsVote(a *app) *cobra.Command {
+	var s sending
+	var by string
+	cmd := a.command("vote PROPOSAL --by ACCOUNT", "Vote for a proposal", wants(1, 1), func(ctx context.Context, args []string) error {
+		return a.vote(ctx, args[0], by, s)
+	})
+	cmd.Long = `Vote for a proposal that is open. The operator of a validator signs. One who is against it does not vote.`
+	cmd.Example = `  moot ledger validators vote PROPOSAL --by bob`
+	a.addAccountOption(cmd, &by, "by", "`ACCOUNT` that votes")
+	addSending(cmd, &s)
+	cmd.ValidArgsFunction = cobra.NoFileCompletions
+	return cmd
+}
+
+func (a *app) vote(ctx context.Context, proposal, by string, s sending) error {
+	id, err := ledger.ParseHash(proposal)
+	if err != nil {
+		return advise(fmt.Errorf("proposal: %w", err), `"moot ledger validators" lists those that are open`)
+	}
+	if by == "" {
+		return errMissing("--by", "the account that votes")
+	}
+	u, err := a.ledgerUser()
+	if err != nil {
+		return err
+	}
+	op := &ledger.Vote{Proposal: id}
+	if op.By, err = u.account("option --by", by); err != nil {
+		return err
+	}
+	return u.do(ctx, s, "voted for "+proposal, op)
+}
