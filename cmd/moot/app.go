@@ -127,16 +127,10 @@ func (a *app) userHome() string {
 // allOptions returns the options of every command under root.
 func allOptions(root *cobra.Command) (settings.Options, error) {
 	options := make(settings.Options)
-	err := errors.Join(options.Add(root.PersistentFlags()), addOptions(options, root))
-	delete(options, "help")
-	return options, err
-}
-
-// addOptions adds those of the commands under parent, however deep.
-func addOptions(options settings.Options, parent *cobra.Command) error {
-	var errs []error
-	for _, cmd := range parent.Commands() {
-		errs = append(errs, options.Add(cmd.LocalNonPersistentFlags()), addOptions(options, cmd))
+	errs := []error{options.Add(root.PersistentFlags())}
+	for _, cmd := range root.Commands() {
+		errs = append(errs, options.Add(cmd.LocalNonPersistentFlags()))
 	}
-	return errors.Join(errs...)
+	delete(options, "help")
+	return options, errors.Join(errs...)
 }
