@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -31,8 +29,8 @@ type initOptions struct {
 
 func newInit(a *app) *cobra.Command {
 	var o initOptions
-	cmd := a.command("init --network NAME [--open]", "Make a node: its home folder and identity", wants(0, 0), func(_ context.Context, _ []string) error {
-		return a.init(o)
+	cmd := a.command("init --network NAME [--open]", "Make a node: its home folder and identity", wants(0, 0), func(ctx context.Context, _ []string) error {
+		return a.init(ctx, o)
 	})
 	cmd.Long = `Make a node: its home folder, its identity, and the network that it belongs to. "moot run" then runs it.
 
@@ -70,7 +68,7 @@ func (o *initOptions) check() error {
 	return nil
 }
 
-func (a *app) init(o initOptions) error {
+func (a *app) init(ctx context.Context, o initOptions) error {
 	if err := o.check(); err != nil {
 		return err
 	}
@@ -82,7 +80,7 @@ func (a *app) init(o initOptions) error {
 	if err != nil && fault.KindOf(err) != fault.NotFound {
 		return fmt.Errorf("make a node: %w", err)
 	}
-	info, err := a.makeHome(o, before)
+	info, err := a.makeHome(ctx, o, before)
 	if err != nil {
 		return fmt.Errorf("make a node: %w", err)
 	}
@@ -106,12 +104,12 @@ func networkText(name string, open bool) string {
 }
 
 // makeHome makes the home a node, or leaves it as it is when it is one of that network already; before is what it was.
-func (a *app) makeHome(o initOptions, before node.HomeInfo) (node.HomeInfo, error) {
+func (a *app) makeHome(ctx context.Context, o initOptions, before node.HomeInfo) (node.HomeInfo, error) {
 	switch {
 	case o.open:
 		return node.InitHome(a.home, o.network)
 	case o.genesis != "":
-		g, err := readGenesis(o.genesis, a.stdin)
+		g, err := a.readGenesis(ctx, o.genesis)
 		if err != nil {
 			return node.HomeInfo{}, err
 		}
@@ -124,11 +122,11 @@ func (a *app) makeHome(o initOptions, before node.HomeInfo) (node.HomeInfo, erro
 	case before.Network != "":
 		return node.HomeInfo{}, fault.New(fault.Conflict, "home %s is a node of network %s: give another --home", a.home, quoteKey(networkText(before.Network, before.Open)))
 	}
-	return a.found(o)
+	return a.found(ctx, o)
 }
 
 // found founds a network.
-func (a *app) found(o initOptions) (node.HomeInfo, error) {
+func (a *app) found(ctx context.Context, o initOptions) (node.HomeInfo, error) {
 	var validators []ledger.GenesisValidator
 	if o.validators == "" {
 		own, err := ownValidator(a.home)
@@ -136,7 +134,7 @@ func (a *app) found(o initOptions) (node.HomeInfo, error) {
 			return node.HomeInfo{}, err
 		}
 		validators = append(validators, own)
-	} else if err := readDocument(o.validators, a.stdin, &validators); err != nil {
+	} else if err := a.readDocument(ctx, o.validators, &validators); err != nil {
 		return node.HomeInfo{}, err
 	}
 	g, err := node.NewGenesis(o.network, validators)
@@ -160,8 +158,8 @@ func ownValidator(home string) (v ledger.GenesisValidator, err error) {
 	return ledger.GenesisValidator{Key: key, Power: 1, Operator: operator.ID()}, err
 }
 
-func readGenesis(file string, stdin io.Reader) (*ledger.Genesis, error) {
-	data, err := readInput(file, stdin)
+func (a *app) readGenesis(ctx context.Context, file string) (*ledger.Genesis, error) {
+	data, err := a.readInput(ctx, file, ledger.MaxGenesis)
 	if err != nil {
 		return nil, err
 	}
@@ -173,8 +171,8 @@ func readGenesis(file string, stdin io.Reader) (*ledger.Genesis, error) {
 }
 
 // readDocument reads a JSON document.
-func readDocument(file string, stdin io.Reader, doc any) error {
-	data, err := readInput(file, stdin)
+func (a *app) readDocument(ctx context.Context, file string, doc any) error {
+	data, err := a.readInput(ctx, file, ledger.MaxGenesis)
 	if err != nil {
 		return err
 	}
@@ -182,24 +180,6 @@ func readDocument(file string, stdin io.Reader, doc any) error {
 		return fault.New(fault.Invalid, "%s can't be read: %w", file, err)
 	}
 	return nil
-}
-
-// readInput reads a small file, or standard input for -.
-func readInput(file string, stdin io.Reader) ([]byte, error) {
-	in := stdin
-	if file != "-" {
-		f, err := os.Open(file)
-		if err != nil {
-			return nil, fault.As(fault.Invalid, err)
-		}
-		defer f.Close()
-		in = f
-	}
-	data, err := io.ReadAll(io.LimitReader(in, ledger.MaxGenesis+1))
-	if err == nil && len(data) > ledger.MaxGenesis {
-		err = fault.New(fault.TooLarge, "%s: more than %d bytes", file, ledger.MaxGenesis)
-	}
-	return data, err
 }
 
 // withHome adds --home to a command that is shown to the user, where this one was given it.

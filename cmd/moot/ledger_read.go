@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"strconv"
 
 	"github.com/spf13/cobra"
 
 	v1 "github.com/folkmoot/folkmoot/api/v1"
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/node"
 )
 
 func newLedgerBlock(a *app) *cobra.Command {
@@ -138,13 +141,21 @@ func (u *ledgerUser) showBalances(ctx context.Context, account, asset string) er
 
 func newLedgerGenesis(a *app) *cobra.Command {
 	cmd := a.command("genesis", "Write the ledger's genesis document", wants(0, 0), func(ctx context.Context, _ []string) error { return a.genesis(ctx) })
-	cmd.Long = `Write the genesis document of the node's ledger to standard output: what "moot ledger verify" needs besides a receipt. Whoever gets it from a node trusts that node; the network's id is its hash.`
+	cmd.Long = `Write the genesis document of the node's ledger to standard output: what others enter the network with ("moot init --genesis"), and what "moot ledger verify" needs besides a receipt. Whoever gets it from a node trusts that node; the network's id is its hash.
+The node need not run when it is that of --home.`
 	cmd.Example = `  moot ledger genesis > genesis.json`
 	cmd.ValidArgsFunction = cobra.NoFileCompletions
 	return cmd
 }
 
 func (a *app) genesis(ctx context.Context) error {
+	if info, err := node.ReadHome(a.home); err == nil && info.Genesis != nil && a.api == "" {
+		data, err := json.MarshalIndent(info.Genesis, "", "  ")
+		if err != nil {
+			return fmt.Errorf("write the genesis: %w", err)
+		}
+		return a.writeDocument(data)
+	}
 	c, err := a.client()
 	if err != nil {
 		return err

@@ -21,8 +21,29 @@ for is in force at once. Proposals are open for a week.`
   moot ledger validators vote PROPOSAL --by bob`
 	list := a.command("list", "List the validators and the proposals", wants(0, 0), func(ctx context.Context, _ []string) error { return a.validators(ctx) })
 	list.Long, list.Example, list.ValidArgsFunction = `List the validators with their voting power, and the proposals that are open.`, `  moot ledger validators list`, cobra.NoFileCompletions
-	addCommands(cmd, list, newValidatorsPropose(a), newValidatorsVote(a))
+	addCommands(cmd, list, newValidatorsKey(a), newValidatorsPropose(a), newValidatorsVote(a))
 	return cmd
+}
+
+func newValidatorsKey(a *app) *cobra.Command {
+	cmd := a.command("key", "Print the key that this node would vote with", wants(0, 0), func(context.Context, []string) error { return a.validatorKey() })
+	cmd.Long = `Print the public key that the node of --home would vote with, and the account "operator" that speaks for it; both are made where they are not there. The node need not run.
+The document is an entry of the file that "moot init --validators" takes. In a network that is there already the operators of its validators propose and vote the key in.`
+	cmd.Example = `  moot ledger validators key
+  moot ledger validators key --home /var/lib/moot > party.json`
+	cmd.ValidArgsFunction = cobra.NoFileCompletions
+	return cmd
+}
+
+func (a *app) validatorKey() error {
+	if err := a.needHome(); err != nil {
+		return err
+	}
+	own, err := ownValidator(a.home)
+	if err != nil {
+		return fmt.Errorf("make the validator's key: %w", err)
+	}
+	return a.printJSON(own)
 }
 
 func (a *app) validators(ctx context.Context) error {
