@@ -101,7 +101,7 @@ func (a *app) readInput(ctx context.Context, file string, most int64) ([]byte, e
 	if file != "-" {
 		f, err := os.Open(file)
 		if err != nil {
-			return nil, advise(fault.As(fault.Invalid, err), "check the file's name")
+			return nil, advise(err, "check the file's name")
 		}
 		defer f.Close()
 		in = f

@@ -62,6 +62,13 @@ func newFakeLedger(t testing.TB, operator ledger.AccountID) (*fakeLedger, string
 	return f, server.URL
 }
 
+// behave sets how submissions are answered from now on: see drop and say.
+func (f *fakeLedger) behave(drop int, say error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.drop, f.say = drop, say
+}
+
 func (f *fakeLedger) commit(b *state.Block) error {
 	p, err := f.store.Prepare(b)
 	if err == nil {

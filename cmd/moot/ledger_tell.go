@@ -26,6 +26,9 @@ func (u *ledgerUser) teller(ctx context.Context) (*teller, error) {
 	return &teller{names: names, asset: func(id string) (v1.Asset, error) { return u.client.Asset(ctx, id) }, scales: make(map[string]int)}, nil
 }
 
+// noName is for what is told without an address book.
+func noName(ledger.AccountID) string { return "" }
+
 // account writes an account by its name, or else by its id.
 func (t *teller) account(id string) string { return accountText(id, t.names) }
 

@@ -132,7 +132,7 @@ func verified(s *receipt.Statement) proven {
 
 // printProven says what is proven, and to whom. Names are left out: what is proven is about ids.
 func (a *app) printProven(p *proven, root light.Root) {
-	tell := &teller{names: func(ledger.AccountID) string { return "" }, scales: make(map[string]int)}
+	tell := &teller{names: noName, scales: make(map[string]int)}
 	if p.Transaction != nil {
 		a.printf("proven: this transaction was in block %d, and %s\n", p.Height, map[bool]string{true: "did what it says", false: "did nothing"}[p.Transaction.Applied])
 		a.printEntry(tell, p.Transaction)
