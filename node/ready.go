@@ -20,7 +20,7 @@ const (
 	absentPatience = 2 * time.Minute
 )
 
-// Ready returns a channel that is closed once the node serves: it runs, and it has met another peer, or knows of none
+// Ready returns a channel that is closed once the node serves: it runs, its ledger too if it has one, and it has met another peer, or knows of none
 // to meet, or has waited for one in vain.
 func (n *Node) Ready() <-chan struct{} { return n.ready }
 
@@ -32,6 +32,13 @@ func (n *Node) watchReadiness(ctx context.Context) error {
 			close(n.ready)
 		}
 	}()
+	if n.ledger != nil {
+		select {
+		case <-n.ledger.Started():
+		case <-ctx.Done():
+			return nil
+		}
+	}
 	patience := time.NewTimer(joinPatience)
 	defer patience.Stop()
 	for n.expectsPeers() {

@@ -32,6 +32,7 @@ func newDemo(a *app) *cobra.Command {
 		Use:   "demo",
 		Short: "Run a whole network on this machine, to try things out",
 		Long: `Run several peers in one process, each with a home, ports and an HTTP API of its own on 127.0.0.1, until SIGINT or SIGTERM.
+The network has a ledger, on which up to four of the peers vote, with two accounts and a payment between them.
 Nothing is left behind.`,
 		Example: `  moot demo
   moot demo --peers 8`,
@@ -81,7 +82,14 @@ func (a *app) demo(ctx context.Context, dir string, peers int) error {
 		case err != nil:
 			return err
 		}
-		return a.presentDemo(dir, nodes)
+		did, err := fillDemo(running, dir, nodes[0])
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("fill the ledger: %w", err)
+		}
+		return a.presentDemo(dir, nodes, did)
 	})
 	err = parts.Wait()
 	if fault.KindOf(err) == fault.Unavailable {
@@ -102,6 +110,9 @@ func openDemo(dir string, peers int) (nodes []*node.Node, err error) {
 			}
 		}
 	}()
+	if err := foundDemo(dir, peers); err != nil {
+		return nil, err
+	}
 	var first []ma.Multiaddr
 	for i := range peers {
 		cfg, err := demoConfig(demoHome(dir, i), first)
@@ -130,7 +141,7 @@ func demoConfig(home string, bootstrap []ma.Multiaddr) (node.Config, error) {
 		listen = append(listen, addr)
 	}
 	return node.Config{
-		Home: home, Network: "demo", Listen: listen, Bootstrap: bootstrap,
+		Home: home, Listen: listen, Bootstrap: bootstrap,
 		API:     node.APIConfig{Listen: "127.0.0.1:0"},
 		Version: thisBuild().Version,
 	}, nil
@@ -158,11 +169,13 @@ func awaitDemo(ctx context.Context, nodes []*node.Node) error {
 }
 
 // presentDemo prints the peers, and commands for another terminal.
-func (a *app) presentDemo(dir string, nodes []*node.Node) error {
+func (a *app) presentDemo(dir string, nodes []*node.Node, did *demoLedger) error {
 	if a.json {
 		var doc struct {
-			Peers []runningNode `json:"peers"`
+			Peers  []runningNode `json:"peers"`
+			Ledger *demoLedger   `json:"ledger"`
 		}
+		doc.Ledger = did
 		for i, n := range nodes {
 			doc.Peers = append(doc.Peers, describeNode(n, demoHome(dir, i)))
 		}
@@ -186,6 +199,10 @@ func (a *app) presentDemo(dir string, nodes []*node.Node) error {
 		{other.APIURL(), "shell"},
 	} {
 		a.printf("  %s --api %s %s\n", moot, line[0], line[1])
+	}
+	a.printf("\n%s. The keys of both are in the home of peer 1:\n\n", did.summary())
+	for _, line := range did.lines(demoHome(dir, 0)) {
+		a.printf("  %s %s\n", moot, line)
 	}
 	a.printf("\nready; Ctrl-C stops it, and nothing is left behind\n")
 	return nil

@@ -102,6 +102,9 @@ func (r *Replica) Run(ctx context.Context) error {
 // Close closes the data. Run has returned, and nobody asks any more.
 func (r *Replica) Close() error { return r.store.Close() }
 
+// Started is closed when Run takes part in the ledger, so that transactions are taken.
+func (r *Replica) Started() <-chan struct{} { return r.engine.Started() }
+
 // Network returns the id of the ledger's network.
 func (r *Replica) Network() ledger.Hash { return r.network }
 
