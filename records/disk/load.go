@@ -40,13 +40,13 @@ func (d *Disk) takeCensus(db *pebble.DB, wanted *[Shards]bool) (c census, err er
 	return c, nil
 }
 
-// settle makes the open store one in which all can be read of which the census of all shards says that it can't.
+// settle makes the open store one in which all can be read of which the census of all shards says that it can't, and ends a mending that was cut off.
 func (d *Disk) settle(c census) error {
 	d.count.Store(c.live)
 	if err := d.dropUnreadable(c.unreadable); err != nil {
 		return err
 	}
-	if len(c.gaps) == 0 {
+	if len(c.gaps) == 0 && !d.cutOff() {
 		return nil
 	}
 	if err := d.mend(c.gaps); err != nil {

@@ -24,6 +24,8 @@ type mending struct {
 	traces map[Hash]*trace
 	// halves are the records whose envelopes only are lost.
 	halves []Hash
+	// resumed says that a mending before this one was cut off: what it cut out and did not put back is not known any more.
+	resumed bool
 }
 
 type trace struct {
@@ -33,7 +35,7 @@ type trace struct {
 
 // mend is called by the committer, or before there is one.
 func (d *Disk) mend(gaps []span) error {
-	m := &mending{d: d, gaps: gaps, keep: map[string][]byte{}, traces: map[Hash]*trace{}}
+	m := &mending{d: d, gaps: gaps, keep: map[string][]byte{}, traces: map[Hash]*trace{}, resumed: d.cutOff()}
 	for _, s := range m.shards() {
 		d.damage.set(s) // before anything is missing
 	}
@@ -52,6 +54,9 @@ func (d *Disk) mend(gaps []span) error {
 		"gaps", len(m.gaps), "lost", len(m.traces)+len(m.halves), "shards", len(m.shards()))
 	return nil
 }
+
+// cutOff reports whether a mending has begun and not come to its end. It is called by the committer, or before there is one.
+func (d *Disk) cutOff() bool { return d.totals.records == unknownRecords }
 
 // shards returns those that have heads or envelopes in a gap.
 func (m *mending) shards() []Shard {
@@ -90,6 +95,15 @@ func shardOfKey(key []byte) Shard {
 
 func (m *mending) lost(key []byte) bool {
 	return slices.ContainsFunc(m.gaps, func(gap span) bool { return gap.contains(key) })
+}
+
+// missing reports whether key is in a gap, or may have been in one of a mending that was cut off.
+func (m *mending) missing(key []byte) bool {
+	if m.lost(key) || !m.resumed {
+		return m.lost(key)
+	}
+	value, err := get(m.d.db, key)
+	return err == nil && value == nil // what can't be read is in a gap that is found when it is used
 }
 
 func (m *mending) touches(spaces ...byte) bool {
@@ -143,11 +157,11 @@ func (m *mending) rescueEdges() error {
 
 // rescueHeads looks up the heads in gaps by what else names them.
 func (m *mending) rescueHeads() error {
-	if !m.touches(spaceHead) {
+	if !m.touches(spaceHead) && !m.resumed {
 		return nil
 	}
 	traceOf := func(hash []byte) *trace {
-		if len(hash) != len(Hash{}) || !m.lost(headKey(Hash(hash))) {
+		if len(hash) != len(Hash{}) || !m.missing(headKey(Hash(hash))) {
 			return &trace{} // of no interest
 		}
 		t := m.traces[Hash(hash)]
@@ -198,12 +212,12 @@ func (m *mending) walk(space byte, visit func(key, value []byte) error) error {
 
 // rescueEnvelopes looks up the envelopes in gaps of all heads that there are.
 func (m *mending) rescueEnvelopes() error {
-	if !m.touches(spaceEnvelope) {
+	if !m.touches(spaceEnvelope) && !m.resumed {
 		return nil
 	}
 	look := func(key, value []byte) error {
 		head, err := unmarshalHead(value)
-		if err != nil || len(key) != 1+len(Hash{}) || !m.lost(envelopeKey(Hash(key[1:]))) {
+		if err != nil || len(key) != 1+len(Hash{}) || !m.missing(envelopeKey(Hash(key[1:]))) {
 			return nil
 		}
 		hash := Hash(key[1:])
@@ -231,9 +245,9 @@ func (m *mending) rescueEnvelopes() error {
 	})
 }
 
-// rescueMeta keeps the store's own facts. Notes are lost: what the layer above knew may not hold any more.
+// rescueMeta keeps the store's own facts, but for those that begin writes. Notes are lost: what the layer above knew may not hold any more.
 func (m *mending) rescueMeta() error {
-	for _, name := range []string{metaFormat, metaNetwork, metaEpoch, metaClock, metaTotals, metaDamage} {
+	for _, name := range []string{metaFormat, metaNetwork, metaEpoch, metaClock} {
 		if key := metaKey(name); m.lost(key) {
 			if _, err := m.rescue(key, func([]byte) bool { return true }); err != nil {
 				return err
@@ -243,19 +257,29 @@ func (m *mending) rescueMeta() error {
 	return nil
 }
 
-// begin notes what is damaged before anything is cut, so that a crash does not hide it.
+// begin notes what is damaged before anything is cut, so that a crash does not hide it: the number of records is unknown until all is done.
 func (m *mending) begin() error {
 	t := m.d.newTx()
 	t.totals.records = unknownRecords
-	if err := t.records.Set(metaKey(metaDamage), m.d.damage.marshal(), nil); err != nil {
+	if err := m.note(t); err != nil {
 		return err
 	}
 	return m.d.commit(t)
 }
 
+// note writes what tells of the mending until it is done. A gap may have these facts in it.
+func (m *mending) note(t *tx) error {
+	return errors.Join(
+		t.records.Set(metaKey(metaDamage), m.d.damage.marshal(), nil),
+		t.records.Set(metaKey(metaTotals), t.totals.marshal(), nil))
+}
+
 // restore puts back what was kept and removes what is left of records that are lost.
 func (m *mending) restore() error {
 	t := m.d.newTx()
+	if err := m.note(t); err != nil {
+		return err
+	}
 	for key, value := range m.keep {
 		if err := t.records.Set([]byte(key), value, nil); err != nil {
 			return err
@@ -287,7 +311,7 @@ func (m *mending) restore() error {
 
 // index makes the list of keys and the order of changes anew from the heads, where they were cut.
 func (m *mending) index() error {
-	if !m.touches(spaceKey, spaceChange) {
+	if !m.touches(spaceKey, spaceChange) && !m.resumed {
 		return nil
 	}
 	t := m.d.newTx()
@@ -297,7 +321,7 @@ func (m *mending) index() error {
 			return nil
 		}
 		for _, k := range [][]byte{nameKey(head.Key), changeKey(head.Sequence)} {
-			if m.lost(k) {
+			if m.missing(k) {
 				if err := t.records.Set(k, key[1:], nil); err != nil {
 					return err
 				}

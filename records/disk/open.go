@@ -268,8 +268,12 @@ func (d *Disk) loadFacts() error {
 	d.epoch = epoch
 	d.setTotals(t)
 	damage, err := d.meta(metaDamage)
-	if err == nil && damage != nil {
+	switch {
+	case err != nil:
+	case damage != nil:
 		err = d.damage.unmarshal(damage)
+	case d.cutOff(): // the mending had noted it, and cut that out too
+		d.damage.setAll()
 	}
 	if err != nil {
 		return err
