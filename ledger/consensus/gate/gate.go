@@ -71,6 +71,7 @@ type Gate struct {
 
 	cfg      Config
 	instance instance
+	gap      time.Duration // gapTime, but in tests
 
 	// entering is held while a session begins or ends, so that Left is over before the next one begins.
 	entering sync.Mutex
@@ -94,7 +95,7 @@ func New(cfg Config) (*Gate, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	g := &Gate{
-		Host: cfg.Host, cfg: cfg, members: make(map[peer.ID]*member), handlers: make(map[protocol.ID]struct{}), notes: make(map[peer.ID]map[string]any),
+		Host: cfg.Host, cfg: cfg, gap: gapTime, members: make(map[peer.ID]*member), handlers: make(map[protocol.ID]struct{}), notes: make(map[peer.ID]map[string]any),
 	}
 	_, _ = rand.Read(g.instance[:]) // never fails
 	g.Host.SetStreamHandler(g.sessionProtocol(), g.answer)
@@ -210,7 +211,7 @@ func (g *Gate) admit(p protocol.ID, raw network.Stream) (*stream, error) {
 	s := &stream{Stream: raw, protocol: p, limit: g.cfg.MaxMessage}
 	if c := channel(p); ordered[c] {
 		if m.lanes[c] == nil {
-			m.lanes[c] = &lane{}
+			m.lanes[c] = &lane{gap: g.gap}
 		}
 		s.lane = m.lanes[c]
 	}
@@ -268,6 +269,12 @@ func (g *Gate) reserve(ctx context.Context, to peer.ID) (*member, error) {
 	if g.closed || m == nil || len(m.sessions) == 0 {
 		g.mu.Unlock()
 		return nil, errNoSession
+	}
+	select {
+	case m.out <- struct{}{}: // nobody waits: a place that is given back goes to who waits for it
+		g.mu.Unlock()
+		return m, nil
+	default:
 	}
 	if m.waiting >= maxWaiting {
 		g.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 )
 
-// gapTime is how long a message waits for those that were sent before it.
+// gapTime is how long a message waits for those that were sent before it, where a lane does not say otherwise.
 const gapTime = 500 * time.Millisecond
 
 // headerSize is the length of what precedes each message: the epoch of the sender's session and the message's number in its channel, four bytes each.
@@ -25,6 +25,8 @@ var ordered = map[protocol.ID]bool{
 
 // lane keeps the order of one peer's messages in one channel.
 type lane struct {
+	gap time.Duration // how long a message waits for those before it
+
 	mu      sync.Mutex
 	epoch   uint32                   // guarded by mu
 	next    uint32                   // the number that is due, guarded by mu
@@ -47,7 +49,7 @@ func (l *lane) await(epoch, n uint32) {
 	due := make(chan struct{})
 	l.waiting[n] = due
 	l.mu.Unlock()
-	timer := time.NewTimer(gapTime)
+	timer := time.NewTimer(l.gap)
 	defer timer.Stop()
 	select {
 	case <-due:
