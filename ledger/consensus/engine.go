@@ -15,8 +15,10 @@ import (
 )
 
 const (
-	// stopTime is how long CometBFT may take to stop. When its consensus has failed, a part may wait for it for ever.
-	stopTime = 3 * time.Second
+	// stopTime is how long CometBFT may take to stop: it finishes what it writes, for which a busy disk may need seconds. When its consensus has failed, a part
+	// may wait for it for ever, and is not waited for longer than failedStopTime.
+	stopTime       = 30 * time.Second
+	failedStopTime = 3 * time.Second
 	// drainTime is how long goroutines of CometBFT that nothing waits for may need to notice that it has stopped: they sleep querySleep up to four times.
 	drainTime = 4*querySleep + 100*time.Millisecond
 )
@@ -80,7 +82,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	stop()
 	_ = group.Wait()
-	err = p.stop()
+	err = p.stop(e.failed)
 	<-ctx.Done()
 	unregister()
 
@@ -110,8 +112,14 @@ func (p *parts) start() (err error) {
 }
 
 // stop ends all that uses the databases. The peers are told first, by the end of their sessions.
-func (p *parts) stop() error {
-	err := p.gate.Close()
+func (p *parts) stop(failed <-chan struct{}) error {
+	err := errors.Join(p.gate.Close(), p.stopSwitch(failed), p.bus.Stop(), p.conns.Stop())
+	time.Sleep(drainTime) // a bound, not a guess: who comes later finds guardedDB
+	return err
+}
+
+// stopSwitch ends CometBFT's parts, and gives up waiting for them after a while.
+func (p *parts) stopSwitch(failed <-chan struct{}) error {
 	stopped := make(chan error, 1)
 	go func() {
 		if p.swtch.IsRunning() {
@@ -120,15 +128,16 @@ func (p *parts) stop() error {
 			stopped <- nil
 		}
 	}()
-	select {
-	case e := <-stopped:
-		err = errors.Join(err, e)
-	case <-time.After(stopTime):
-		err = errors.Join(err, errors.New("CometBFT did not stop in time"))
+	for late := time.After(stopTime); ; {
+		select {
+		case err := <-stopped:
+			return err
+		case <-failed:
+			failed, late = nil, time.After(failedStopTime)
+		case <-late:
+			return errors.New("CometBFT did not stop in time")
+		}
 	}
-	err = errors.Join(err, p.bus.Stop(), p.conns.Stop())
-	time.Sleep(drainTime) // a bound, not a guess: who comes later finds guardedDB
-	return err
 }
 
 // close closes the databases.
