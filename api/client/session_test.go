@@ -95,7 +95,7 @@ func TestStreamsEndOrFail(t *testing.T) {
 	}))
 	defer server.Close()
 	defer close(silent)
-	c, err := client.New(server.URL, client.Options{Timeout: 100 * time.Millisecond})
+	c, err := client.New(server.URL, client.Options{Timeout: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
