@@ -3,6 +3,7 @@ package consensus
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"io"
 	"net"
 	"testing"
@@ -64,6 +65,9 @@ func attacker(t *testing.T, n *testNet, target *testNode) host.Host {
 func session(t *testing.T, n *testNet, from host.Host, to peer.ID) (network.Stream, bool) {
 	t.Helper()
 	s, err := from.NewStream(t.Context(), to, n.id.Protocol("ledger/1/session"))
+	if errors.Is(err, network.ErrReset) {
+		return nil, false
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,6 +89,9 @@ func session(t *testing.T, n *testNet, from host.Host, to peer.ID) (network.Stre
 func refused(t *testing.T, n *testNet, from host.Host, to peer.ID, channel string, data []byte) bool {
 	t.Helper()
 	s, err := from.NewStream(t.Context(), to, n.id.Protocol("ledger/1/"+channel))
+	if errors.Is(err, network.ErrReset) {
+		return true
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,6 +108,9 @@ func refused(t *testing.T, n *testNet, from host.Host, to peer.ID, channel strin
 	_, err = s.Read(make([]byte, 1))
 	return err != io.EOF
 }
+
+// rest is how long the gate gives no session to a peer that has misbehaved.
+const rest = time.Second
 
 // statusRequest is a message of the block sync, as lp2p puts it on a stream.
 var statusRequest = []byte{2, 0x22, 0}
@@ -157,13 +167,17 @@ func malformed(t *testing.T, n *testNet) {
 			t.Fatalf("%s: a member's message was refused", c.channel)
 		}
 		eventually(t, "the member", func() bool { return target.knows(h.ID()) })
+		misbehaved := time.Now()
 		refused(t, n, h, target.host.ID(), c.channel, c.data)
 		if c.channel != "0x30" { // CometBFT bears an empty list
 			if _, err := held.Read(make([]byte, 1)); err == nil {
 				t.Errorf("%s: the session goes on", c.channel)
 			}
-			if _, ok := session(t, n, h, target.host.ID()); ok {
-				t.Errorf("%s: a new session at once", c.channel)
+			if s, ok := session(t, n, h, target.host.ID()); ok {
+				if pause := time.Since(misbehaved); pause < rest {
+					t.Errorf("%s: a new session after %s", c.channel, pause)
+				}
+				s.Reset()
 			}
 		} else {
 			held.Reset()
