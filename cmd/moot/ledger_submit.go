@@ -149,31 +149,42 @@ func parseKeySet(threshold uint8, texts []string) (*ledger.KeySet, error) {
 
 // signFor signs for an account with as many of its keys as it takes and are in the home, those without a passphrase first.
 func (u *ledgerUser) signFor(network ledger.Hash, t *ledger.Transaction, account ledger.AccountID, set *ledger.KeySet, passphraseFile string) error {
-	list, err := u.folder.List()
+	keys, err := u.openKeys(account, set, passphraseFile)
 	if err != nil {
 		return err
 	}
-	signed := 0
+	for _, key := range keys {
+		if err := t.Sign(network, account, set, key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// openKeys opens as many of an account's keys as it takes, of those in the home.
+func (u *ledgerUser) openKeys(account ledger.AccountID, set *ledger.KeySet, passphraseFile string) ([]ed25519.PrivateKey, error) {
+	list, err := u.folder.List()
+	if err != nil {
+		return nil, err
+	}
+	var keys []ed25519.PrivateKey
 	for _, sealed := range []bool{false, true} {
 		for _, own := range list {
-			if own.Sealed != sealed || signed >= int(set.Threshold) || !slices.Contains(set.Keys, own.Key) {
+			if own.Sealed != sealed || len(keys) >= int(set.Threshold) || !slices.Contains(set.Keys, own.Key) {
 				continue
 			}
 			key, err := u.app.openKey(u.folder, own.Name, passphraseFile)
-			if err == nil {
-				err = t.Sign(network, account, set, key)
-			}
 			if err != nil {
-				return err
+				return nil, err
 			}
-			signed++
+			keys = append(keys, key)
 		}
 	}
-	if signed < int(set.Threshold) {
-		return advise(fault.New(fault.NotFound, "%d of the keys of %s must sign, and %d of them are in %s", set.Threshold, account, signed, string(u.folder)),
+	if len(keys) < int(set.Threshold) {
+		return nil, advise(fault.New(fault.NotFound, "%d of the keys of %s must sign, and %d of them are in %s", set.Threshold, account, len(keys), string(u.folder)),
 			`"moot ledger tx new" makes a transaction that several can sign`)
 	}
-	return nil
+	return keys, nil
 }
 
 // openKey reads a key of the home, and asks for its passphrase if it has one.

@@ -224,7 +224,7 @@ func (im *run) work(ctx context.Context, queue <-chan job) {
 		if ctx.Err() != nil || im.stoppedBefore(j.slot.at.Line) {
 			continue // drain: feed may be waiting
 		}
-		err := retry(ctx, func(ctx context.Context) error { return im.cfg.Put(ctx, j.record) })
+		err := Retry(ctx, func(ctx context.Context) error { return im.cfg.Put(ctx, j.record) })
 		switch kind := fault.KindOf(err); {
 		case err == nil:
 			im.settle(j, stored)

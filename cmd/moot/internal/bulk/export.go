@@ -117,7 +117,7 @@ func (e *export) list(ctx context.Context, readers *sync.WaitGroup) error {
 	opts := v1.ListOptions{Prefix: e.cfg.Prefix, After: e.cfg.After}
 	for {
 		var page v1.Page
-		err := retry(ctx, func(ctx context.Context) (err error) {
+		err := Retry(ctx, func(ctx context.Context) (err error) {
 			page, err = e.cfg.List(ctx, opts)
 			return err
 		})
@@ -172,7 +172,7 @@ func (e *export) start(ctx context.Context, readers *sync.WaitGroup, entry v1.En
 	readers.Go(func() {
 		defer e.slots.Release(1)
 		defer close(r.done)
-		r.err = retry(ctx, func(ctx context.Context) (err error) {
+		r.err = Retry(ctx, func(ctx context.Context) (err error) {
 			r.record, err = e.cfg.Get(ctx, r.key)
 			return err
 		})

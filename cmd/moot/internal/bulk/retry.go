@@ -15,9 +15,9 @@ const (
 	longestWait = 5 * time.Second
 )
 
-// retry calls try until it succeeds, fails for good, or was called maxAttempts times. Only fault.Unavailable may pass by
+// Retry calls try until it succeeds, fails for good, or was called maxAttempts times. Only fault.Unavailable may pass by
 // itself. The pauses double, each a half more or less so that the records held up do not all come back at once.
-func retry(ctx context.Context, try func(context.Context) error) error {
+func Retry(ctx context.Context, try func(context.Context) error) error {
 	wait := firstPause
 	for attempt := 1; ; attempt++ {
 		err := try(ctx)
