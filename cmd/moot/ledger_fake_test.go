@@ -35,6 +35,7 @@ type fakeLedger struct {
 	roots map[int64]ledger.Hash // after each block
 	drop  int                   // how many submissions are carried out without an answer
 	say   error                 // what submissions are answered instead of being carried out
+	ahead time.Duration         // how far the time of blocks is ahead
 }
 
 // newFakeLedger serves a ledger whose one validator is spoken for by an account, until the test ends.
@@ -82,7 +83,7 @@ func (f *fakeLedger) commit(b *state.Block) error {
 func (f *fakeLedger) execute(t *ledger.Transaction) error {
 	v := f.store.View()
 	defer v.Close()
-	height, now := v.Tip.Height+1, max(time.Now().UnixMilli(), v.Tip.Time+1)
+	height, now := v.Tip.Height+1, max(time.Now().Add(f.ahead).UnixMilli(), v.Tip.Time+1)
 	b, err := ledger.NewBlock(v, v, f.network, height, now)
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
 
 	v1 "github.com/folkmoot/folkmoot/api/v1"
@@ -82,11 +83,24 @@ func (t *teller) scale(asset string) int {
 	return scale
 }
 
+// define notes the scale of an asset that is defined, which operations after it may need before there is such an asset.
+func (t *teller) define(o *v1.Operation) { t.scales[o.Asset] = int(min(o.Scale, ledger.MaxScale)) }
+
+// about returns the teller for a transaction: what one that did nothing would have defined says nothing about others.
+func (t *teller) about(applied bool) *teller {
+	if applied {
+		return t
+	}
+	aside := *t
+	aside.scales = maps.Clone(t.scales)
+	return &aside
+}
+
 // operation says what an operation does.
 func (t *teller) operation(o *v1.Operation) string {
 	switch o.Kind {
 	case ledger.KindDefineAsset.String():
-		t.scales[o.Asset] = int(min(o.Scale, ledger.MaxScale)) // which those after it may need, before there is such an asset
+		t.define(o)
 		text := fmt.Sprintf("define %s with %s", assetText(o.Asset, t.names), plural(int64(o.Scale), "decimal place"))
 		if o.Cap != "" {
 			text += ", at most " + amountText(o.Cap, o.Scale)
@@ -135,6 +149,7 @@ func (t *teller) proposal(o *v1.Operation) string {
 
 // printEntry prints a transaction of a list: where it is, and what it did.
 func (a *app) printEntry(t *teller, entry *v1.CommittedTransaction) {
+	t = t.about(entry.Applied)
 	a.printf("%d  %s  %s\n", entry.Height, expiry(entry.Time), printable(entry.ID))
 	for i := range entry.Transaction.Operations {
 		a.printf("    %s\n", t.operation(&entry.Transaction.Operations[i]))
