@@ -28,7 +28,9 @@ func newBusyTown(t *testing.T) (*bench, *fakeLedger) {
 	b, f := newTown(t)
 	b.l("asset define A1 --issuer bank --scale 0")
 	b.l("asset define WEI --issuer bank --scale 18 --cap 1000")
-	b.l("asset define EUR --issuer ann --scale 3 --cap 7")
+	if got := b.moot("ledger", "asset", "define", "EUR", "--issuer", "ann", "--scale", "3", "--cap", "7"); got.code != exitDone { // it says that the name is taken
+		t.Fatalf("%+v", got)
+	}
 	b.l("issue 12 A1 --to bob")
 	b.l("issue 0.000000000000000003 WEI --to ann")
 	b.l("issue 7 EUR@ann --to bob")

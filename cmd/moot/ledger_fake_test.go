@@ -36,6 +36,7 @@ type fakeLedger struct {
 	drop  int                   // how many submissions are carried out without an answer
 	say   error                 // what submissions are answered instead of being carried out
 	ahead time.Duration         // how far the time of blocks is ahead
+	pause time.Duration         // how long a submission takes
 }
 
 // newFakeLedger serves a ledger whose one validator is spoken for by an account, until the test ends.
@@ -145,6 +146,7 @@ func (f *fakeLedger) answer(w http.ResponseWriter) func(any, error) {
 func (f *fakeLedger) submit(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	time.Sleep(f.pause)
 	if f.say != nil {
 		f.answer(w)(nil, f.say)
 		return

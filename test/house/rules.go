@@ -141,7 +141,7 @@ func Folkmoot() Rules {
 			},
 		},
 		Fuzzed: []string{"backup", "swarm", "swarm/rpc", "routing", "records", "records/disk", "discovery/peercache", "ledger", "ledger/state", "ledger/tree",
-			"ledger/consensus/gate", "ledger/consensus/signer", "ledger/consensus/application", "ledger/receipt", "api/ledgerdoc", "cmd/moot/internal/accounts"},
+			"ledger/consensus/gate", "ledger/consensus/signer", "ledger/consensus/application", "ledger/receipt", "api/ledgerdoc", "cmd/moot/internal/accounts", "cmd/moot/internal/payments"},
 		MaxLines: 500,
 		Text: []TextRule{
 			{regexp.MustCompile(`\b(TODO|FIXME|XXX|HACK)\b`), "unfinished work is finished or left out"},
