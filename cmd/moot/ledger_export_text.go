@@ -227,7 +227,7 @@ func (j *journal) entry(t *v1.CommittedTransaction) {
 		}
 		return
 	}
-	j.printf("%s * (%s) %s\n", date, id, strings.TrimSpace(memo))
+	j.printf("%s\n", strings.TrimSpace(fmt.Sprintf("%s * (%s) %s", date, id, strings.TrimSpace(memo))))
 	for i := range t.Transaction.Operations {
 		if o := &t.Transaction.Operations[i]; moves(o) {
 			j.postings(o)

@@ -82,6 +82,10 @@ func TestLedgerImport(t *testing.T) {
 	contains(t, b.l("balances ann"), "95.50 EUR")
 
 	bare := writeList(t, "to,amount", "bob,1", "bob,1")
+	got := b.moot("ledger", "import", bare, "--asset", "EUR", "--from", ledger.AccountID{7}.String())
+	if got.code != exitNotFound || !strings.Contains(got.err, "no key of") {
+		t.Errorf("%+v", got)
+	}
 	b.l("import --from ann --asset EUR", bare)
 	contains(t, b.l("balances ann"), "93.50 EUR")
 }

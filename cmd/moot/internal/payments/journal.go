@@ -105,6 +105,9 @@ func (j *Journal) open(path string, heading Heading) (map[int]Entry, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(entries) == 0 {
+		whole = 0 // nothing was ever sent: whatever it was of, it may be of something else now
+	}
 	if err := j.file.Truncate(whole); err != nil {
 		return nil, err
 	}
