@@ -53,10 +53,11 @@ type Replica struct {
 	wake    chan struct{} // tells the gatherer that something waits
 
 	mu      sync.Mutex
-	pending map[ledger.TransactionID]*Submission // what was handed in here and is in no block yet, guarded by mu
-	queue   []*Submission                        // of those the ones that are in no envelope, guarded by mu
-	swept   int64                                // the time of the block after which pending was last searched for what is too late, guarded by mu
-	moved   chan struct{}                        // closed and replaced at each block, guarded by mu
+	pending map[ledger.TransactionID][]*Submission // what was handed in here and is in no block yet, guarded by mu
+	count   int                                    // how many are pending, guarded by mu
+	queue   []*Submission                          // of those the ones that are in no envelope, guarded by mu
+	swept   int64                                  // the time of the block after which pending was last searched for what is too late, guarded by mu
+	moved   chan struct{}                          // closed and replaced at each block, guarded by mu
 }
 
 // Open opens a ledger's data, or makes it. Its errors are those of state.Open and consensus.New.
@@ -71,7 +72,7 @@ func Open(cfg Config) (*Replica, error) {
 		return nil, fmt.Errorf("open the ledger: the genesis: %w", err)
 	}
 	r := &Replica{
-		cfg: cfg, network: cfg.Genesis.ID(), wake: make(chan struct{}, 1), pending: make(map[ledger.TransactionID]*Submission), moved: make(chan struct{}),
+		cfg: cfg, network: cfg.Genesis.ID(), wake: make(chan struct{}, 1), pending: make(map[ledger.TransactionID][]*Submission), moved: make(chan struct{}),
 	}
 	var err error
 	r.store, err = state.Open(state.Config{Dir: filepath.Join(cfg.Dir, "state"), Network: r.network, FS: cfg.FS, Logger: cfg.Logger})

@@ -1,7 +1,9 @@
 package replica
 
 import (
+	"bytes"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/folkmoot/folkmoot/fault"
@@ -81,7 +83,7 @@ func (r *Replica) Enqueue(data []byte) (*Submission, error) {
 	s := &Submission{
 		ID: t.ID(r.network), data: data, transaction: t, since: time.Now().UnixMilli(), taken: make(chan struct{}), done: make(chan struct{}),
 	}
-	known, waiting := r.known(s.ID)
+	known, waiting := r.known(s)
 	if known != nil {
 		return known, nil
 	}
@@ -99,11 +101,22 @@ func (r *Replica) Enqueue(data []byte) (*Submission, error) {
 	return r.enqueue(s)
 }
 
-// known returns the submission of an id that waits already, and how many wait.
-func (r *Replica) known(id ledger.TransactionID) (*Submission, int) {
+// known returns the submission of the same bytes that waits already, and how many wait.
+func (r *Replica) known(s *Submission) (*Submission, int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.pending[id], len(r.pending)
+	return r.same(s.ID, s.data), r.count
+}
+
+// same returns the submission of some bytes that waits, while r.mu is held. An id is not enough: it says nothing about signatures, and who sends another's transaction with wrong ones must not share a
+// verdict with it.
+func (r *Replica) same(id ledger.TransactionID, data []byte) *Submission {
+	for _, s := range r.pending[id] {
+		if bytes.Equal(s.data, data) {
+			return s
+		}
+	}
+	return nil
 }
 
 // check says what would become of a transaction in the next block. One that would fail is refused, unless others wait here that may help it: then the block decides.
@@ -124,13 +137,14 @@ func (r *Replica) check(s *Submission, others bool) error {
 func (r *Replica) enqueue(s *Submission) (*Submission, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if known := r.pending[s.ID]; known != nil {
+	if known := r.same(s.ID, s.data); known != nil {
 		return known, nil
 	}
-	if len(r.pending) >= maxPending {
-		return nil, fault.New(fault.Full, "%d transactions wait for a block already: try again later", len(r.pending))
+	if r.count >= maxPending {
+		return nil, fault.New(fault.Full, "%d transactions wait for a block already: try again later", r.count)
 	}
-	r.pending[s.ID] = s
+	r.pending[s.ID] = append(r.pending[s.ID], s)
+	r.count++
 	r.queue = append(r.queue, s)
 	r.wakeGatherer()
 	return s, nil
@@ -147,10 +161,16 @@ func (r *Replica) refuse(err error, list ...*Submission) {
 
 // end tells what became of a submission, while r.mu is held.
 func (r *Replica) end(s *Submission, place Place, err error) {
-	if r.pending[s.ID] != s {
+	list := r.pending[s.ID]
+	i := slices.Index(list, s)
+	if i < 0 {
 		return
 	}
-	delete(r.pending, s.ID)
+	if r.count--; len(list) == 1 {
+		delete(r.pending, s.ID)
+	} else {
+		r.pending[s.ID] = slices.Concat(list[:i], list[i+1:]) // who calls may be reading the list
+	}
 	s.place, s.err = place, err
 	r.take(s, err)
 	close(s.done)
@@ -172,16 +192,19 @@ func (r *Replica) committed(b application.Block) {
 	defer r.mu.Unlock()
 	close(r.moved)
 	r.moved = make(chan struct{})
-	if len(r.pending) == 0 {
+	if r.count == 0 {
 		return
 	}
 	for _, result := range b.Results {
-		if s := r.pending[result.ID]; s != nil {
+		for _, s := range r.pending[result.ID] {
 			r.end(s, Place{b.Height, b.Time, result}, nil)
 		}
 	}
 	for _, p := range b.PassedOver {
-		if s := r.pending[p.ID]; s != nil {
+		if len(r.pending[p.ID]) == 0 {
+			continue
+		}
+		if s := r.same(p.ID, ledger.AppendTransaction(nil, p.Transaction)); s != nil {
 			r.passedOver(s, p.Reason)
 		}
 	}
@@ -208,12 +231,14 @@ func (r *Replica) sweep(time int64) {
 		return
 	}
 	r.swept = time
-	for _, s := range r.pending {
-		switch {
-		case s.transaction.ValidUntil <= time:
-			r.end(s, Place{}, fault.New(fault.Unavailable, "transaction %s came into no block while it was valid", s.ID))
-		case time-s.since > keepTime.Milliseconds():
-			r.end(s, Place{}, fault.New(fault.Unavailable, "transaction %s is in no block yet, and is no longer waited for here", s.ID))
+	for _, list := range r.pending {
+		for _, s := range list {
+			switch {
+			case s.transaction.ValidUntil <= time:
+				r.end(s, Place{}, fault.New(fault.Unavailable, "transaction %s came into no block while it was valid", s.ID))
+			case time-s.since > keepTime.Milliseconds():
+				r.end(s, Place{}, fault.New(fault.Unavailable, "transaction %s is in no block yet, and is no longer waited for here", s.ID))
+			}
 		}
 	}
 }
@@ -222,8 +247,10 @@ func (r *Replica) sweep(time int64) {
 func (r *Replica) abandon() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, s := range r.pending {
-		r.end(s, Place{}, fault.New(fault.Unavailable, "transaction %s is in no block yet, and this node stops", s.ID))
+	for _, list := range r.pending {
+		for _, s := range list {
+			r.end(s, Place{}, fault.New(fault.Unavailable, "transaction %s is in no block yet, and this node stops", s.ID))
+		}
 	}
 	r.queue = nil
 }

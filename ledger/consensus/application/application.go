@@ -40,8 +40,10 @@ type Block struct {
 
 // PassedOver is a transaction that a block holds and that is as if it were not there.
 type PassedOver struct {
-	ID     ledger.TransactionID
-	Reason error
+	ID ledger.TransactionID
+	// Transaction tells it from others of the same id, which say the same and are signed otherwise: they may be good.
+	Transaction *ledger.Transaction
+	Reason      error
 }
 
 // Application is an abci.Application. CometBFT calls it from many goroutines, but for blocks from one at a time.

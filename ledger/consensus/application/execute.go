@@ -62,7 +62,7 @@ func (a *Application) executeOn(v *state.View, r request) (*execution, error) {
 			case fault.KindOf(err) == fault.Internal:
 				return nil, err
 			default:
-				x.block.PassedOver = append(x.block.PassedOver, PassedOver{t.ID(a.network), err})
+				x.block.PassedOver = append(x.block.PassedOver, PassedOver{t.ID(a.network), t, err})
 			}
 		}
 	}

@@ -1,0 +1,189 @@
+package replica
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	abci "github.com/cometbft/cometbft/abci/types"
+
+	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/ledger"
+	"github.com/folkmoot/folkmoot/ledger/consensus/application"
+	"github.com/folkmoot/folkmoot/ledger/state"
+)
+
+// hand is a replica without an engine: a test makes the blocks by hand, and so in the order that a hostile peer would like.
+type hand struct {
+	*Replica
+	t      *testing.T
+	height int64
+	salt   uint64
+}
+
+// newHand makes one whose network was made at a time.
+func newHand(t *testing.T, created time.Time, limits ledger.Limits) *hand {
+	t.Helper()
+	public, _, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &ledger.Genesis{Network: "test", Created: created.UTC().Truncate(time.Second), Limits: limits, Validators: []ledger.GenesisValidator{{Key: ledger.PublicKey(public), Power: 1}}}
+	store, err := state.Open(state.Config{Dir: "state", Network: g.ID(), FS: vfs.NewMem()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	r := &Replica{
+		cfg: Config{Genesis: g}, network: g.ID(), store: store, wake: make(chan struct{}, 1), pending: make(map[ledger.TransactionID][]*Submission), moved: make(chan struct{}),
+	}
+	r.app = application.New(application.Config{Store: store, Genesis: g, Committed: r.committed})
+	if _, err := r.app.InitChain(t.Context(), new(abci.RequestInitChain)); err != nil {
+		t.Fatal(err)
+	}
+	return &hand{Replica: r, t: t}
+}
+
+// anchor makes a transaction of an account, signed with a key that need not be its own.
+func (h *hand) anchor(of ledger.AccountID, key ed25519.PrivateKey, until time.Time) *ledger.Transaction {
+	h.t.Helper()
+	h.salt++
+	t := &ledger.Transaction{Body: ledger.Body{ValidUntil: until.UnixMilli(), Salt: h.salt, Operations: []ledger.Operation{&ledger.Anchor{By: of}}}}
+	h.sign(t, of, key)
+	return t
+}
+
+func (h *hand) sign(t *ledger.Transaction, of ledger.AccountID, key ed25519.PrivateKey) {
+	h.t.Helper()
+	keys := keysOf(key)
+	t.Authorizations = nil
+	if err := t.Sign(h.network, of, &keys, key); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+func keysOf(key ed25519.PrivateKey) ledger.KeySet {
+	return ledger.KeySet{Threshold: 1, Keys: []ledger.PublicKey{ledger.PublicKey(key.Public().(ed25519.PublicKey))}}
+}
+
+// newAccount makes an account of one key.
+func newAccount(t *testing.T) (ledger.AccountID, ed25519.PrivateKey) {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := keysOf(key)
+	return keys.ID(), key
+}
+
+// waits registers a transaction as handed in, checked and passed on.
+func (h *hand) waits(t *ledger.Transaction) *Submission {
+	h.t.Helper()
+	s, err := h.enqueue(&Submission{
+		ID: t.ID(h.network), data: ledger.AppendTransaction(nil, t), transaction: t, since: time.Now().UnixMilli(), taken: make(chan struct{}), done: make(chan struct{}),
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.next()
+	return s
+}
+
+func envelope(transactions ...*ledger.Transaction) []byte {
+	data := make([][]byte, len(transactions))
+	for i, t := range transactions {
+		data[i] = ledger.AppendTransaction(nil, t)
+	}
+	return application.EncodeEnvelope(data)
+}
+
+// block has the application carry out and commit the next block.
+func (h *hand) block(at time.Time, envelopes ...[]byte) {
+	h.t.Helper()
+	h.height++
+	for i, e := range envelopes {
+		if r, err := h.app.CheckTx(h.t.Context(), &abci.RequestCheckTx{Tx: e}); err != nil || r.Code != 0 {
+			h.t.Logf("envelope %d of block %d is not passed on: %v, %v", i+1, h.height, r, err)
+		}
+	}
+	if _, err := h.app.FinalizeBlock(h.t.Context(), &abci.RequestFinalizeBlock{Height: h.height, Time: at, Hash: []byte{byte(h.height)}, Txs: envelopes}); err != nil {
+		h.t.Fatal(err)
+	}
+	if _, err := h.app.Commit(h.t.Context(), new(abci.RequestCommit)); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// over returns what became of a submission, which must be known.
+func (h *hand) over(s *Submission) (Place, error) {
+	h.t.Helper()
+	ctx, cancel := context.WithTimeout(h.t.Context(), 0)
+	defer cancel()
+	select {
+	case <-s.Done():
+		return s.Wait(context.WithoutCancel(ctx))
+	default:
+		h.t.Fatalf("transaction %s is still waited for", s.ID)
+		return Place{}, nil
+	}
+}
+
+func (h *hand) waiting(s *Submission) bool {
+	select {
+	case <-s.Done():
+		return false
+	default:
+		return true
+	}
+}
+
+// TestForgedAuthorization: a transaction is named by its body. Somebody who puts another's body into a block, signed with keys of their own, must not make its sender believe that it will not happen.
+func TestForgedAuthorization(t *testing.T) {
+	h := newHand(t, time.Now(), ledger.DefaultLimits())
+	ann, annKey := newAccount(t)
+	eve, eveKey := newAccount(t)
+	now := time.Now()
+	pay := h.anchor(ann, annKey, now.Add(10*time.Minute))
+	forged := *pay
+	h.sign(&forged, ann, eveKey)
+	s := h.waits(pay)
+	h.block(now, envelope(h.anchor(eve, eveKey, now.Add(10*time.Minute)), &forged))
+	if !h.waiting(s) {
+		_, err := h.over(s)
+		t.Fatalf("what somebody else forged ended the submission: %v", err)
+	}
+	h.block(now, envelope(pay))
+	if place, err := h.over(s); err != nil || place.Height != 2 {
+		t.Errorf("%+v, %v", place, err)
+	}
+}
+
+// TestForgedSubmission: somebody who hands in another's transaction with wrong signatures shares no verdict with it.
+func TestForgedSubmission(t *testing.T) {
+	h := newHand(t, time.Now(), ledger.DefaultLimits())
+	ann, annKey := newAccount(t)
+	_, eveKey := newAccount(t)
+	pay := h.anchor(ann, annKey, time.Now().Add(time.Minute))
+	forged := *pay
+	h.sign(&forged, ann, eveKey)
+	bad, good, again := h.waits(&forged), h.waits(pay), h.waits(pay)
+	if good != again || good == bad {
+		t.Fatal("submissions of the same bytes are one, and of others are not")
+	}
+	h.refuse(fault.New(fault.Invalid, "wrong"), bad)
+	if !h.waiting(good) {
+		t.Fatal("both were refused")
+	}
+	h.block(time.Now(), envelope(pay))
+	if place, err := h.over(good); err != nil || place.Height != 1 || h.count != 0 || len(h.pending) != 0 {
+		t.Errorf("%+v, %v; %d wait", place, err, h.count)
+	}
+}
