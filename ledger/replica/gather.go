@@ -3,6 +3,7 @@ package replica
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -108,7 +109,7 @@ func (r *Replica) send(ctx context.Context, batch []*Submission) (full bool) {
 	for _, s := range good {
 		transactions = append(transactions, s.transaction)
 	}
-	envelope := application.EncodeEnvelope(data)
+	envelope := application.EncodeEnvelope(rand.Uint64(), data)
 	r.app.AddChecked(envelope, transactions)
 	return r.sent(good, r.engine.Submit(ctx, envelope))
 }

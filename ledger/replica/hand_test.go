@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	mathrand "math/rand/v2"
 	"testing"
 	"time"
 
@@ -102,7 +103,7 @@ func envelope(transactions ...*ledger.Transaction) []byte {
 	for i, t := range transactions {
 		data[i] = ledger.AppendTransaction(nil, t)
 	}
-	return application.EncodeEnvelope(data)
+	return application.EncodeEnvelope(mathrand.Uint64(), data)
 }
 
 // block has the application carry out and commit the next block.

@@ -108,8 +108,14 @@ type testNet struct {
 // newNet makes a network of validators that do not run yet.
 func newNet(t *testing.T, validators int) *testNet {
 	t.Helper()
+	return newNetOf(t, validators, ledger.DefaultLimits())
+}
+
+// newNetOf makes one with other limits.
+func newNetOf(t *testing.T, validators int, limits ledger.Limits) *testNet {
+	t.Helper()
 	n := &testNet{t: t, peers: &members{known: make(map[peer.ID]peer.AddrInfo)}}
-	n.genesis = &ledger.Genesis{Network: "test", Created: time.Now().UTC().Truncate(time.Second), Limits: ledger.DefaultLimits()}
+	n.genesis = &ledger.Genesis{Network: "test", Created: time.Now().UTC().Truncate(time.Second), Limits: limits}
 	for range validators {
 		node := &node{net: n, dir: t.TempDir(), operator: newPerson(t)}
 		s, err := signer.Generate(filepath.Join(node.dir, "signer"))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -157,6 +158,27 @@ func TestOverspending(t *testing.T) {
 		t.Errorf("the account has %v, %v", a.Balances, err)
 	}
 	n.agree()
+}
+
+// TestLittleRoom: where a block has room for one transaction of an account, those that come at once come into one block after the other, each in an envelope alone that was in a block before.
+func TestLittleRoom(t *testing.T) {
+	limits := ledger.DefaultLimits()
+	limits.AccountTransactions = 1
+	n := newNetOf(t, 2, limits)
+	n.start()
+	ann := newPerson(t)
+	n.everywhere(n.commit(n.nodes[0], n.sign([]ledger.Operation{&ledger.Anchor{By: ann.id}}, ann)))
+	var all sync.WaitGroup
+	heights := make([]int64, 8)
+	for i := range heights {
+		tx := n.sign([]ledger.Operation{&ledger.Anchor{By: ann.id}}, ann)
+		all.Go(func() { heights[i] = n.commit(n.nodes[i%2], tx).Height })
+	}
+	all.Wait()
+	slices.Sort(heights)
+	if len(slices.Compact(heights)) != 8 {
+		t.Errorf("blocks %v", heights)
+	}
 }
 
 // TestRestartsUnderLoad: one node after the other is stopped and started while transfers go on. What was acknowledged stays, nothing happens twice, and all agree.

@@ -1,6 +1,8 @@
 package application
 
 import (
+	"encoding/binary"
+
 	"golang.org/x/crypto/cryptobyte"
 
 	"github.com/folkmoot/folkmoot/fault"
@@ -12,8 +14,8 @@ const (
 	MaxEnvelope             = 1 << 20
 	MaxEnvelopeTransactions = 4096
 	// envelopeHead is the number of bytes before the first transaction, and lengthSize that of the length of each.
-	envelopeHead, lengthSize = 1, 3
-	// envelopeVersion is that of the encoding: version uint8, then to the end transaction<24>.
+	envelopeHead, lengthSize = 1 + 8, 3
+	// envelopeVersion is that of the encoding: version uint8, salt uint64, then to the end transaction<24>.
 	envelopeVersion = 1
 )
 
@@ -23,13 +25,14 @@ func Room(n int) int { return lengthSize + n }
 // MaxRoom is the room of an envelope.
 const MaxRoom = MaxEnvelope - envelopeHead
 
-// EncodeEnvelope puts encoded transactions into an envelope. They must fit: see Room, MaxRoom and MaxEnvelopeTransactions.
-func EncodeEnvelope(transactions [][]byte) []byte {
+// EncodeEnvelope puts encoded transactions into an envelope. They must fit: see Room, MaxRoom and MaxEnvelopeTransactions. The salt makes it another envelope than one that was in a block or was refused
+// before, which CometBFT remembers and does not take once more, here and at other nodes: its transactions may be good by now.
+func EncodeEnvelope(salt uint64, transactions [][]byte) []byte {
 	size := envelopeHead
 	for _, t := range transactions {
 		size += Room(len(t))
 	}
-	b := append(make([]byte, 0, size), envelopeVersion)
+	b := binary.BigEndian.AppendUint64(append(make([]byte, 0, size), envelopeVersion), salt)
 	for _, t := range transactions {
 		b = append(append(b, byte(len(t)>>16), byte(len(t)>>8), byte(len(t))), t...)
 	}
@@ -43,7 +46,7 @@ func ParseEnvelope(data []byte) ([]*ledger.Transaction, error) {
 	}
 	s := cryptobyte.String(data)
 	var version uint8
-	if !s.ReadUint8(&version) || version != envelopeVersion || s.Empty() {
+	if !s.ReadUint8(&version) || version != envelopeVersion || !s.Skip(envelopeHead-1) || s.Empty() {
 		return nil, fault.New(fault.Invalid, "malformed envelope of transactions")
 	}
 	var list []*ledger.Transaction
