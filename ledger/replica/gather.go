@@ -81,6 +81,9 @@ func (r *Replica) next() []*Submission {
 		n, bytes, total = n+1, bytes+room, total+c
 	}
 	batch := slices.Clone(r.queue[:n])
+	for _, s := range batch {
+		s.queued = false
+	}
 	r.queue = r.queue[n:]
 	if len(r.queue) == 0 {
 		r.queue = nil
@@ -124,7 +127,7 @@ func (r *Replica) sent(list []*Submission, err error) (full bool) {
 			r.take(s, nil)
 		}
 	case kind == fault.Full && !errors.Is(err, context.Canceled):
-		r.queue = append(list, r.queue...)
+		r.putBack(list)
 		return true
 	case kind == fault.Invalid: // all of it has become useless since it was looked at
 		for _, s := range list {
@@ -136,4 +139,13 @@ func (r *Replica) sent(list []*Submission, err error) (full bool) {
 		}
 	}
 	return false
+}
+
+// putBack puts what was not taken in front of the queue, while r.mu is held, unless it is there again or is over meanwhile.
+func (r *Replica) putBack(list []*Submission) {
+	list = slices.DeleteFunc(list, func(s *Submission) bool { return s.queued || !slices.Contains(r.pending[s.ID], s) })
+	for _, s := range list {
+		s.queued = true
+	}
+	r.queue = append(list, r.queue...)
 }

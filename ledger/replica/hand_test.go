@@ -167,6 +167,21 @@ func TestForgedAuthorization(t *testing.T) {
 	}
 }
 
+// TestPassedOverTwice: a transaction for which a block has no room, and which is in it twice, is put into one more envelope and not into two: of several nodes that have it each would double it with each block.
+func TestPassedOverTwice(t *testing.T) {
+	limits := ledger.DefaultLimits()
+	limits.AccountTransactions = 1
+	h := newHand(t, time.Now(), limits)
+	ann, key := newAccount(t)
+	now := time.Now()
+	first, second := h.anchor(ann, key, now.Add(10*time.Minute)), h.anchor(ann, key, now.Add(10*time.Minute))
+	s := h.waits(second)
+	h.block(now, envelope(first, second), envelope(second), envelope(second, second))
+	if !h.waiting(s) || len(h.queue) != 1 {
+		t.Errorf("it is in the queue %d times", len(h.queue))
+	}
+}
+
 // TestForgedSubmission: somebody who hands in another's transaction with wrong signatures shares no verdict with it.
 func TestForgedSubmission(t *testing.T) {
 	h := newHand(t, time.Now(), ledger.DefaultLimits())

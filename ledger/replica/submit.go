@@ -35,6 +35,7 @@ type Submission struct {
 	data        []byte
 	transaction *ledger.Transaction
 	since       int64         // ms
+	queued      bool          // whether it is in Replica.queue, guarded by Replica.mu
 	taken       chan struct{} // closed when it was decided whether it is passed on
 	refused     error         // why not; set before taken is closed
 	done        chan struct{} // closed when it is known what became of it
@@ -145,9 +146,17 @@ func (r *Replica) enqueue(s *Submission) (*Submission, error) {
 	}
 	r.pending[s.ID] = append(r.pending[s.ID], s)
 	r.count++
-	r.queue = append(r.queue, s)
-	r.wakeGatherer()
+	r.again(s)
 	return s, nil
+}
+
+// again puts a submission into the queue, while r.mu is held. It is there once at most, however often it was in a block that had no room: each time it is put into an envelope it may be so again.
+func (r *Replica) again(s *Submission) {
+	if !s.queued {
+		s.queued = true
+		r.queue = append(r.queue, s)
+		r.wakeGatherer()
+	}
 }
 
 // refuse ends submissions that were not passed on.
@@ -218,8 +227,7 @@ func (r *Replica) passedOver(s *Submission, reason error) {
 		return
 	}
 	if fault.KindOf(reason) == fault.Full {
-		r.queue = append(r.queue, s)
-		r.wakeGatherer()
+		r.again(s)
 		return
 	}
 	r.end(s, Place{}, reason)
