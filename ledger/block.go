@@ -157,7 +157,7 @@ func (b *Block) checkTime(t *Transaction, id TransactionID) error {
 	switch {
 	case t.ValidUntil <= b.time:
 		return fault.New(fault.Invalid, "transaction %s was valid until %s", id, clock(t.ValidUntil))
-	case t.ValidUntil-b.time > window.Milliseconds():
+	case t.ValidFrom() > b.time:
 		return fault.New(fault.Invalid, "transaction %s is valid until %s: at most %s from now on is allowed", id, clock(t.ValidUntil), window)
 	}
 	return nil

@@ -87,6 +87,14 @@ func (b *Body) ID(network Hash) TransactionID {
 // SigningBytes returns what the keys of an account sign to authorize the transaction of that id.
 func SigningBytes(id TransactionID) []byte { return append([]byte(domainSignature), id[:]...) }
 
+// ValidFrom returns the block time, in milliseconds since 1970, before which no block may hold the transaction: ValidUntil less the longest time for which one may be valid.
+func (b *Body) ValidFrom() int64 {
+	if b.Slot != nil {
+		return b.ValidUntil - MaxSlotWindow.Milliseconds()
+	}
+	return b.ValidUntil - MaxWindow.Milliseconds()
+}
+
 // Signers returns the accounts that must sign, in ascending order.
 func (b *Body) Signers() []AccountID {
 	var accounts []AccountID

@@ -131,7 +131,7 @@ func (r *Replica) sent(list []*Submission, err error) (full bool) {
 		return true
 	case kind == fault.Invalid: // all of it has become useless since it was looked at
 		for _, s := range list {
-			r.passedOver(s, err)
+			r.passedOver(s, s.transaction.ValidFrom(), err)
 		}
 	default:
 		for _, s := range list {

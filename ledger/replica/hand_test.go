@@ -182,6 +182,58 @@ func TestPassedOverTwice(t *testing.T) {
 	}
 }
 
+// TestOldClock: the time of a block is that of the votes for the one before, and of the first block that of the genesis. After a pause it lies back: what is good now is then good too far ahead, and comes
+// into the next one.
+func TestOldClock(t *testing.T) {
+	now := time.Now()
+	old := now.Add(-24 * time.Hour)
+	h := newHand(t, old, ledger.DefaultLimits())
+	ann, key := newAccount(t)
+	pay := h.anchor(ann, key, now.Add(10*time.Minute))
+	s := h.waits(pay)
+	h.block(old, envelope(pay))
+	if !h.waiting(s) {
+		_, err := h.over(s)
+		t.Fatalf("it was given up: %v", err)
+	}
+	if len(h.queue) != 1 {
+		t.Fatal("it is not tried again")
+	}
+	h.next()
+	for range 3 { // and now the validators' clocks are behind: it waits a little each time
+		h.block(old, envelope(pay))
+		for len(h.next()) == 0 {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	h.block(now, envelope(pay))
+	if place, err := h.over(s); err != nil || place.Height != 5 {
+		t.Errorf("%+v, %v", place, err)
+	}
+	never := h.waits(h.anchor(ann, key, now.Add(2*time.Hour)))
+	for range maxEarly {
+		h.block(now, envelope(never.transaction))
+	}
+	if !h.waiting(never) {
+		t.Error("it was given up too soon")
+	}
+	if h.block(now, envelope(never.transaction)); h.waiting(never) {
+		t.Error("it is tried for ever")
+	}
+}
+
+// TestOtherClock: a node whose clock is a little behind passes on what is valid for the longest time that is allowed.
+func TestOtherClock(t *testing.T) {
+	h := newHand(t, time.Now(), ledger.DefaultLimits())
+	ann, key := newAccount(t)
+	for ahead, want := range map[time.Duration]uint32{2 * time.Second: 0, 10 * time.Minute: 2} {
+		e := envelope(h.anchor(ann, key, time.Now().Add(ledger.MaxWindow+ahead)))
+		if r, err := h.app.CheckTx(t.Context(), &abci.RequestCheckTx{Tx: e}); err != nil || r.Code != want {
+			t.Errorf("valid for %s more than an hour: %v, %v", ahead, r, err)
+		}
+	}
+}
+
 // TestForgedSubmission: somebody who hands in another's transaction with wrong signatures shares no verdict with it.
 func TestForgedSubmission(t *testing.T) {
 	h := newHand(t, time.Now(), ledger.DefaultLimits())

@@ -17,6 +17,10 @@ const (
 	// sweepTime is how often what is too late is looked for, in block time, and keepTime how long a transaction that may wait for months is waited for here.
 	sweepTime = 10 * time.Second
 	keepTime  = ledger.MaxWindow
+	// maxEarly is how often a transaction may be in a block whose time is too early for it, and earlyPause how long it then waits, twice as long each time: ten seconds in all. The block after a pause has
+	// the time before it, the one after that the present; further tries are for clocks that differ.
+	maxEarly   = 10
+	earlyPause = 10 * time.Millisecond
 )
 
 // Place is where a transaction is, and what became of it there.
@@ -36,6 +40,7 @@ type Submission struct {
 	transaction *ledger.Transaction
 	since       int64         // ms
 	queued      bool          // whether it is in Replica.queue, guarded by Replica.mu
+	early       int           // how often it came too early, guarded by Replica.mu
 	taken       chan struct{} // closed when it was decided whether it is passed on
 	refused     error         // why not; set before taken is closed
 	done        chan struct{} // closed when it is known what became of it
@@ -214,23 +219,41 @@ func (r *Replica) committed(b application.Block) {
 			continue
 		}
 		if s := r.same(p.ID, ledger.AppendTransaction(nil, p.Transaction)); s != nil {
-			r.passedOver(s, p.Reason)
+			r.passedOver(s, b.Time, p.Reason)
 		}
 	}
 	r.sweep(b.Time)
 }
 
-// passedOver deals with a transaction of this node that came into a block and was not carried out, while r.mu is held.
-func (r *Replica) passedOver(s *Submission, reason error) {
+// passedOver deals with a transaction of this node that came into a block of some time and was not carried out, while r.mu is held.
+func (r *Replica) passedOver(s *Submission, at int64, reason error) {
 	if place, err := r.Find(s.ID); err == nil { // another node had brought it
 		r.end(s, place, nil)
 		return
 	}
-	if fault.KindOf(reason) == fault.Full {
+	switch {
+	case fault.KindOf(reason) == fault.Full:
+		r.again(s)
+	case s.transaction.ValidFrom() > at && s.early < maxEarly:
+		r.later(s)
+	default:
+		r.end(s, Place{}, reason)
+	}
+}
+
+// later has a submission tried again that came too early, at first at once, while r.mu is held.
+func (r *Replica) later(s *Submission) {
+	if s.early++; s.early == 1 {
 		r.again(s)
 		return
 	}
-	r.end(s, Place{}, reason)
+	time.AfterFunc(earlyPause<<(s.early-2), func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if slices.Contains(r.pending[s.ID], s) {
+			r.again(s)
+		}
+	})
 }
 
 // sweep ends what is too late for any block, while r.mu is held.

@@ -14,6 +14,9 @@ import (
 	"github.com/folkmoot/folkmoot/ledger/state"
 )
 
+// clockLeeway is how far another node's clock may be ahead when it passes on a transaction that is valid for as long as one may be. Blocks have the validators' time, and decide.
+const clockLeeway = 10 * time.Second
+
 // maxExecuted is how many proposals of one height are kept carried out. There is one unless rounds fail.
 const maxExecuted = 4
 
@@ -125,8 +128,9 @@ func (a *Application) CheckTx(_ context.Context, r *abci.RequestCheckTx) (*abci.
 func (a *Application) useful(transactions []*ledger.Transaction) (err error) {
 	v := a.cfg.Store.View()
 	defer v.Close()
+	now := nextTime(v)
 	for _, t := range transactions {
-		_, reason := a.try(v, t)
+		_, reason := a.try(v, t, min(max(now, t.ValidFrom()), now+clockLeeway.Milliseconds()))
 		if reason == nil {
 			return nil
 		}
@@ -141,12 +145,14 @@ func (a *Application) useful(transactions []*ledger.Transaction) (err error) {
 func (a *Application) Try(t *ledger.Transaction) (ledger.Result, error) {
 	v := a.cfg.Store.View()
 	defer v.Close()
-	return a.try(v, t)
+	return a.try(v, t, nextTime(v))
 }
 
-func (a *Application) try(v *state.View, t *ledger.Transaction) (ledger.Result, error) {
-	// The time of the next block is not known. It is that of the last one's votes, which may be old when nothing has happened since.
-	b, err := ledger.NewBlock(v, v, a.network, v.Tip.Height+1, max(v.Tip.Time, time.Now().UnixMilli()))
+// nextTime returns about the time of the next block but one. That of the next is not known: it is the time of the last one's votes, which may be old when nothing has happened since.
+func nextTime(v *state.View) int64 { return max(v.Tip.Time, time.Now().UnixMilli()) }
+
+func (a *Application) try(v *state.View, t *ledger.Transaction, at int64) (ledger.Result, error) {
+	b, err := ledger.NewBlock(v, v, a.network, v.Tip.Height+1, at)
 	if err != nil {
 		return ledger.Result{}, err
 	}
