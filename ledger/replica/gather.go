@@ -131,7 +131,7 @@ func (r *Replica) sent(list []*Submission, err error) (full bool) {
 		return true
 	case kind == fault.Invalid: // all of it has become useless since it was looked at
 		for _, s := range list {
-			r.passedOver(s, s.transaction.ValidFrom(), err)
+			r.passedOver(s, s.transaction.ValidFrom(), r.reason(s, err))
 		}
 	default:
 		for _, s := range list {
@@ -139,6 +139,14 @@ func (r *Replica) sent(list []*Submission, err error) (full bool) {
 		}
 	}
 	return false
+}
+
+// reason returns why a submission may be in no block. The answer to an envelope speaks of the first transaction in it only.
+func (r *Replica) reason(s *Submission, answer error) error {
+	if _, err := r.app.Try(s.transaction); err != nil {
+		return err
+	}
+	return answer
 }
 
 // putBack puts what was not taken in front of the queue, while r.mu is held, unless it is there again or is over meanwhile.

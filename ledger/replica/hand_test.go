@@ -234,6 +234,28 @@ func TestOtherClock(t *testing.T) {
 	}
 }
 
+// TestUselessEnvelope: when an envelope is refused because nothing in it is of use, each who waits is told the own reason.
+func TestUselessEnvelope(t *testing.T) {
+	h := newHand(t, time.Now(), ledger.DefaultLimits())
+	ann, annKey := newAccount(t)
+	eve, eveKey := newAccount(t)
+	now := time.Now()
+	there, forged := h.anchor(ann, annKey, now.Add(time.Minute)), h.anchor(ann, eveKey, now.Add(time.Minute))
+	late := h.anchor(eve, eveKey, now.Add(-time.Second))
+	h.block(now, envelope(there))
+	list := []*Submission{h.waits(forged), h.waits(late), h.waits(there)}
+	h.sent(list, fault.New(fault.Invalid, "the transaction is refused: useless"))
+	if _, err := h.over(list[0]); fault.KindOf(err) != fault.Forbidden {
+		t.Errorf("keys of somebody else: %v", err)
+	}
+	if _, err := h.over(list[1]); fault.KindOf(err) != fault.Invalid || err.Error() == "the transaction is refused: useless" {
+		t.Errorf("too late: %v", err)
+	}
+	if place, err := h.over(list[2]); err != nil || place.Height != 1 {
+		t.Errorf("in a block: %v, %v", place, err)
+	}
+}
+
 // TestForgedSubmission: somebody who hands in another's transaction with wrong signatures shares no verdict with it.
 func TestForgedSubmission(t *testing.T) {
 	h := newHand(t, time.Now(), ledger.DefaultLimits())
