@@ -256,6 +256,18 @@ func TestUselessEnvelope(t *testing.T) {
 	}
 }
 
+// TestAfterTheEnd: what is handed in while a node stops is not waited for.
+func TestAfterTheEnd(t *testing.T) {
+	h := newHand(t, time.Now(), ledger.DefaultLimits())
+	ann, key := newAccount(t)
+	h.abandon()
+	pay := h.anchor(ann, key, time.Now().Add(time.Minute))
+	_, err := h.enqueue(&Submission{ID: pay.ID(h.network), transaction: pay, taken: make(chan struct{}), done: make(chan struct{})})
+	if fault.KindOf(err) != fault.Unavailable {
+		t.Errorf("after the end: %v", err)
+	}
+}
+
 // TestForgedSubmission: somebody who hands in another's transaction with wrong signatures shares no verdict with it.
 func TestForgedSubmission(t *testing.T) {
 	h := newHand(t, time.Now(), ledger.DefaultLimits())

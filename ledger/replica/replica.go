@@ -58,6 +58,7 @@ type Replica struct {
 	queue   []*Submission                          // of those the ones that are in no envelope, guarded by mu
 	swept   int64                                  // the time of the block after which pending was last searched for what is too late, guarded by mu
 	moved   chan struct{}                          // closed and replaced at each block, guarded by mu
+	over    bool                                   // whether Run has ended, guarded by mu
 }
 
 // Open opens a ledger's data, or makes it. Its errors are those of state.Open and consensus.New.

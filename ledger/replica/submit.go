@@ -93,18 +93,19 @@ func (r *Replica) Enqueue(data []byte) (*Submission, error) {
 	if known != nil {
 		return known, nil
 	}
-	if place, err := r.Find(s.ID); err == nil {
-		s.place = place
-		close(s.taken)
-		close(s.done)
-		return s, nil
-	} else if fault.KindOf(err) != fault.NotFound {
-		return nil, err
+	refused := r.check(s, waiting > 0)
+	if refused == nil {
+		return r.enqueue(s)
 	}
-	if err := r.check(s, waiting > 0); err != nil {
-		return nil, err
+	// Perhaps because it is in a block. Who looks for it there first may miss the block that comes before the check.
+	place, err := r.Find(s.ID)
+	if err != nil {
+		return nil, refused
 	}
-	return r.enqueue(s)
+	s.place = place
+	close(s.taken)
+	close(s.done)
+	return s, nil
 }
 
 // known returns the submission of the same bytes that waits already, and how many wait.
@@ -143,6 +144,9 @@ func (r *Replica) check(s *Submission, others bool) error {
 func (r *Replica) enqueue(s *Submission) (*Submission, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.over { // it has since it was asked whether the ledger runs
+		return nil, fault.New(fault.Unavailable, "transaction %s was not passed on: this node stops", s.ID)
+	}
 	if known := r.same(s.ID, s.data); known != nil {
 		return known, nil
 	}
@@ -283,7 +287,7 @@ func (r *Replica) abandon() {
 			r.end(s, Place{}, fault.New(fault.Unavailable, "transaction %s is in no block yet, and this node stops", s.ID))
 		}
 	}
-	r.queue = nil
+	r.queue, r.over = nil, true
 }
 
 // ResultError returns nil for a transaction that was applied, and otherwise what was wrong with which operation: fault.NotFound where what it names is not there, else fault.Conflict.
