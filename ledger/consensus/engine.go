@@ -31,9 +31,11 @@ type Engine struct {
 	started chan struct{} // closed when the parts are there
 	failed  chan struct{} // closed by fail
 
-	mu      sync.RWMutex
-	parts   *parts // nil unless the databases are open, guarded by mu
-	failure error  // guarded by mu
+	mu    sync.RWMutex // shared while the databases are in use
+	parts *parts       // nil unless the databases are open, guarded by mu
+
+	failing sync.Mutex // one of its own: what fails may be using the databases
+	failure error      // guarded by failing
 
 	progress progress
 }
@@ -90,9 +92,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.parts = nil
 	e.mu.Unlock()
 	err = errors.Join(err, p.close())
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	return errors.Join(e.failure, err)
+	return errors.Join(e.reason(), err)
 }
 
 // start begins to take part.
@@ -145,13 +145,20 @@ func (p *parts) close() error { return p.store.Close() }
 
 // fail marks the engine as failed; only the first reason counts.
 func (e *Engine) fail(err error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	e.failing.Lock()
+	defer e.failing.Unlock()
 	if e.failure == nil {
 		e.failure = err
 		e.cfg.Logger.Error("the ledger has failed", "error", err)
 		close(e.failed)
 	}
+}
+
+// reason returns why the engine has failed, or nil.
+func (e *Engine) reason() error {
+	e.failing.Lock()
+	defer e.failing.Unlock()
+	return e.failure
 }
 
 // Started is closed when the engine has opened its databases and begun to take part.

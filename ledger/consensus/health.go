@@ -91,9 +91,7 @@ func (e *Engine) Status() Status {
 		s.Round = p.state.GetRoundState().Round
 		return nil
 	})
-	e.mu.RLock()
-	s.Failure = e.failure
-	e.mu.RUnlock()
+	s.Failure = e.reason()
 	if e.cfg.Signer != nil {
 		s.Barred = e.cfg.Signer.Barred()
 	}
@@ -120,13 +118,9 @@ func (e *Engine) Health() error {
 
 // Ready returns nil when the engine runs and has not failed, so that what is handed in may come into a block once enough of the voting power is there. Otherwise the kinds are those of Health.
 func (e *Engine) Ready() error {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	switch {
-	case e.failure != nil:
-		return fault.As(fault.Internal, e.failure)
-	case e.parts == nil:
-		return fault.New(fault.Unavailable, "the ledger is not running")
+	if failure := e.reason(); failure != nil {
+		return fault.As(fault.Internal, failure)
 	}
-	return nil
+	_, err := e.running()
+	return err
 }

@@ -17,29 +17,40 @@ import (
 // the application refuses it, fault.TooLarge, fault.Full when too many wait, fault.Conflict when the same was handed in a short time ago, and
 // fault.Unavailable when the engine does not run or has failed.
 func (e *Engine) Submit(ctx context.Context, tx []byte) error {
-	return e.use(func(p *parts) error {
-		if e.failure != nil {
-			return fault.New(fault.Unavailable, "submit a transaction: %w", e.failure)
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		var answer *abci.ResponseCheckTx
-		err := p.pool.CheckTx(types.Tx(tx), func(r *abci.ResponseCheckTx) { answer = r }, mempool.TxInfo{})
-		switch {
-		case errors.Is(err, mempool.ErrTxInCache):
-			return fault.As(fault.Conflict, err)
-		case errors.As(err, new(mempool.ErrTxTooLarge)), errors.As(err, new(mempool.ErrPreCheck)):
-			return fault.As(fault.TooLarge, err)
-		case errors.As(err, new(mempool.ErrMempoolIsFull)):
-			return fault.As(fault.Full, err)
-		case err != nil:
-			return err
-		case answer.IsErr():
-			return fault.New(fault.Invalid, "the transaction is refused: %s (code %d)", answer.Log, answer.Code)
-		}
-		return nil
-	})
+	p, err := e.running()
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		return err
+	}
+	// A part of CometBFT that fails while it changes the pool keeps the pool's lock for ever. So only a goroutine waits for that, which holds nothing that others need.
+	done := make(chan error, 1)
+	go func() { done <- p.submit(tx) }()
+	select {
+	case err := <-done:
+		return err
+	case <-e.failed:
+		return fault.New(fault.Unavailable, "submit a transaction: %w", e.reason())
+	}
+}
+
+func (p *parts) submit(tx []byte) error {
+	var answer *abci.ResponseCheckTx
+	err := p.pool.CheckTx(types.Tx(tx), func(r *abci.ResponseCheckTx) { answer = r }, mempool.TxInfo{})
+	switch {
+	case errors.Is(err, mempool.ErrTxInCache):
+		return fault.As(fault.Conflict, err)
+	case errors.As(err, new(mempool.ErrTxTooLarge)), errors.As(err, new(mempool.ErrPreCheck)):
+		return fault.As(fault.TooLarge, err)
+	case errors.As(err, new(mempool.ErrMempoolIsFull)):
+		return fault.As(fault.Full, err)
+	case err != nil:
+		return err
+	case answer.IsErr():
+		return fault.New(fault.Invalid, "the transaction is refused: %s (code %d)", answer.Log, answer.Code)
+	}
+	return nil
 }
 
 // Read gives f CometBFT's databases to read from. They are open until f returns, and no longer.
