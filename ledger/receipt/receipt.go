@@ -163,6 +163,9 @@ func (b *Balance) verify(s *Statement) (err error) {
 	if s.Amount, err = ledger.ParseAmount(b.Amount, 0); err != nil {
 		return err
 	}
+	if s.Asset.String() != b.Asset || s.Amount.String() != b.Amount { // one spelling
+		return fault.New(fault.Invalid, "the receipt was changed: its asset or amount is not written as in receipts")
+	}
 	proof, err := tree.ParseProof(b.Proof)
 	if err != nil {
 		return err

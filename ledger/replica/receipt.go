@@ -60,16 +60,16 @@ func (r *Replica) BalanceReceipt(ctx context.Context, account ledger.AccountID, 
 	if err != nil {
 		return nil, err
 	}
-	height, err := r.headerOf(ctx, tip)
+	height, err := r.headerOf(ctx, tip, since)
 	if err != nil {
 		return nil, err
 	}
 	return r.receipt(&receipt.Receipt{Balance: &b}, since, height)
 }
 
-// headerOf returns the height of a header that has the root of a tip: the tip's own if the block changed nothing, and else the one after it, which follows at once.
-func (r *Replica) headerOf(ctx context.Context, tip state.Tip) (int64, error) {
-	if tip.Height > 0 {
+// headerOf returns the height of a header above since that has the root of a tip: the tip's own if the block changed nothing, and else the one after it, which follows at once if it did.
+func (r *Replica) headerOf(ctx context.Context, tip state.Tip, since int64) (int64, error) {
+	if tip.Height > max(since, 0) {
 		if root, err := r.engine.AppHash(tip.Height); err == nil && tree.Hash(root) == tip.Root {
 			return tip.Height, nil
 		}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -361,10 +362,35 @@ func TestReceipts(t *testing.T) {
 		if s, err := r.Verify(genesis); err != nil || s.Amount != want || s.Account != ann.id || s.Asset != asset {
 			t.Errorf("balance: %+v, %v", s, err)
 		}
-		r.Balance.Amount = "6"
-		if _, err := r.Verify(genesis); err == nil {
-			t.Error("another balance is proven")
+		good := *r.Balance
+		for _, bad := range []receipt.Balance{
+			{Account: good.Account, Asset: good.Asset, Amount: "6", Proof: good.Proof},
+			{Account: good.Account, Asset: good.Asset, Amount: "0" + good.Amount, Proof: good.Proof},
+			{Account: good.Account, Asset: asset.Code + "@" + strings.ToUpper(asset.Issuer.String()), Amount: good.Amount, Proof: good.Proof},
+		} {
+			r.Balance = &bad
+			if _, err := r.Verify(genesis); err == nil {
+				t.Errorf("another balance is proven, or the same in other words: %s %s", bad.Amount, bad.Asset)
+			}
 		}
+	}
+
+	// Nothing happens any more, and the last block is the one that is trusted.
+	eventually(t, "a block that changes nothing", func() bool {
+		tip := late.replica.Tip()
+		root, err := late.replica.RootBefore(tip.Height)
+		return err == nil && root == ledger.Hash(tip.Root)
+	})
+	last := late.replica.Tip().Height
+	if r, err = late.replica.BalanceReceipt(t.Context(), ann.id, eur, last); err != nil {
+		t.Fatalf("since the last block: %v", err)
+	}
+	hash, err := late.replica.BlockHash(last)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s, err := r.Verify(light.Root{Height: last, Hash: hash}); err != nil || s.Amount != amount(5) {
+		t.Errorf("since the last block: %+v, %v", s, err)
 	}
 }
 
