@@ -82,7 +82,7 @@ func (r *Replica) next() []*Submission {
 	}
 	batch := slices.Clone(r.queue[:n])
 	for _, s := range batch {
-		s.queued = false
+		s.queued, s.sent = false, clock()
 	}
 	r.queue = r.queue[n:]
 	if len(r.queue) == 0 {

@@ -289,3 +289,19 @@ func TestForgedSubmission(t *testing.T) {
 		t.Errorf("%+v, %v; %d wait", place, err, h.count)
 	}
 }
+
+// TestLostEnvelope: what other nodes did not take when it was passed on to them is passed on once more.
+func TestLostEnvelope(t *testing.T) {
+	h := newHand(t, time.Now(), ledger.DefaultLimits())
+	ann, key := newAccount(t)
+	s := h.waits(h.anchor(ann, key, time.Now().Add(10*time.Minute)))
+	h.block(time.Now())
+	if len(h.queue) != 0 {
+		t.Error("it is passed on at each block")
+	}
+	s.sent -= 2 * renewTime.Milliseconds()
+	h.block(time.Now().Add(2 * sweepTime))
+	if len(h.queue) != 1 || len(h.next()) != 1 || !h.waiting(s) {
+		t.Error("it is not passed on once more")
+	}
+}

@@ -17,6 +17,8 @@ const (
 	// sweepTime is how often what is too late is looked for, in block time, and keepTime how long a transaction that may wait for months is waited for here.
 	sweepTime = 10 * time.Second
 	keepTime  = ledger.MaxWindow
+	// renewTime is after how long a transaction that is in no block is put into another envelope. Nodes pass one on once: those that fetched blocks then, or had no room, do not have it.
+	renewTime = time.Minute
 	// maxEarly is how often a transaction may be in a block whose time is too early for it, and earlyPause how long it then waits, twice as long each time: ten seconds in all. The block after a pause has
 	// the time before it, the one after that the present; further tries are for clocks that differ.
 	maxEarly   = 10
@@ -39,6 +41,7 @@ type Submission struct {
 	data        []byte
 	transaction *ledger.Transaction
 	since       int64         // ms
+	sent        int64         // when it was last put into an envelope, ms, guarded by Replica.mu
 	queued      bool          // whether it is in Replica.queue, guarded by Replica.mu
 	early       int           // how often it came too early, guarded by Replica.mu
 	taken       chan struct{} // closed when it was decided whether it is passed on
@@ -260,12 +263,16 @@ func (r *Replica) later(s *Submission) {
 	})
 }
 
-// sweep ends what is too late for any block, while r.mu is held.
+// clock returns the node's time in milliseconds since 1970.
+func clock() int64 { return time.Now().UnixMilli() }
+
+// sweep ends what is too late for any block, and has tried again what is in none for long, while r.mu is held.
 func (r *Replica) sweep(time int64) {
 	if time-r.swept < sweepTime.Milliseconds() {
 		return
 	}
 	r.swept = time
+	now := clock()
 	for _, list := range r.pending {
 		for _, s := range list {
 			switch {
@@ -273,6 +280,8 @@ func (r *Replica) sweep(time int64) {
 				r.end(s, Place{}, fault.New(fault.Unavailable, "transaction %s came into no block while it was valid", s.ID))
 			case time-s.since > keepTime.Milliseconds():
 				r.end(s, Place{}, fault.New(fault.Unavailable, "transaction %s is in no block yet, and is no longer waited for here", s.ID))
+			case s.sent > 0 && now-s.sent > renewTime.Milliseconds():
+				r.again(s)
 			}
 		}
 	}
