@@ -39,7 +39,7 @@ func runForTest(t *testing.T, bootstrap ...ma.Multiaddr) *Node {
 	t.Helper()
 	n, err := New(Config{
 		Home: t.TempDir(), Network: "test", Bootstrap: bootstrap,
-		Listen: []ma.Multiaddr{ma.StringCast("/ip4/127.0.0.1/tcp/0")},
+		Listen: []ma.Multiaddr{ma.StringCast("/ip4/127.0.0.1/tcp/0")}, patience: testPatience,
 	})
 	if err != nil {
 		t.Fatal(err)

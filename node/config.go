@@ -50,6 +50,9 @@ type Config struct {
 	Version string
 	// Logger is where the node logs; nil discards.
 	Logger *slog.Logger
+
+	// patience is that of the records; set in tests alone.
+	patience time.Duration
 }
 
 // APIConfig describes a node's HTTP API.

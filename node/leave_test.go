@@ -24,7 +24,7 @@ func startNode(t *testing.T, home string, bootstrap ...ma.Multiaddr) (n *Node, s
 func startNodeWith(t *testing.T, cfg Config, bootstrap ...ma.Multiaddr) (n *Node, stop func(), ended <-chan error) {
 	t.Helper()
 	cfg.Network, cfg.Bootstrap, cfg.Listen = "test", bootstrap, []ma.Multiaddr{ma.StringCast("/ip4/127.0.0.1/tcp/0")}
-	n, err := New(cfg)
+	n, err := New(cfg.Patient())
 	if err != nil {
 		t.Fatal(err)
 	}

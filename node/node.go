@@ -174,6 +174,7 @@ func (n *Node) openStore(key crypto.PrivKey) (err error) {
 		Dir:        filepath.Join(n.cfg.Home, recordsDir),
 		Copies:     n.cfg.Copies,
 		Quota:      n.cfg.Quota,
+		Patience:   n.cfg.patience,
 		Joined:     n.ready,
 		Locator:    n.lookup,
 		Registerer: n.metrics,

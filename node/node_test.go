@@ -36,7 +36,7 @@ func loopback(home string, bootstrap ...ma.Multiaddr) node.Config {
 // start runs a node and returns it once it is ready, with a function that stops it and returns Run's error.
 func start(t *testing.T, cfg node.Config) (*node.Node, func() error) {
 	t.Helper()
-	n, err := node.New(cfg)
+	n, err := node.New(cfg.Patient())
 	if err != nil {
 		t.Fatal(err)
 	}

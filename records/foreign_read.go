@@ -80,7 +80,7 @@ func majority(n int) int { return n/2 + 1 }
 
 // askNearest asks the members nearest to a foreign key, this one included if it is among them, and returns what they answered: all of them, or after a while most.
 func (f *Foreign) askNearest(ctx context.Context, op foreignOp, wire []byte) (answers [][]byte, asked int, err error) {
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	ctx, cancel := context.WithTimeout(ctx, f.s.cfg.Patience)
 	defer cancel()
 	nearest, err := f.nearest(ctx, wire)
 	if err != nil {

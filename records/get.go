@@ -6,15 +6,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/records/disk"
-)
-
-const (
-	// readTimeout bounds how long a caller waits for an answer.
-	readTimeout = 1200 * time.Millisecond
 )
 
 // errLiar marks a member that told of a version and could not show it.
@@ -47,7 +41,7 @@ func (s *Store) Get(ctx context.Context, text string, opts GetOptions) (r Record
 	if err != nil {
 		return Record{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Patience)
 	defer cancel()
 	hash := key.hash()
 	place, err := s.locate(ctx, disk.ShardOf(hash))

@@ -35,7 +35,7 @@ func (s *Store) Provide(ctx context.Context, text string) (w Written, err error)
 	if err != nil {
 		return Written{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Patience)
 	defer cancel()
 	if err := s.renewals.add(ctx, s.holder.disk, text); err != nil {
 		return Written{}, fmt.Errorf("provide %q: %w", text, err)
@@ -98,7 +98,7 @@ func (s *Store) Providers(ctx context.Context, text string) (list []Provider, er
 
 // signedProviders returns the members that provide the key with the given hash, sorted by id. Unless thorough, it does not search on where the holders know none.
 func (s *Store) signedProviders(ctx context.Context, hash disk.Hash, thorough bool) ([]Provider, error) {
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Patience)
 	defer cancel()
 	place, err := s.locate(ctx, disk.ShardOf(hash))
 	if err != nil {
@@ -228,7 +228,7 @@ func (s *Store) renew(ctx context.Context) {
 }
 
 func (s *Store) renewOne(ctx context.Context, key Key) error {
-	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Patience)
 	defer cancel()
 	_, err := s.offer(ctx, key)
 	return err

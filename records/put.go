@@ -14,12 +14,8 @@ import (
 	"github.com/folkmoot/folkmoot/swarm/rpc"
 )
 
-const (
-	// writeTimeout bounds how long a caller waits for a write to be acknowledged.
-	writeTimeout = 1200 * time.Millisecond
-	// backgroundTimeout bounds how long a write goes on after that towards holders that have not answered.
-	backgroundTimeout = 5 * time.Second
-)
+// backgroundTimeout bounds how long a write goes on after its caller has been answered towards holders that have not answered.
+const backgroundTimeout = 5 * time.Second
 
 // Put writes a record and returns when as many copies are on disk as opts.Consistency says. Errors are of kind fault.Invalid, fault.TooLarge or
 // fault.Forbidden when the record can't be accepted as it is; fault.Conflict when opts.If is not met; fault.Full when holders have no room, and fault.Unavailable when too few could be reached: the write may then still
@@ -53,7 +49,7 @@ func (s *Store) write(ctx context.Context, operation, text string, value []byte,
 	if err := key.check(s.self, value, deleted); err != nil {
 		return Written{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Patience)
 	defer cancel()
 	hash := key.hash()
 	place, err := s.locate(ctx, disk.ShardOf(hash))

@@ -29,6 +29,8 @@ const (
 	sweepEvery = time.Hour
 	// restTimeout bounds the last write of the clock when the store closes.
 	restTimeout = 2 * time.Second
+	// DefaultPatience is how long a caller waits where a Config does not say.
+	DefaultPatience = 1200 * time.Millisecond
 )
 
 // Config configures a Store.
@@ -43,6 +45,8 @@ type Config struct {
 	Copies int
 	// Quota bounds the bytes on this peer's disk: new records are refused over it; 0: none.
 	Quota int64
+	// Patience bounds how long a caller waits for a write to be acknowledged, or for an answer; 0 means DefaultPatience.
+	Patience time.Duration
 	// Joined is closed once the node has met other peers or concluded that there are none: only then does the store take itself for one that knows all. Nil: at once.
 	Joined <-chan struct{}
 	// Locator finds the holders of keys in networks that are too large to have in view; nil: the view must do.
@@ -68,6 +72,8 @@ func (c *Config) Validate() error {
 		return fault.New(fault.Invalid, "records: no folder")
 	case c.Copies < 0 || c.Copies > MaxCopies:
 		return fault.New(fault.Invalid, "records: %d copies: want 1 to %d, or 0 for %d", c.Copies, MaxCopies, DefaultCopies)
+	case c.Patience < 0:
+		return fault.New(fault.Invalid, "records: a patience of %s is negative", c.Patience)
 	case c.Quota < 0:
 		return fault.New(fault.Invalid, "records: quota of %d bytes is negative", c.Quota)
 	case c.Key == nil || c.Key.Type() != crypto.Ed25519:
@@ -125,6 +131,9 @@ func Open(cfg Config) (*Store, error) {
 	}
 	if cfg.Copies == 0 {
 		cfg.Copies = DefaultCopies
+	}
+	if cfg.Patience == 0 {
+		cfg.Patience = DefaultPatience
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now

@@ -189,7 +189,7 @@ func (w *Watcher) hand(ctx context.Context, f delivery) error {
 // newestVersion returns the newest version of a key that a quorum knows, tombstones and expired ones included, or nil when it knows none. Where that is older than the version that a member
 // told of, every holder is asked.
 func (s *Store) newestVersion(ctx context.Context, key Key, hash disk.Hash, told disk.Rank) (*signed, error) {
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Patience)
 	defer cancel()
 	place, err := s.locate(ctx, disk.ShardOf(hash))
 	if err != nil {

@@ -1,0 +1,12 @@
+package node
+
+import "time"
+
+// testPatience is how long the nodes of these tests wait for one another: a machine that is busy may hold one up for longer than callers are to wait.
+const testPatience = 20 * time.Second
+
+// Patient returns the configuration with testPatience.
+func (c Config) Patient() Config {
+	c.patience = testPatience
+	return c
+}
