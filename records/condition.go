@@ -79,10 +79,12 @@ func (s *Store) tryIf(ctx context.Context, key Key, hash disk.Hash, p *payload, 
 // errMeanwhile says that the record was written between reading it and replacing it.
 var errMeanwhile = errors.New("written meanwhile")
 
-// replaceFirst has the first live holder replace what was read by rec; errMeanwhile when it has something else by now.
+// replaceFirst has the first live holder replace what was read by rec; errMeanwhile when it has something else by now. Where a holder before it gave no answer, that something else may have come after
+// rec, which that holder stored: it is not known then whether the write took effect.
 func (s *Store) replaceFirst(ctx context.Context, key Key, place *placement, before *finding, rec *signed) error {
 	req := request{op: opPutIf, envelope: rec.envelope, expected: before.rank()}
 	encoded := req.marshal()
+	unsure := false
 	for _, state := range []routing.State{routing.Alive, routing.Suspect} {
 		for _, i := range place.holders {
 			if place.members[i].state != state {
@@ -96,7 +98,11 @@ func (s *Store) replaceFirst(ctx context.Context, key Key, place *placement, bef
 			}
 			switch {
 			case err != nil:
+				_, refused := errors.AsType[*refusedError](err)
+				unsure = unsure || !refused
 				continue // the next one
+			case resp.status == statusUnmet && unsure:
+				return fault.New(fault.Unavailable, "write %q: a holder did not answer, and another has a version by others: this write may have come before it; read it to see", key.text)
 			case resp.status == statusUnmet:
 				return errMeanwhile
 			}
