@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -12,15 +13,12 @@ import (
 )
 
 const (
-	// joinPatience is how long a node that knows where to find others waits for the first of them before it calls itself ready:
-	// it may be the first of them to start.
-	joinPatience = 3 * time.Second
 	// absentPatience is how long a node that is ready waits for holders that don't answer before it takes its records for ready without them, as far as they can be spared.
 	// Peers that restart at the same time are back by then.
 	absentPatience = 2 * time.Minute
 )
 
-// Ready returns a channel that is closed once the node serves: it runs, its ledger too if it has one, and it has met another peer, or knows of none
+// Ready returns a channel that is closed once the node serves: it runs, its ledger too if it has one, and it has met the other peers, or knows of none
 // to meet, or has waited for one in vain.
 func (n *Node) Ready() <-chan struct{} { return n.ready }
 
@@ -39,22 +37,15 @@ func (n *Node) watchReadiness(ctx context.Context) error {
 			return nil
 		}
 	}
-	patience := time.NewTimer(joinPatience)
-	defer patience.Stop()
-	for n.expectsPeers() {
-		changed := n.membership.Changed()
-		if n.othersAlive() > 0 {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-patience.C:
-			return nil
-		case <-changed:
-		}
+	return waited(routing.AwaitJoined(ctx, n.membership, n.expectsPeers))
+}
+
+// waited makes the end of the node no failure of what waited.
+func waited(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return nil
 	}
-	return nil
+	return err
 }
 
 // expectsPeers tells whether the node was told of others, which mDNS alone does not.

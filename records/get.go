@@ -183,9 +183,8 @@ func (s *Store) absent(key Key, p *placement, answered int, outcomes []outcome[r
 	if certain >= p.quorum {
 		return nil
 	}
-	// All who are there were asked. One who has just met the first of many does not know yet who is there.
-	if !p.shadowed && !p.view.Partial && s.joined() && (len(p.members) == 1 || s.table.quiet(p.topology, s.cfg.Now())) && s.everybodyAnswered(p, outcomes) {
-		return nil
+	if !p.shadowed && !p.view.Partial && s.joined() && s.everybodyAnswered(p, outcomes) {
+		return nil // all who are there were asked
 	}
 	return s.tooFew(key, p, certain, p.quorum, outcomes)
 }

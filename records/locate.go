@@ -69,6 +69,9 @@ func (l located) doubt(s disk.Shard) {
 
 // locate returns who holds a shard: from the view where that has all who are near it, else by asking those who are nearer.
 func (s *Store) locate(ctx context.Context, shard disk.Shard) (placement, error) {
+	if err := s.awaitJoined(ctx); err != nil {
+		return placement{}, err
+	}
 	t := s.currentTopology()
 	if s.cfg.Locator == nil || t.knows(shard) {
 		return t.place(shard), nil

@@ -324,6 +324,19 @@ func (s *Store) currentTopology() *topology {
 	return t
 }
 
+// awaitJoined waits until this node has met the others or concluded that there are none: whom it knew before it would take for the whole network, and itself for every copy wanted.
+func (s *Store) awaitJoined(ctx context.Context) error {
+	if s.cfg.Joined == nil {
+		return nil
+	}
+	select {
+	case <-s.cfg.Joined:
+		return nil
+	case <-ctx.Done():
+		return fault.New(fault.Unavailable, "this node has not met the others yet; try again")
+	}
+}
+
 // joined reports whether this node has met others, or is certain to be alone.
 func (s *Store) joined() bool {
 	if s.cfg.Joined == nil {

@@ -460,13 +460,6 @@ func (t *table) agreedAll(s disk.Shard) Timestamp {
 	return upTo
 }
 
-// quiet reports whether no member has come to a topology for so long that this peer takes those whom it knows for all.
-func (t *table) quiet(topology *topology, now time.Time) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.topology != nil && t.topology.layout == topology.layout && now.Sub(t.gained) >= settleTime
-}
-
 // join lets the table conclude that nobody else knows more.
 func (t *table) join() {
 	t.mu.Lock()

@@ -19,8 +19,6 @@ import (
 )
 
 const (
-	// joinPatience is how long a peer that knows where to find others waits for the first of them before it takes itself for alone, as in a node.
-	joinPatience = 3 * time.Second
 	// dialEvery is how often a peer that sees nobody tries the addresses that it was given.
 	dialEvery = time.Second
 )
@@ -111,21 +109,7 @@ func (l *life) watchJoining(ctx context.Context) {
 			close(l.joined)
 		}
 	}()
-	patience := time.NewTimer(joinPatience)
-	defer patience.Stop()
-	for len(l.peer.bootstrap) > 0 || len(l.membership.View().Members) > 1 {
-		changed := l.membership.Changed()
-		if l.othersAlive() > 0 {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-patience.C:
-			return
-		case <-changed:
-		}
-	}
+	_ = routing.AwaitJoined(ctx, l.membership, func() bool { return len(l.peer.bootstrap) > 0 || len(l.membership.View().Members) > 1 })
 }
 
 // met lists who answered lately, as a node's peer cache does.
