@@ -75,6 +75,21 @@ func ParseTransaction(data []byte) (*Transaction, error) {
 	return t, nil
 }
 
+// AppendBody appends the encoding of a valid body, whose hash the transaction's id is, to b.
+func AppendBody(b []byte, body *Body) []byte { return appendBody(b, body) }
+
+// ParseBody reads a body and validates it. What it takes, AppendBody writes as it was. Errors are of kind fault.Invalid, or fault.TooLarge above MaxTransaction.
+func ParseBody(data []byte) (*Body, error) {
+	if len(data) > MaxTransaction {
+		return nil, errTooLarge(len(data))
+	}
+	body, s := new(Body), cryptobyte.String(data)
+	if !readBody(&s, body) || !s.Empty() {
+		return nil, errTransaction
+	}
+	return body, body.Validate()
+}
+
 func appendBody(b []byte, body *Body) []byte {
 	b = binary.BigEndian.AppendUint64(b, uint64(body.ValidUntil))
 	if s := body.Slot; s == nil {

@@ -217,6 +217,26 @@ func FuzzTransaction(f *testing.F) {
 	})
 }
 
+// FuzzBody: what is read of a body has one encoding.
+func FuzzBody(f *testing.F) {
+	rng := rand.New(rand.NewPCG(2, 2))
+	for range 20 {
+		f.Add(AppendBody(nil, &randomTransaction(f, rng).Body))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		body, err := ParseBody(data)
+		if err != nil {
+			if k := fault.KindOf(err); k != fault.Invalid && k != fault.TooLarge {
+				t.Errorf("%v is of kind %v", err, k)
+			}
+			return
+		}
+		if again := AppendBody(nil, body); !bytes.Equal(again, data) {
+			t.Errorf("%x became %x", data, again)
+		}
+	})
+}
+
 // testNetwork is the id of the network of tests.
 var testNetwork = Hash{1, 2, 3}
 

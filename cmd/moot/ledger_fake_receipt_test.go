@@ -92,7 +92,7 @@ func (f *fakeLedger) transactionReceipt(req *http.Request) (any, error) {
 		}
 		result := ledger.ProveResult(b.Results, int(at.Index))
 		t = &receipt.Transaction{
-			Bytes: ledger.AppendTransaction(nil, b.Transactions[at.Index]), Height: at.Height, Code: b.Results[at.Index].Code, Operation: b.Results[at.Index].Operation,
+			Body: ledger.AppendBody(nil, &b.Transactions[at.Index].Body), Height: at.Height, Code: b.Results[at.Index].Code, Operation: b.Results[at.Index].Operation,
 			Result: result.Append(nil), Entry: entry, Proof: proof.Append(nil),
 		}
 		return nil

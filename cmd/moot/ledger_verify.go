@@ -122,7 +122,7 @@ func verified(s *receipt.Statement) proven {
 	}
 	p.Transaction = &v1.CommittedTransaction{
 		TransactionStatus: v1.TransactionStatus{ID: s.Result.ID.String(), State: v1.TransactionCommitted, Height: s.Height, Time: s.Time, Applied: s.Result.Code == ledger.Applied},
-		Transaction:       ledgerdoc.FromTransaction(s.Network, s.Transaction),
+		Transaction:       ledgerdoc.FromTransaction(s.Network, &ledger.Transaction{Body: *s.Transaction}),
 	}
 	if !p.Transaction.Applied {
 		p.Transaction.Failure, p.Transaction.Operation = s.Result.Code.String(), int(s.Result.Operation)+1

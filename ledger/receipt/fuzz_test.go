@@ -12,7 +12,7 @@ import (
 
 // FuzzReceipt: what is read has one spelling, and nothing invented is good.
 func FuzzReceipt(f *testing.F) {
-	r := &receipt.Receipt{Version: receipt.Version, Transaction: &receipt.Transaction{Bytes: []byte{1}}, Path: light.Path{Start: &light.Start{Next: []light.Validator{{Power: 1}}}}}
+	r := &receipt.Receipt{Version: receipt.Version, Transaction: &receipt.Transaction{Body: []byte{1}}, Path: light.Path{Start: &light.Start{Next: []light.Validator{{Power: 1}}}}}
 	data, err := r.Encode()
 	if err != nil {
 		f.Fatal(err)

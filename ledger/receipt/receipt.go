@@ -35,8 +35,8 @@ type Receipt struct {
 
 // Transaction proves what became of a transaction.
 type Transaction struct {
-	// Bytes are the transaction, encoded.
-	Bytes []byte `json:"bytes"`
+	// Body is what the transaction says, encoded. That those who must sign have signed the block's validators have seen to: which signatures they saw is not proven, as an id does not depend on them.
+	Body []byte `json:"body"`
 	// Height is that of the block that it was in.
 	Height int64 `json:"height"`
 	// Code and Operation are its ledger.Result there.
@@ -89,8 +89,8 @@ func Parse(data []byte) (*Receipt, error) {
 // Statement is what a verified receipt says.
 type Statement struct {
 	Network ledger.Hash
-	// Transaction, ID and Result are those of a transaction, which was in the block of Height and Time.
-	Transaction *ledger.Transaction
+	// Transaction says what it did, and Result what became of it, in the block of Height and Time.
+	Transaction *ledger.Body
 	Result      ledger.Result
 	// Account had Amount of Asset, of a balance, after the block of Height. Time is that of the block after.
 	Account ledger.AccountID
@@ -126,10 +126,7 @@ func (r *Receipt) Verify(root light.Root) (Statement, error) {
 }
 
 func (t *Transaction) verify(s *Statement) (err error) {
-	if s.Transaction, err = ledger.ParseTransaction(t.Bytes); err != nil {
-		return err
-	}
-	if err := ledger.VerifySignatures(s.Network, []*ledger.Transaction{s.Transaction})[0]; err != nil {
+	if s.Transaction, err = ledger.ParseBody(t.Body); err != nil {
 		return err
 	}
 	s.Result = ledger.Result{ID: s.Transaction.ID(s.Network), Code: t.Code, Operation: t.Operation}

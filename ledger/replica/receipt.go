@@ -28,7 +28,7 @@ func (r *Replica) TransactionReceipt(ctx context.Context, id ledger.TransactionI
 		}
 		results := ledger.ProveResult(b.Results, int(index))
 		t = receipt.Transaction{
-			Bytes: ledger.AppendTransaction(nil, b.Transactions[index]), Height: b.Height, Code: b.Results[index].Code, Operation: b.Results[index].Operation,
+			Body: ledger.AppendBody(nil, &b.Transactions[index].Body), Height: b.Height, Code: b.Results[index].Code, Operation: b.Results[index].Operation,
 			Result: results.Append(nil), Entry: entry, Proof: proof.Append(nil),
 		}
 		return nil
