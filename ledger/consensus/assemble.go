@@ -285,5 +285,6 @@ func (b *builder) newSwitch(reactors []lp2p.SwitchReactor) error {
 	if err != nil {
 		return fmt.Errorf("make CometBFT's switch: %w", err)
 	}
+	b.gate.Serve() // not before there is a switch, which must forget who comes again
 	return nil
 }

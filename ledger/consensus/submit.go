@@ -3,6 +3,7 @@ package consensus
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	abci "github.com/cometbft/cometbft/abci/types"
 	"github.com/cometbft/cometbft/mempool"
@@ -24,14 +25,22 @@ func (e *Engine) Submit(ctx context.Context, tx []byte) error {
 	if err != nil {
 		return err
 	}
-	// A part of CometBFT that fails while it changes the pool keeps the pool's lock for ever. So only a goroutine waits for that, which holds nothing that others need.
+	if err := e.unlessFailed(func() error { return p.submit(tx) }); err != nil {
+		return fmt.Errorf("submit a transaction: %w", err)
+	}
+	return nil
+}
+
+// unlessFailed calls f, which uses the pool, and returns what it does, or why the engine has failed. A part of CometBFT that fails while it changes the pool keeps the pool's lock for ever: so only a goroutine waits
+// for that, which holds nothing that others need.
+func (e *Engine) unlessFailed(f func() error) error {
 	done := make(chan error, 1)
-	go func() { done <- p.submit(tx) }()
+	go func() { done <- f() }()
 	select {
 	case err := <-done:
 		return err
 	case <-e.failed:
-		return fault.New(fault.Unavailable, "submit a transaction: %w", e.reason())
+		return fault.As(fault.Unavailable, e.reason())
 	}
 }
 
@@ -56,4 +65,25 @@ func (p *parts) submit(tx []byte) error {
 // Read gives f CometBFT's databases to read from. They are open until f returns, and no longer.
 func (e *Engine) Read(f func(blocks *store.BlockStore, states sm.Store) error) error {
 	return e.use(func(p *parts) error { return f(p.blocks, p.states) })
+}
+
+// Drop forgets those transactions that wait for a block of which useless says that none will hold them. CometBFT itself forgets what was in a block, and nothing else.
+func (e *Engine) Drop(useless func(tx []byte) bool) error {
+	p, err := e.running()
+	if err != nil {
+		return err
+	}
+	return e.unlessFailed(func() error { return p.drop(useless) })
+}
+
+func (p *parts) drop(useless func(tx []byte) bool) error {
+	for _, tx := range p.pool.ReapMaxTxs(-1) {
+		if !useless(tx) {
+			continue
+		}
+		if err := p.pool.RemoveTxByKey(tx.Key()); err != nil && !errors.Is(err, mempool.ErrTxNotFound) { // it came into a block meanwhile
+			return fmt.Errorf("forget a transaction: %w", err)
+		}
+	}
+	return nil
 }

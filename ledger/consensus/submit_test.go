@@ -15,13 +15,8 @@ import (
 
 // TestFailureWhileInUse: CometBFT may fail in a goroutine that reads its databases, and a part of it that failed keeps the lock of its pool for ever. Neither may hold up the rest of the node.
 func TestFailureWhileInUse(t *testing.T) {
-	conns := proxy.NewAppConns(proxy.NewConnSyncLocalClientCreator(abci.NewBaseApplication()), proxy.NopMetrics())
-	if err := conns.Start(); err != nil {
-		t.Fatal(err)
-	}
-	pool := mempool.NewCListMempool(cfg.DefaultMempoolConfig(), conns.Mempool(), 0)
+	e, pool := poolOnly(t)
 	pool.Lock()
-	e := &Engine{cfg: Config{}.withDefaults(), failed: make(chan struct{}), parts: &parts{pool: pool}}
 	submitted := make(chan error, 1)
 	go func() { submitted <- e.Submit(t.Context(), []byte{1}) }()
 	time.Sleep(20 * time.Millisecond) // for Submit to wait for the pool
@@ -39,5 +34,34 @@ func TestFailureWhileInUse(t *testing.T) {
 	}
 	if err := e.Ready(); fault.KindOf(err) != fault.Internal {
 		t.Errorf("afterwards: %v", err)
+	}
+}
+
+// poolOnly returns an engine that has nothing but a pool, which takes everything.
+func poolOnly(t *testing.T) (*Engine, *mempool.CListMempool) {
+	t.Helper()
+	conns := proxy.NewAppConns(proxy.NewConnSyncLocalClientCreator(abci.NewBaseApplication()), proxy.NopMetrics())
+	if err := conns.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pool := mempool.NewCListMempool(cfg.DefaultMempoolConfig(), conns.Mempool(), 0)
+	return &Engine{cfg: Config{}.withDefaults(), failed: make(chan struct{}), parts: &parts{pool: pool}}, pool
+}
+
+// TestDrop: what is of no use is forgotten, and what is stays.
+func TestDrop(t *testing.T) {
+	e, pool := poolOnly(t)
+	for _, tx := range []string{"a", "b", "c"} {
+		if err := e.Submit(t.Context(), []byte(tx)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		if err := e.Drop(func(tx []byte) bool { return string(tx) != "b" }); err != nil {
+			t.Fatal(err)
+		}
+		if left := pool.ReapMaxTxs(-1); len(left) != 1 || string(left[0]) != "b" || pool.SizeBytes() != 1 {
+			t.Errorf("%q are left, of %d bytes", left, pool.SizeBytes())
+		}
 	}
 }

@@ -234,6 +234,26 @@ func TestOtherClock(t *testing.T) {
 	}
 }
 
+// TestUseless: an envelope is of use as long as one of its transactions may be in the next block.
+func TestUseless(t *testing.T) {
+	h := newHand(t, time.Now(), ledger.DefaultLimits())
+	of, key := newAccount(t)
+	later := time.Now().Add(time.Minute)
+	one, two := h.anchor(of, key, later), h.anchor(of, key, later)
+	both, first := envelope(one, two), envelope(one)
+	if h.app.Useless(both) || h.app.Useless(first) {
+		t.Error("what nobody has seen is useless")
+	}
+	h.block(time.Now(), first)
+	if again := envelope(one); !h.app.Useless(again) || h.app.Useless(both) {
+		t.Error("what is in a block is of use, or what is not is not")
+	}
+	h.block(time.Now(), both)
+	if !h.app.Useless(both) || !h.app.Useless([]byte("no envelope")) {
+		t.Error("what can't come into a block any more is of use")
+	}
+}
+
 // TestUselessEnvelope: when an envelope is refused because nothing in it is of use, each who waits is told the own reason.
 func TestUselessEnvelope(t *testing.T) {
 	h := newHand(t, time.Now(), ledger.DefaultLimits())

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/libp2p/go-libp2p/core/host"
@@ -20,6 +21,9 @@ import (
 	"github.com/folkmoot/folkmoot/ledger/consensus/signer"
 	"github.com/folkmoot/folkmoot/ledger/state"
 )
+
+// tidyInterval is how often useless envelopes are looked for.
+const tidyInterval = time.Minute
 
 // Config configures a Replica.
 type Config struct {
@@ -96,9 +100,27 @@ func (r *Replica) Run(ctx context.Context) error {
 	var parts errgroup.Group
 	parts.Go(func() error { return r.engine.Run(ctx) })
 	parts.Go(func() error { r.gather(ctx); return nil })
+	parts.Go(func() error { r.tidy(ctx); return nil })
 	err := parts.Wait()
 	r.abandon()
 	return err
+}
+
+// tidy forgets, until ctx ends, envelopes whose transactions other envelopes have brought into blocks: the validators have not taken them, so that none comes into a block, and with time they would be all that there
+// is room for.
+func (r *Replica) tidy(ctx context.Context) {
+	tick := time.NewTicker(tidyInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := r.engine.Drop(r.app.Useless); err != nil {
+			r.cfg.Logger.Debug("ledger: useless envelopes are kept", "error", err)
+		}
+	}
 }
 
 // Close closes the data. Run has returned, and nobody asks any more.

@@ -124,6 +124,12 @@ func (a *Application) CheckTx(_ context.Context, r *abci.RequestCheckTx) (*abci.
 	return &abci.ResponseCheckTx{}, nil
 }
 
+// Useless reports whether none of the transactions of an envelope may be in the next block, as when others have brought them: it would only take room in one.
+func (a *Application) Useless(envelope []byte) bool {
+	transactions, err := a.checked.open(envelope)
+	return err != nil || a.useful(transactions) != nil
+}
+
 // useful returns nil when one of the transactions may be in the next block, and otherwise why the first may not.
 func (a *Application) useful(transactions []*ledger.Transaction) (err error) {
 	v := a.cfg.Store.View()

@@ -86,7 +86,7 @@ type Gate struct {
 
 var _ host.Host = (*Gate)(nil)
 
-// New returns a gate that lets nobody through yet, and starts to answer those who want a session.
+// New returns a gate that lets nobody through yet, and answers nobody before Serve.
 func New(cfg Config) (*Gate, error) {
 	if cfg.Host == nil || cfg.Allowed == nil || cfg.Left == nil || cfg.MaxMessage == 0 || cfg.Network == (swarm.NetworkID{}) {
 		return nil, fault.New(fault.Invalid, "gate: the configuration is not complete")
@@ -98,9 +98,11 @@ func New(cfg Config) (*Gate, error) {
 		Host: cfg.Host, cfg: cfg, gap: gapTime, members: make(map[peer.ID]*member), handlers: make(map[protocol.ID]struct{}), notes: make(map[peer.ID]map[string]any),
 	}
 	_, _ = rand.Read(g.instance[:]) // never fails
-	g.Host.SetStreamHandler(g.sessionProtocol(), g.answer)
 	return g, nil
 }
+
+// Serve starts to answer those who want a session. Left may be called from then on.
+func (g *Gate) Serve() { g.Host.SetStreamHandler(g.sessionProtocol(), g.answer) }
 
 // Close ends all sessions and streams and takes the gate's handlers off the host, which goes on. It returns when nothing of the gate is left running.
 func (g *Gate) Close() error {

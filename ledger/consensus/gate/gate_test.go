@@ -76,7 +76,35 @@ func (s *side) open(t *testing.T, id swarm.NetworkID) {
 		t.Fatal(err)
 	}
 	s.Gate = g
+	s.Serve()
 	t.Cleanup(func() { g.Close() })
+}
+
+// TestNobodyBeforeServe: who comes while CometBFT is still being put together is not answered, and may come again.
+func TestNobodyBeforeServe(t *testing.T) {
+	a, b := newSide(t, "gate"), newSide(t, "gate")
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	late, err := New(b.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { late.Close() })
+	connect(t, a.host, b.host)
+	if err := a.Join(t.Context(), b.host.ID()); fault.KindOf(err) != fault.Unavailable {
+		t.Errorf("before it serves: %v", err)
+	}
+	late.Serve()
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		err := a.Join(t.Context(), b.host.ID())
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("when it serves: %v", err)
+		}
+	}
 }
 
 func newSide(t *testing.T, name string) *side {
