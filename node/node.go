@@ -95,21 +95,14 @@ func (n *Node) openHome() (crypto.PrivKey, error) {
 	if err := CheckNotLeft(n.cfg.Home); err != nil && !(n.cfg.Rejoin && fault.KindOf(err) == fault.Conflict) {
 		return nil, err
 	}
-	if n.cfg.Network != "" && !n.founded() {
+	n.home, err = ReadHome(n.cfg.Home)
+	if founded := err == nil && !n.home.Open && n.home.Network == n.cfg.Network; n.cfg.Network != "" && !founded {
 		n.home, err = InitHome(n.cfg.Home, n.cfg.Network)
-	} else {
-		n.home, err = ReadHome(n.cfg.Home)
 	}
 	if err != nil {
 		return nil, err
 	}
 	return swarm.LoadIdentity(filepath.Join(n.cfg.Home, identityFile))
-}
-
-// founded tells whether the home belongs to a network of that name that began with a genesis.
-func (n *Node) founded() bool {
-	info, err := ReadHome(n.cfg.Home)
-	return err == nil && !info.Open && info.Network == n.cfg.Network
 }
 
 func (n *Node) openHost(key crypto.PrivKey) (err error) {

@@ -234,8 +234,8 @@ func (r *recorder) finish(ctx context.Context) {
 	}
 }
 
-// lateReads is how many operations there must be for each read that may miss what was acknowledged a moment before, one more in all. While holders change under faults, one read in some ten thousands does,
-// through a peer that did not write it and without a session that saw it; docs/records.md says so. What is acknowledged is seen a moment later, and never lost: other checks have no exceptions.
+// lateReads is how many operations there must be for each read that may miss what was acknowledged a moment before, one more in all. While holders change under faults, few reads do,
+// through a peer that did not write it and without a session that saw it; docs/records.md has the figure. What is acknowledged is seen a moment later, and never lost: other checks have no exceptions.
 const lateReads = 20_000
 
 // spareLateReads prints the reads that came too early to see a write, and returns the other violations, and those reads too where there are more than may be.

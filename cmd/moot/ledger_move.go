@@ -65,56 +65,54 @@ func (a *app) move(ctx context.Context, args []string, from, to string, s sendin
 	if to == "" {
 		return errMissing("--to", "the account that gets it")
 	}
-	u, err := a.ledgerUser()
-	if err != nil {
-		return err
-	}
-	asset, err := u.asset(args[1])
-	if err != nil {
-		return err
-	}
-	receiver, err := u.account("option --to", to)
+	m, err := a.movement(ctx, args, from, to)
 	if err != nil {
 		return err
 	}
 	if from == "" {
-		amount, err := u.amount(ctx, args[0], asset)
-		if err != nil {
-			return err
-		}
-		return u.do(ctx, s, fmt.Sprintf("issued %s %s to %s", args[0], asset, receiver), &ledger.Issue{Asset: asset, To: receiver, Amount: amount})
+		return m.do(ctx, s, fmt.Sprintf("issued %s %s to %s", args[0], m.asset, m.to), &ledger.Issue{Asset: m.asset, To: m.to, Amount: m.amount})
 	}
-	payer, err := u.account("option --from", from)
-	if err != nil {
-		return err
-	}
-	amount, err := u.amount(ctx, args[0], asset)
-	if err != nil {
-		return err
-	}
-	done := fmt.Sprintf("transferred %s %s from %s to %s", args[0], asset, payer, receiver)
-	return u.do(ctx, s, done, &ledger.Transfer{Asset: asset, From: payer, To: receiver, Amount: amount})
+	done := fmt.Sprintf("transferred %s %s from %s to %s", args[0], m.asset, m.from, m.to)
+	return m.do(ctx, s, done, &ledger.Transfer{Asset: m.asset, From: m.from, To: m.to, Amount: m.amount})
 }
 
 func (a *app) retire(ctx context.Context, args []string, from string, s sending) error {
 	if from == "" {
 		return errMissing("--from", "the account that has it")
 	}
-	u, err := a.ledgerUser()
+	m, err := a.movement(ctx, args, from, "")
 	if err != nil {
 		return err
 	}
-	asset, err := u.asset(args[1])
-	if err != nil {
-		return err
+	return m.do(ctx, s, fmt.Sprintf("retired %s %s of %s", args[0], m.asset, m.from), &ledger.Retire{Asset: m.asset, From: m.from, Amount: m.amount})
+}
+
+// movement is an amount of an asset that somebody moves, and between whom.
+type movement struct {
+	*ledgerUser
+	asset    ledger.AssetID
+	from, to ledger.AccountID // zero where none was named
+	amount   ledger.Amount
+}
+
+// movement reads AMOUNT and ASSET, and the accounts of --from and --to where they are given.
+func (a *app) movement(ctx context.Context, args []string, from, to string) (m movement, err error) {
+	if m.ledgerUser, err = a.ledgerUser(); err != nil {
+		return m, err
 	}
-	payer, err := u.account("option --from", from)
-	if err != nil {
-		return err
+	if m.asset, err = m.ledgerUser.asset(args[1]); err != nil {
+		return m, err
 	}
-	amount, err := u.amount(ctx, args[0], asset)
-	if err != nil {
-		return err
+	if to != "" {
+		if m.to, err = m.account("option --to", to); err != nil {
+			return m, err
+		}
 	}
-	return u.do(ctx, s, fmt.Sprintf("retired %s %s of %s", args[0], asset, payer), &ledger.Retire{Asset: asset, From: payer, Amount: amount})
+	if from != "" {
+		if m.from, err = m.account("option --from", from); err != nil {
+			return m, err
+		}
+	}
+	m.amount, err = m.ledgerUser.amount(ctx, args[0], m.asset)
+	return m, err
 }

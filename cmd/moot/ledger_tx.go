@@ -124,6 +124,16 @@ type transactionFile struct {
 	*ledger.Transaction
 }
 
+// openTransaction reads a transaction file for somebody with accounts, and perhaps a node.
+func (a *app) openTransaction(ctx context.Context, path string) (*ledgerUser, *transactionFile, error) {
+	u, err := a.ledgerUser()
+	if err != nil {
+		return nil, nil, err
+	}
+	f, err := a.readTransaction(ctx, path)
+	return u, f, err
+}
+
 func (a *app) readTransaction(ctx context.Context, path string) (*transactionFile, error) {
 	data, err := a.readInput(ctx, path, maxTransactionFile)
 	if err != nil {

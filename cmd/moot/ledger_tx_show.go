@@ -22,11 +22,7 @@ places the assets have, and without one amounts are in the smallest unit.`
 }
 
 func (a *app) txShow(ctx context.Context, path string) error {
-	u, err := a.ledgerUser()
-	if err != nil {
-		return err
-	}
-	f, err := a.readTransaction(ctx, path)
+	u, f, err := a.openTransaction(ctx, path)
 	if err != nil {
 		return err
 	}

@@ -35,11 +35,7 @@ func (a *app) txSign(ctx context.Context, path, as, passphraseFile string) error
 	if path == "-" {
 		return fault.New(fault.Invalid, "the transaction must be in a file, as it is signed there")
 	}
-	u, err := a.ledgerUser()
-	if err != nil {
-		return err
-	}
-	f, err := a.readTransaction(ctx, path)
+	u, f, err := a.openTransaction(ctx, path)
 	if err != nil {
 		return err
 	}
@@ -130,11 +126,7 @@ func newTxSubmit(a *app) *cobra.Command {
 }
 
 func (a *app) txSubmit(ctx context.Context, path string) error {
-	u, err := a.ledgerUser()
-	if err != nil {
-		return err
-	}
-	f, err := a.readTransaction(ctx, path)
+	u, f, err := a.openTransaction(ctx, path)
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/ledger/consensus/consensustest"
 	"github.com/folkmoot/folkmoot/ledger/consensus/signer"
 )
 
@@ -95,8 +96,8 @@ func TestFailure(t *testing.T) {
 			n, node := alone(t, "failure")
 			n.commit("one", node, node)
 			height := node.engine.LatestHeight()
-			other := newHost(t, n.id, tcp4)
-			if err := other.Connect(t.Context(), infoOf(node.host)); err != nil {
+			other := consensustest.NewHost(t, n.id, tcp4)
+			if err := other.Connect(t.Context(), consensustest.InfoOf(node.host)); err != nil {
 				t.Fatal(err)
 			}
 			s := echoStream(t, other, node.host)
@@ -186,7 +187,7 @@ func TestCrash(t *testing.T) {
 	<-reached
 	saved := node.engine.LatestHeight()
 
-	after := &testNode{t: t, net: n, dir: t.TempDir(), host: newHost(t, n.id, tcp4), fs: fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 0})}
+	after := &testNode{t: t, net: n, dir: t.TempDir(), host: consensustest.NewHost(t, n.id, tcp4), fs: fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 0})}
 	// The databases' folder in the clone has the name it had; the write-ahead log and the signer's state are files.
 	copyTree(t, filepath.Join(node.dir, "wal"), filepath.Join(after.dir, "wal"))
 	copyTree(t, filepath.Join(node.dir, "signer"), filepath.Join(after.dir, "signer"))

@@ -3,7 +3,6 @@ package consensus
 import (
 	"context"
 	"crypto/ed25519"
-	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
@@ -21,12 +20,10 @@ import (
 	cmtcrypto "github.com/cometbft/cometbft/crypto"
 	cmted25519 "github.com/cometbft/cometbft/crypto/ed25519"
 	"github.com/cometbft/cometbft/types"
-	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
-	"github.com/libp2p/go-libp2p/core/peer"
-	ma "github.com/multiformats/go-multiaddr"
 
+	"github.com/folkmoot/folkmoot/ledger/consensus/consensustest"
 	"github.com/folkmoot/folkmoot/ledger/consensus/signer"
 	"github.com/folkmoot/folkmoot/swarm"
 )
@@ -37,45 +34,7 @@ const patience = 40 * time.Second
 // eventually waits until f holds.
 func eventually(t *testing.T, what string, f func() bool) {
 	t.Helper()
-	for end := time.Now().Add(patience); !f(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%s: did not come", what)
-		}
-	}
-}
-
-// members are the peers of a network under test.
-type members struct {
-	mu    sync.Mutex
-	known map[peer.ID]peer.AddrInfo // guarded by mu
-}
-
-func (m *members) Allowed(p peer.ID) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	_, ok := m.known[p]
-	return ok
-}
-
-func (m *members) Known() (all []peer.AddrInfo) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, p := range m.known {
-		all = append(all, p)
-	}
-	return all
-}
-
-func (m *members) admit(p peer.AddrInfo) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.known[p.ID] = p
-}
-
-func (m *members) expel(p peer.ID) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.known, p)
+	consensustest.Eventually(t, patience, what, f)
 }
 
 // testNode is one host with an engine, which can be stopped and started.
@@ -99,7 +58,7 @@ type testNet struct {
 	t       *testing.T // of the part of the test that is under way
 	whole   *testing.T // lives as long as the network
 	id      swarm.NetworkID
-	peers   *members
+	peers   *consensustest.Members
 	genesis *types.GenesisDoc
 	nodes   []*testNode
 	listen  string
@@ -112,22 +71,6 @@ func logger1() *slog.Logger {
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
-func newHost(t *testing.T, id swarm.NetworkID, listen string) host.Host {
-	t.Helper()
-	key, _, err := crypto.GenerateEd25519Key(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h, err := swarm.NewHost(swarm.Config{Key: key, Network: id, Listen: []ma.Multiaddr{ma.StringCast(listen)}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { h.Close() })
-	return h
-}
-
-func infoOf(h host.Host) peer.AddrInfo { return peer.AddrInfo{ID: h.ID(), Addrs: h.Addrs()} }
-
 // newNet makes a network of validators that do not run yet.
 func newNet(t *testing.T, name string, validators int, listen string) *testNet {
 	t.Helper()
@@ -135,7 +78,7 @@ func newNet(t *testing.T, name string, validators int, listen string) *testNet {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &testNet{t: t, whole: t, id: id, peers: &members{known: make(map[peer.ID]peer.AddrInfo)}, listen: listen}
+	n := &testNet{t: t, whole: t, id: id, peers: new(consensustest.Members), listen: listen}
 	params := types.DefaultConsensusParams()
 	params.Block.MaxBytes = 1 << 20
 	n.genesis = &types.GenesisDoc{ChainID: ChainID(id), GenesisTime: time.Now().Add(-time.Minute).UTC(), ConsensusParams: params}
@@ -153,7 +96,7 @@ func newNet(t *testing.T, name string, validators int, listen string) *testNet {
 // addNode makes a node that does not run yet, with a key or without.
 func (n *testNet) addNode(vote bool) *testNode {
 	n.t.Helper()
-	node := &testNode{t: n.whole, net: n, dir: n.whole.TempDir(), host: newHost(n.whole, n.id, n.listen)}
+	node := &testNode{t: n.whole, net: n, dir: n.whole.TempDir(), host: consensustest.NewHost(n.whole, n.id, n.listen)}
 	if vote {
 		s, err := signer.Create(filepath.Join(node.dir, "signer"), ChainID(n.id))
 		if err != nil {
@@ -161,7 +104,7 @@ func (n *testNet) addNode(vote bool) *testNode {
 		}
 		node.signer = s
 	}
-	n.peers.admit(infoOf(node.host))
+	n.peers.Admit(consensustest.InfoOf(node.host))
 	n.nodes = append(n.nodes, node)
 	n.whole.Cleanup(node.halt)
 	return node

@@ -18,6 +18,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/ledger/consensus/consensustest"
 )
 
 // A network of four lives through what happens to networks. The parts share it to save the time of its start.
@@ -54,8 +55,8 @@ func TestNetwork(t *testing.T) {
 // attacker is a host that speaks the wire's protocols by hand.
 func attacker(t *testing.T, n *testNet, target *testNode) host.Host {
 	t.Helper()
-	h := newHost(t, n.id, tcp4)
-	if err := h.Connect(t.Context(), infoOf(target.host)); err != nil {
+	h := consensustest.NewHost(t, n.id, tcp4)
+	if err := h.Connect(t.Context(), consensustest.InfoOf(target.host)); err != nil {
 		t.Fatal(err)
 	}
 	return h
@@ -136,7 +137,7 @@ func stranger(t *testing.T, n *testNet) {
 	if target.knows(h.ID()) {
 		t.Error("a stranger is a peer")
 	}
-	if err := target.engine.AddPeer(t.Context(), infoOf(h)); fault.KindOf(err) != fault.Forbidden {
+	if err := target.engine.AddPeer(t.Context(), consensustest.InfoOf(h)); fault.KindOf(err) != fault.Forbidden {
 		t.Errorf("add a stranger: %v", err)
 	}
 }
@@ -145,8 +146,8 @@ func stranger(t *testing.T, n *testNet) {
 func malformed(t *testing.T, n *testNet) {
 	target := n.nodes[0]
 	h := attacker(t, n, target)
-	n.peers.admit(peer.AddrInfo{ID: h.ID()})
-	defer n.peers.expel(h.ID())
+	n.peers.Admit(peer.AddrInfo{ID: h.ID()})
+	defer n.peers.Expel(h.ID())
 	s := echoStream(t, h, target.host)
 	connection := h.Network().ConnsToPeer(target.host.ID())[0]
 	for _, c := range []struct {
@@ -195,13 +196,13 @@ func malformed(t *testing.T, n *testNet) {
 func expelled(t *testing.T, n *testNet) {
 	target := n.nodes[1]
 	h := attacker(t, n, target)
-	n.peers.admit(peer.AddrInfo{ID: h.ID()})
+	n.peers.Admit(peer.AddrInfo{ID: h.ID()})
 	held, ok := session(t, n, h, target.host.ID())
 	if !ok || refused(t, n, h, target.host.ID(), "0x40", statusRequest) {
 		t.Fatal("a member was refused")
 	}
 	eventually(t, "the member", func() bool { return target.knows(h.ID()) })
-	n.peers.expel(h.ID())
+	n.peers.Expel(h.ID())
 	if !refused(t, n, h, target.host.ID(), "0x40", statusRequest) {
 		t.Error("its message was read")
 	}
@@ -320,11 +321,11 @@ func TestOtherNetwork(t *testing.T) {
 	t.Parallel()
 	one, other := newNet(t, "red", 1, tcp4), newNet(t, "blue", 1, tcp4)
 	a, b := one.nodes[0], other.nodes[0]
-	one.peers.admit(infoOf(b.host))
-	other.peers.admit(infoOf(a.host))
+	one.peers.Admit(consensustest.InfoOf(b.host))
+	other.peers.Admit(consensustest.InfoOf(a.host))
 	one.start()
 	other.start()
-	if err := a.engine.AddPeer(t.Context(), infoOf(b.host)); fault.KindOf(err) != fault.Unavailable {
+	if err := a.engine.AddPeer(t.Context(), consensustest.InfoOf(b.host)); fault.KindOf(err) != fault.Unavailable {
 		t.Errorf("add a peer of another network: %v", err)
 	}
 	if len(a.host.Network().ConnsToPeer(b.host.ID())) == 0 {

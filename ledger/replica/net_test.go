@@ -9,20 +9,16 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
-	"github.com/libp2p/go-libp2p/core/peer"
-	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/folkmoot/folkmoot/ledger"
 	"github.com/folkmoot/folkmoot/ledger/consensus"
+	"github.com/folkmoot/folkmoot/ledger/consensus/consensustest"
 	"github.com/folkmoot/folkmoot/ledger/consensus/signer"
 	"github.com/folkmoot/folkmoot/ledger/replica"
-	"github.com/folkmoot/folkmoot/swarm"
 )
 
 // patience is how long a test waits for what must come; it is long because the machine may be busy.
@@ -31,39 +27,7 @@ const patience = 60 * time.Second
 // eventually waits until f holds.
 func eventually(t *testing.T, what string, f func() bool) {
 	t.Helper()
-	for end := time.Now().Add(patience); !f(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%s: did not come", what)
-		}
-	}
-}
-
-// members are the peers of a network: all that were added.
-type members struct {
-	mu    sync.Mutex
-	known map[peer.ID]peer.AddrInfo // guarded by mu
-}
-
-func (m *members) Allowed(p peer.ID) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	_, ok := m.known[p]
-	return ok
-}
-
-func (m *members) Known() (all []peer.AddrInfo) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, p := range m.known {
-		all = append(all, p)
-	}
-	return all
-}
-
-func (m *members) add(h host.Host) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.known[h.ID()] = peer.AddrInfo{ID: h.ID(), Addrs: h.Addrs()}
+	consensustest.Eventually(t, patience, what, f)
 }
 
 // person is somebody with an account of one key.
@@ -100,7 +64,7 @@ type node struct {
 type testNet struct {
 	t       *testing.T
 	genesis *ledger.Genesis
-	peers   *members
+	peers   *consensustest.Members
 	nodes   []*node
 	salt    uint64
 }
@@ -114,7 +78,7 @@ func newNet(t *testing.T, validators int) *testNet {
 // newNetOf makes one with other limits.
 func newNetOf(t *testing.T, validators int, limits ledger.Limits) *testNet {
 	t.Helper()
-	n := &testNet{t: t, peers: &members{known: make(map[peer.ID]peer.AddrInfo)}}
+	n := &testNet{t: t, peers: new(consensustest.Members)}
 	n.genesis = &ledger.Genesis{Network: "test", Created: time.Now().UTC().Truncate(time.Second), Limits: limits}
 	for range validators {
 		node := &node{net: n, dir: t.TempDir(), operator: newPerson(t)}
@@ -156,17 +120,9 @@ func (n *testNet) addNode() *node {
 func (n *node) listen() {
 	t := n.net.t
 	t.Helper()
-	key, _, err := crypto.GenerateEd25519Key(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n.host, err = swarm.NewHost(swarm.Config{Key: key, Network: consensus.NetworkID(n.net.genesis), Listen: []ma.Multiaddr{ma.StringCast("/ip4/127.0.0.1/tcp/0")}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { n.host.Close() })
+	n.host = consensustest.NewHost(t, consensus.NetworkID(n.net.genesis), "/ip4/127.0.0.1/tcp/0")
 	t.Cleanup(n.halt)
-	n.net.peers.add(n.host)
+	n.net.peers.Admit(consensustest.InfoOf(n.host))
 }
 
 // start runs the node's replica.

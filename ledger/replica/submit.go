@@ -90,7 +90,7 @@ func (r *Replica) Enqueue(data []byte) (*Submission, error) {
 		return nil, err
 	}
 	s := &Submission{
-		ID: t.ID(r.network), data: data, transaction: t, since: time.Now().UnixMilli(), taken: make(chan struct{}), done: make(chan struct{}),
+		ID: t.ID(r.network), data: data, transaction: t, since: clock(), taken: make(chan struct{}), done: make(chan struct{}),
 	}
 	known, waiting := r.known(s)
 	if known != nil {
@@ -129,11 +129,8 @@ func (r *Replica) same(id ledger.TransactionID, data []byte) *Submission {
 	return nil
 }
 
-// check says what would become of a transaction in the next block. One that would fail is refused, unless others wait here that may help it: then the block decides.
+// check says what would become of a transaction in the next block, which has room for any (ledger.MinBlockCost). One that would fail is refused, unless others wait here that may help it: then the block decides.
 func (r *Replica) check(s *Submission, others bool) error {
-	if n := uint32(s.transaction.Cost()); n > r.cfg.Genesis.Limits.BlockCost || application.Room(len(s.data)) > application.MaxRoom {
-		return fault.New(fault.TooLarge, "transaction %s is more than a block may hold", s.ID)
-	}
 	if err := r.engine.Ready(); err != nil {
 		return fault.As(fault.Unavailable, err)
 	}
