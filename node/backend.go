@@ -77,6 +77,7 @@ func (b backend) peer(m routing.Member) v1.Peer {
 	p := v1.Peer{
 		ID:        m.ID.String(),
 		State:     m.State.String(),
+		Leaving:   m.Leaving,
 		Zone:      m.Zone,
 		Version:   m.Version,
 		Since:     m.Since,

@@ -117,6 +117,11 @@ func (t *table) planHand(s disk.Shard, state *shardState, now time.Time, skip fu
 	if p.holds(t.self) {
 		return // apply has not seen it yet, or it is none of those that this peer has in view
 	}
+	if state != nil {
+		if all, _ := t.handedOver(state, &p); all { // those that were waited for are holders no more: whoever is compared with last finds that
+			state.handed = nil
+		}
+	}
 	for _, i := range p.holders {
 		id := p.id(i)
 		if state != nil && slices.ContainsFunc(state.handed, func(h handing) bool { return h.peer == id }) {

@@ -1,6 +1,7 @@
 package records
 
 import (
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -264,6 +265,12 @@ func (t *table) displaced(s disk.Shard, state *shardState, p *placement, now tim
 	}
 }
 
+// leaves reports whether a member hands over all that it holds.
+func (t *topology) leaves(id peer.ID) bool {
+	m, known := t.view.Member(id)
+	return known && m.Leaving
+}
+
 func (t *topology) isHere(id peer.ID) bool {
 	m, known := t.view.Member(id)
 	return known && m.State != routing.Dead
@@ -409,14 +416,25 @@ func (t *table) hand(s disk.Shard, to peer.ID, upTo uint64) (all bool, least uin
 	}
 	state.handed = slices.DeleteFunc(state.handed, func(h handing) bool { return h.peer == to })
 	state.handed = append(state.handed, handing{to, upTo})
-	least, have := upTo, 0
+	return t.handedOver(state, &p)
+}
+
+// handedOver reports whether all holders wanted have everything of a shard up to one of this disk's changes. A peer that leaves for good does not wait for holders that are dead, as long as there is
+// a quorum without them.
+func (t *table) handedOver(state *shardState, p *placement) (all bool, least uint64) {
+	least = math.MaxUint64
+	have := 0
 	for _, h := range state.handed {
 		if p.holds(h.peer) {
 			least = min(least, h.upTo)
 			have++
 		}
 	}
-	return have == len(p.holders) && have == p.wanted && p.wanted > 0, least
+	enough := p.wanted
+	if t.topology.leaves(t.self) {
+		enough = p.quorum
+	}
+	return have == len(p.holders) && have >= enough && have > 0, least
 }
 
 // stray forgets who has everything of a shard, because this peer has taken more.

@@ -53,6 +53,7 @@ type Records struct {
 type Peer struct {
 	ID         string    `json:"id"`
 	State      string    `json:"state" enum:"alive,suspect,away,dead,unknown"`
+	Leaving    bool      `json:"leaving,omitempty" doc:"The peer hands over what it holds, and goes for good"`
 	Zone       string    `json:"zone,omitempty"`
 	Version    string    `json:"version,omitempty"`
 	Since      time.Time `json:"since,omitzero" doc:"When the peer entered this state"`

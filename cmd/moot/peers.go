@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	v1 "github.com/folkmoot/folkmoot/api/v1"
+	"github.com/folkmoot/folkmoot/routing"
 )
 
 func newPeers(a *app) *cobra.Command {
@@ -24,7 +25,7 @@ func newPeers(a *app) *cobra.Command {
 		return a.show(v1.Peers{Peers: peers}, func() { a.printPeers(peers, time.Now()) })
 	})
 	cmd.Long = `List every peer that the node knows, itself included, with what its own failure detector believes: alive; suspect, which did not answer lately;
-away, which said that it would be back; dead.`
+away, which said that it would be back; dead. One that is "leaving" hands over what it holds, and goes for good.`
 	cmd.Example = `  moot peers
   moot peers --json | jq -r '.peers[] | select(.state == "alive") | .id'`
 	return cmd
@@ -34,10 +35,7 @@ func (a *app) printPeers(peers []v1.Peer, now time.Time) {
 	table := newTable(a.stdout)
 	fmt.Fprintln(table, "PEER\tSTATE\tFOR\tROUND TRIP\tCONNECTED BY\tZONE\tFOUND BY")
 	for _, p := range peers {
-		state, rtt := orDash(p.State), "-"
-		if p.Self {
-			state = "this node"
-		}
+		rtt := "-"
 		if p.RTTMicros > 0 {
 			rtt = millis(p.RTTMicros)
 		}
@@ -45,8 +43,24 @@ func (a *app) printPeers(peers []v1.Peer, now time.Time) {
 		if !p.Since.IsZero() {
 			since = ago(now, p.Since)
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", printable(p.ID), state, since, rtt,
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", printable(p.ID), peerState(p), since, rtt,
 			orDash(strings.Join(p.Transports, ",")), orDash(p.Zone), orDash(strings.Join(p.FoundBy, ",")))
 	}
 	table.Flush()
+}
+
+// peerState says what a peer is doing, in a word or two.
+func peerState(p v1.Peer) string {
+	state := orDash(p.State)
+	switch {
+	case p.Self && p.Leaving:
+		return "this node, leaving"
+	case p.Self:
+		return "this node"
+	case p.Leaving && p.State == routing.Alive.String():
+		return "leaving"
+	case p.Leaving:
+		return state + ", leaving"
+	}
+	return state
 }
