@@ -21,6 +21,8 @@ type Ledger interface {
 	BalanceReceipt(ctx context.Context, account, asset string, since int64) ([]byte, error)
 	Account(ctx context.Context, id string) (v1.Account, error)
 	History(ctx context.Context, account string, opts v1.HistoryOptions) (v1.History, error)
+	// Anchors returns the first of the transactions that anchored a SHA-256, up to v1.MaxAnchors. It is fault.NotFound when there is none.
+	Anchors(ctx context.Context, digest string) (v1.Anchors, error)
 	Asset(ctx context.Context, id string) (v1.Asset, error)
 	// Block returns a block; height 0 means the last.
 	Block(ctx context.Context, height int64) (v1.Block, error)
@@ -58,6 +60,10 @@ func (noLedger) Account(context.Context, string) (v1.Account, error) {
 
 func (noLedger) History(context.Context, string, v1.HistoryOptions) (v1.History, error) {
 	return v1.History{}, errNoLedger
+}
+
+func (noLedger) Anchors(context.Context, string) (v1.Anchors, error) {
+	return v1.Anchors{}, errNoLedger
 }
 
 func (noLedger) Asset(context.Context, string) (v1.Asset, error) { return v1.Asset{}, errNoLedger }

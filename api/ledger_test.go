@@ -52,6 +52,9 @@ func TestLedgerThroughTheClient(t *testing.T) {
 	if got, err := c.Asset(ctx, apitest.Asset); err != nil || got.ID != apitest.Asset {
 		t.Errorf("asset %+v, %v", got, err)
 	}
+	if got, err := c.Anchors(ctx, apitest.Digest); err != nil || len(got.Transactions) != 1 || got.Transactions[0].Transaction.Operations[0].Digest != apitest.Digest {
+		t.Errorf("anchors %+v, %v", got, err)
+	}
 	for _, height := range []int64{0, apitest.Height} {
 		if got, err := c.Block(ctx, height); err != nil || got.Height != apitest.Height {
 			t.Errorf("block %d: %+v, %v", height, got, err)
@@ -61,7 +64,7 @@ func TestLedgerThroughTheClient(t *testing.T) {
 		t.Error(err)
 	}
 	for what, err := range map[string]error{
-		"transaction": second(c.Transaction(ctx, "none")), "account": second(c.Account(ctx, "none")), "asset": second(c.Asset(ctx, "none")), "block": second(c.Block(ctx, 99)),
+		"transaction": second(c.Transaction(ctx, "none")), "account": second(c.Account(ctx, "none")), "asset": second(c.Asset(ctx, "none")), "block": second(c.Block(ctx, 99)), "anchor": second(c.Anchors(ctx, "none")),
 	} {
 		if fault.KindOf(err) != fault.NotFound {
 			t.Errorf("%s: %v", what, err)

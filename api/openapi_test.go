@@ -70,7 +70,7 @@ var routes = []string{
 	"DELETE /v1/leave", "POST /v1/leave", "POST /v1/backup",
 	"GET /livez", "GET /metrics", "GET /openapi.json", "GET /readyz", "GET /readyz/records", "GET /v1/node", "GET /v1/peers", "GET /v1/peers/{id}",
 	"POST /v1/peers/{id}/ping", "POST /v1/ping", "GET /v1/providers/{key}", "PUT /v1/providers/{key}", "GET /v1/records",
-	"GET /v1/ledger", "GET /v1/ledger/accounts/{account}", "GET /v1/ledger/assets/{asset}", "GET /v1/ledger/blocks/{height}", "GET /v1/ledger/genesis",
+	"GET /v1/ledger", "GET /v1/ledger/accounts/{account}", "GET /v1/ledger/anchors/{digest}", "GET /v1/ledger/assets/{asset}", "GET /v1/ledger/blocks/{height}", "GET /v1/ledger/genesis",
 	"GET /v1/ledger/history/{account}", "GET /v1/ledger/receipts/balances/{account}", "GET /v1/ledger/receipts/transactions/{id}",
 	"GET /v1/ledger/transactions/{id}", "GET /v1/ledger/validators", "POST /v1/ledger/transactions",
 	"GET /v1/events", "GET /v1/holders/{key}", "GET /v1/standing",
@@ -167,7 +167,7 @@ func TestDocumentedRoutesExist(t *testing.T) {
 	s := serve(t, api.Config{Ledger: apitest.Ledger{}})
 	askWith(t, s, "PUT", "/v1/records/k", "v")
 	fill := strings.NewReplacer("/transactions/{id}", "/transactions/"+apitest.Transaction, "/balances/{account}", "/balances/"+apitest.Account+"?asset="+apitest.Asset,
-		"{id}", apitest.Other, "{key}", "k", "{account}", apitest.Account, "{asset}", apitest.Asset, "{height}", "latest")
+		"{id}", apitest.Other, "{key}", "k", "{account}", apitest.Account, "{asset}", apitest.Asset, "{digest}", apitest.Digest, "{height}", "latest")
 	for _, route := range slices.Backward(routes) { // so that k is deleted last
 		method, path, _ := strings.Cut(route, " ")
 		body := ""

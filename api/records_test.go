@@ -14,6 +14,7 @@ import (
 
 	"github.com/folkmoot/folkmoot/api"
 	"github.com/folkmoot/folkmoot/api/apitest"
+	"github.com/folkmoot/folkmoot/api/client"
 	v1 "github.com/folkmoot/folkmoot/api/v1"
 	"github.com/folkmoot/folkmoot/fault"
 )
@@ -51,6 +52,30 @@ func TestRecord(t *testing.T) {
 	}
 	if a.Header.Get("Content-Type") != "application/json" || a.Header.Get("Vary") != "Accept" || a.Header.Get("ETag") != `W/"`+w.Version+`"` {
 		t.Errorf("GET JSON: %v", a.Header)
+	}
+}
+
+// TestEnvelope asks for a record as its author signed it, of which there is none where nobody did.
+func TestEnvelope(t *testing.T) {
+	s := serve(t, api.Config{})
+	askWith(t, s, "PUT", "/v1/records/k", "text")
+	a := ask(t, s, "GET", "/v1/records/k", "Accept: "+v1.EnvelopeType)
+	if string(a.body) != "signed k" || a.Header.Get("Content-Type") != v1.EnvelopeType || !strings.HasPrefix(a.Header.Get("ETag"), "W/") {
+		t.Errorf("%s %q, %v", a.Status, a.body, a.Header)
+	}
+	c, err := client.New(s.URL(), client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := c.Envelope(t.Context(), "k"); err != nil || string(got) != "signed k" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if _, err := c.Envelope(t.Context(), "none"); fault.KindOf(err) != fault.NotFound {
+		t.Errorf("of no record: %v", err)
+	}
+	askWith(t, s, "PUT", "/v1/records/"+apitest.Unsigned, "text")
+	if _, err := c.Envelope(t.Context(), apitest.Unsigned); fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), "nobody signed") {
+		t.Errorf("of an unsigned record: %v", err)
 	}
 }
 

@@ -37,6 +37,7 @@ func (r *routes) ledgerRoutes() {
 	handle(r, r.bytes(get("get-balance-receipt", "/receipts/balances/{account}", "The proof of what an account has of an asset")), r.balanceReceipt)
 	handle(r, get("get-account", "/accounts/{account}", "Keys, slots and balances of an account"), r.getAccount)
 	handle(r, get("get-history", "/history/{account}", "The transactions that concern an account, newest first"), r.getHistory)
+	handle(r, get("get-anchors", "/anchors/{digest}", "The transactions that anchored a SHA-256, oldest first"), r.getAnchors)
 	handle(r, get("get-asset", "/assets/{asset}", "Scale, cap and supply of an asset"), r.getAsset)
 	handle(r, get("get-block", "/blocks/{height}", "A block with its transactions"), r.getBlock)
 	handle(r, get("list-validators", "/validators", "Who has voting power, and what is voted on"), r.listValidators)
@@ -136,6 +137,14 @@ type historyInput struct {
 
 func (r *routes) getHistory(ctx context.Context, in *historyInput) (*document[v1.History], error) {
 	return documentOf(r.ledger.History(ctx, in.Account, v1.HistoryOptions{Cursor: in.Cursor, Limit: in.Limit}))
+}
+
+type anchorsInput struct {
+	Digest string `path:"digest" doc:"SHA-256 of a file, or of a record's signed envelope, in hexadecimal"`
+}
+
+func (r *routes) getAnchors(ctx context.Context, in *anchorsInput) (*document[v1.Anchors], error) {
+	return documentOf(r.ledger.Anchors(ctx, in.Digest))
 }
 
 type assetInput struct {

@@ -49,7 +49,7 @@ func (r *routes) recordRoutes() {
 	handle(r, huma.Operation{
 		OperationID: "get-record", Method: http.MethodGet, Path: recordPath, Tags: tags,
 		Summary:   "Get the newest version of a record that a quorum of its holders, or as many as consistency says, know",
-		Responses: recordResponses(map[string]*huma.MediaType{typeBytes: value, typeJSON: {Schema: record}}),
+		Responses: recordResponses(map[string]*huma.MediaType{typeBytes: value, typeJSON: {Schema: record}, v1.EnvelopeType: value}),
 	}, r.getRecord)
 	handle(r, huma.Operation{
 		OperationID: "head-record", Method: http.MethodHead, Path: recordPath, Tags: tags,
@@ -209,8 +209,11 @@ func (r *routes) getRecord(ctx context.Context, in *getInput) (*recordOutput, er
 	if err != nil {
 		return nil, err
 	}
-	if negotiation.SelectQValue(in.Accept, []string{typeBytes, typeJSON}) == typeJSON {
+	switch negotiation.SelectQValue(in.Accept, []string{typeBytes, typeJSON, v1.EnvelopeType}) {
+	case typeJSON:
 		return jsonRecord(rec, in.IfNoneMatch)
+	case v1.EnvelopeType:
+		return envelopeRecord(rec, in.IfNoneMatch)
 	}
 	return rawRecord(rec, in.IfNoneMatch), nil
 }
@@ -236,6 +239,14 @@ func jsonRecord(rec Record, ifNoneMatch string) (*recordOutput, error) {
 		return nil, err
 	}
 	return recordOf(rec, "W/"+entityTag(rec.Version), typeJSON, append(body, '\n'), ifNoneMatch), nil
+}
+
+// envelopeRecord has a weak entity tag, too.
+func envelopeRecord(rec Record, ifNoneMatch string) (*recordOutput, error) {
+	if rec.Envelope == nil {
+		return nil, fault.New(fault.Invalid, "record %q has no envelope: nobody signed it", rec.Key)
+	}
+	return recordOf(rec, "W/"+entityTag(rec.Version), v1.EnvelopeType, rec.Envelope, ifNoneMatch), nil
 }
 
 func recordOf(rec Record, etag, contentType string, body []byte, ifNoneMatch string) *recordOutput {

@@ -191,6 +191,25 @@ func (b ledgerBackend) History(_ context.Context, id string, opts v1.HistoryOpti
 	return d, nil
 }
 
+func (b ledgerBackend) Anchors(_ context.Context, digest string) (v1.Anchors, error) {
+	d := v1.Anchors{Transactions: []v1.CommittedTransaction{}}
+	hash, err := ledger.ParseHash(digest)
+	if err != nil {
+		return d, err
+	}
+	list, err := b.r.Anchors(hash, v1.MaxAnchors)
+	if err != nil {
+		return d, err
+	}
+	if len(list) == 0 {
+		return d, fault.New(fault.NotFound, "%s is anchored in no block that this node keeps", hash)
+	}
+	for _, e := range list {
+		d.Transactions = append(d.Transactions, b.committed(e.Transaction, e.Place))
+	}
+	return d, nil
+}
+
 // parseCursor reads where a page of a history ends; empty is the end.
 func parseCursor(text string) (state.Position, error) {
 	if text == "" {

@@ -42,7 +42,7 @@ func (b backend) GetRecord(ctx context.Context, key string, opts api.GetOptions)
 	}
 	return api.Record{
 		Key: r.Key, Value: r.Value, Version: r.Version.String(), Author: r.Author.String(), Expires: r.Expires.UTC(),
-		Copies: v1.Copies{Stored: r.Stored, Wanted: r.Wanted, Configured: r.Copies}, Session: r.Session.String(),
+		Copies: v1.Copies{Stored: r.Stored, Wanted: r.Wanted, Configured: r.Copies}, Session: r.Session.String(), Envelope: r.Envelope(),
 	}, nil
 }
 

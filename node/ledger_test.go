@@ -1,14 +1,17 @@
 package node_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/sha256"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/folkmoot/folkmoot/api/client"
 	v1 "github.com/folkmoot/folkmoot/api/v1"
 	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/ledger"
@@ -136,6 +139,8 @@ func TestLedger(t *testing.T) {
 		t.Errorf("no transaction: %v", err)
 	}
 
+	anchorRecord(ctx, t, c, ann, genesis)
+
 	// A restart goes on where it was.
 	if err := stopSecond(); err != nil {
 		t.Fatal(err)
@@ -144,6 +149,50 @@ func TestLedger(t *testing.T) {
 	c = clientOf(t, again)
 	if got, err := c.Transaction(ctx, done.ID); err != nil || got.TransactionStatus != done {
 		t.Errorf("after a restart: %+v, %v", got, err)
+	}
+}
+
+// anchorRecord writes a record, anchors it, and proves that to somebody who has the genesis.
+func anchorRecord(ctx context.Context, t *testing.T, c *client.Client, by *signatory, genesis *ledger.Genesis) {
+	t.Helper()
+	if _, err := c.PutRecord(ctx, "deed", []byte("the mill is Ann's"), client.PutOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	envelope, err := c.Envelope(ctx, "deed")
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := ledger.Hash(sha256.Sum256(envelope))
+	if _, err := c.Anchors(ctx, digest.String()); fault.KindOf(err) != fault.NotFound {
+		t.Errorf("before it is anchored: %v", err)
+	}
+	done, err := c.SubmitTransaction(ctx, by.sign(t, genesis.ID(), &ledger.Anchor{By: by.id, Digest: digest}), v1.SubmitOptions{})
+	if err != nil || !done.Applied {
+		t.Fatalf("%+v, %v", done, err)
+	}
+	anchors, err := c.Anchors(ctx, digest.String())
+	if err != nil || len(anchors.Transactions) != 1 || anchors.Transactions[0].TransactionStatus != done {
+		t.Fatalf("anchors %+v, %v", anchors, err)
+	}
+	data, err := c.TransactionReceipt(ctx, done.ID, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := receipt.Parse(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Record = envelope
+	s, err := r.Verify(light.Root{Genesis: genesis})
+	if err != nil || s.Record == nil || s.Record.Key != "deed" || string(s.Record.Value) != "the mill is Ann's" {
+		t.Errorf("the record is proven as %+v, %v", s.Record, err)
+	}
+	for i := range envelope {
+		r.Record = bytes.Clone(envelope)
+		r.Record[i] ^= 1
+		if _, err := r.Verify(light.Root{Genesis: genesis}); fault.KindOf(err) != fault.Invalid {
+			t.Fatalf("byte %d of the record was changed: %v", i, err)
+		}
 	}
 }
 

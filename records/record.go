@@ -40,6 +40,19 @@ type Record struct {
 	envelope []byte // that proves the record; nil where nothing does
 }
 
+// Envelope returns the signed envelope that proves the record (libp2p specs, RFC 0002), or nil where nothing does. It is not to be changed.
+func (r *Record) Envelope() []byte { return r.envelope }
+
+// ParseEnvelope returns the record that a signed envelope proves, in a network. It checks all that the envelope shows of itself: whether the record is the newest of its key nothing shows. Errors
+// are of kind fault.Invalid, fault.Forbidden or fault.TooLarge.
+func ParseEnvelope(network swarm.NetworkID, envelope []byte) (Record, error) {
+	rec, err := newRecordSigner(network).open(envelope, false)
+	if err != nil {
+		return Record{}, err
+	}
+	return rec.record(), nil
+}
+
 // payload is what is signed of a record.
 type payload struct {
 	time    Timestamp

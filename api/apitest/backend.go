@@ -24,6 +24,9 @@ const (
 	Other = "12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp"
 )
 
+// Unsigned is the key of a record that nobody signs.
+const Unsigned = "unsigned"
+
 const (
 	// providerLife is how long a provider record lives.
 	providerLife = 24 * time.Hour

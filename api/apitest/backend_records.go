@@ -83,6 +83,9 @@ func (b *Backend) PutRecord(ctx context.Context, key string, value []byte, opts 
 		return v1.Written{}, fault.New(fault.TooLarge, "value of %d bytes: want at most %d", len(value), v1.MaxValue)
 	}
 	rec := stored{Record: api.Record{Key: key, Value: bytes.Clone(value)}}
+	if key != Unsigned {
+		rec.Envelope = []byte("signed " + key)
+	}
 	if opts.TTL > 0 {
 		rec.Expires = b.now().Add(opts.TTL).UTC()
 	}

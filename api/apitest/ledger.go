@@ -18,6 +18,8 @@ const (
 	// Transaction is the id of the one transaction, in block Height.
 	Transaction = "00ff"
 	Height      = 7
+	// Digest is the SHA-256 that it anchors.
+	Digest = "abcd"
 )
 
 // Ledger is an api.Ledger that knows one transaction, to test how it is asked. Its zero value is ready to use. What rules say of transactions it does not know: handed in is whatever comes.
@@ -84,6 +86,12 @@ func (Ledger) History(_ context.Context, account string, opts v1.HistoryOptions)
 		h.Transactions = append(h.Transactions, one)
 	}
 	return only("account", account, Account, h)
+}
+
+// Anchors knows one, Digest.
+func (Ledger) Anchors(_ context.Context, digest string) (v1.Anchors, error) {
+	one := v1.CommittedTransaction{TransactionStatus: status(), Transaction: v1.Transaction{Operations: []v1.Operation{{Kind: "anchor", By: Account, Digest: digest}}}}
+	return only("anchor", digest, Digest, v1.Anchors{Transactions: []v1.CommittedTransaction{one}})
 }
 
 // Asset knows one.

@@ -83,6 +83,11 @@ func (c *Client) History(ctx context.Context, account string, opts v1.HistoryOpt
 	return document[v1.History](ctx, c, call{method: http.MethodGet, path: "/v1/ledger/history/", segment: account, query: query})
 }
 
+// Anchors returns the transactions that anchored a SHA-256, oldest first, up to v1.MaxAnchors. It is fault.NotFound when there is none.
+func (c *Client) Anchors(ctx context.Context, digest string) (v1.Anchors, error) {
+	return document[v1.Anchors](ctx, c, call{method: http.MethodGet, path: "/v1/ledger/anchors/", segment: digest})
+}
+
 // Asset returns what is known of an asset, CODE@ISSUER.
 func (c *Client) Asset(ctx context.Context, id string) (v1.Asset, error) {
 	return document[v1.Asset](ctx, c, call{method: http.MethodGet, path: "/v1/ledger/assets/", segment: id})

@@ -66,6 +66,15 @@ func sessionHeader(token string) http.Header {
 	return header
 }
 
+// maxEnvelope is the most bytes of a record's signed envelope that a node may answer: those of key and value, and what goes with them.
+const maxEnvelope = v1.MaxValue + 16<<10
+
+// Envelope returns the signed envelope of the record that GetRecord returns: what proves it to others, and what is anchored of it. It is fault.Invalid for a record that nobody signed.
+func (c *Client) Envelope(ctx context.Context, key string) ([]byte, error) {
+	_, envelope, err := c.do(ctx, call{method: http.MethodGet, path: recordsPath, segment: key, accept: v1.EnvelopeType, limit: maxEnvelope})
+	return envelope, err
+}
+
 // GetRecord returns the newest version that a quorum of holders knows, or as many as opts says. With an error that is fault.NotFound the
 // record may still hold a session.
 func (c *Client) GetRecord(ctx context.Context, key string, opts GetOptions) (Record, error) {

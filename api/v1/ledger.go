@@ -138,6 +138,14 @@ type History struct {
 	Cursor       string                 `json:"cursor,omitempty" doc:"Pass it to get the next page; absent on the last"`
 }
 
+// Anchors is the answer of GET /v1/ledger/anchors/DIGEST: oldest first.
+type Anchors struct {
+	Transactions []CommittedTransaction `json:"transactions" nullable:"false"`
+}
+
+// MaxAnchors is the most transactions that are told of one digest.
+const MaxAnchors = 50
+
 // Asset is the answer of GET /v1/ledger/assets/ASSET.
 type Asset struct {
 	ID     string `json:"id" doc:"CODE@ISSUER"`

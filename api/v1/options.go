@@ -14,7 +14,12 @@ type RawRecord struct {
 	Copies Copies
 	// Session is the token of the session that the read belongs to. It may be set beside an error that says that there is no record.
 	Session string
+	// Envelope is the signed envelope that proves the record; nil where nobody signed it, as under kad/.
+	Envelope []byte
 }
+
+// EnvelopeType is the media type of a record's signed envelope.
+const EnvelopeType = "application/vnd.folkmoot.record-envelope"
 
 // PutOptions are the options of a write; they travel in the query and in headers.
 type PutOptions struct {

@@ -20,21 +20,39 @@ import (
 
 func newGet(a *app) *cobra.Command {
 	var output, sessionFile string
+	var proof receiptOptions
 	consistency := newConsistency()
-	cmd := a.command("get KEY", "Print a record's value", wants(1, 1), func(ctx context.Context, args []string) error {
+	cmd := a.command("get KEY", "Print a record's value", nil, func(ctx context.Context, args []string) error {
+		if err := proof.check(); err != nil {
+			return err
+		}
+		if proof.wanted {
+			return a.getReceipt(ctx, args[0], output, int64(proof.since))
+		}
 		return a.get(ctx, args[0], output, sessionFile, client.GetOptions{Consistency: consistency.value})
 	})
 	cmd.Long = `Print the newest value of a key that a majority of its holders knows: exactly its bytes.
 On a terminal a newline is added, and binary values are refused.
 
 With --consistency one the first holder that has the record answers, which may be an older version; with all, every holder must answer.
-With --session, what is read is never older than what the session has written and read before; where that can't be had, the exit code is 4.`
+With --session, what is read is never older than what the session has written and read before; where that can't be had, the exit code is 4.
+With --receipt the record is written with its author's signature and the proof of when it was first anchored in the ledger ("moot ledger anchor --record"): "moot ledger verify" checks that anywhere, without a node.`
 	cmd.Example = `  moot get greeting
   moot get photo.jpg --output photo.jpg
-  moot get config/site.yaml --json | jq .version`
+  moot get config/site.yaml --json | jq .version
+  moot get deeds/12 --receipt > deed.json`
 	cmd.Flags().StringVarP(&output, "output", "o", "", "`FILE` to write the value to, whole or not at all; - for standard output, whatever the bytes")
 	addChoice(cmd, consistency, "consistency", "holders that must answer")
 	addSession(cmd, &sessionFile)
+	proof.add(cmd)
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		for _, other := range []string{"session", "consistency"} { // a receipt is about the newest version that a majority of the holders knows
+			if err := exclusive(cmd, "receipt", other); err != nil {
+				return err
+			}
+		}
+		return wants(1, 1)(cmd, args)
+	}
 	cmd.ValidArgsFunction = a.completeKeys(1)
 	return cmd
 }

@@ -15,28 +15,44 @@ import (
 
 func newLedgerAnchor(a *app) *cobra.Command {
 	var s sending
-	var by, note, digest string
-	cmd := a.command("anchor FILE|- --by ACCOUNT | anchor --digest SHA256 --by ACCOUNT", "Prove that a file was known now", nil, func(ctx context.Context, args []string) error {
-		return a.anchor(ctx, args, digest, by, note, s)
+	var by, note string
+	var what anchored
+	cmd := a.command("anchor FILE|- --by ACCOUNT | anchor --record KEY --by ACCOUNT | anchor --digest SHA256 --by ACCOUNT", "Prove that a file or a record was known now", nil, func(ctx context.Context, args []string) error {
+		if len(args) > 0 {
+			what.file = args[0]
+		}
+		return a.anchor(ctx, what, by, note, s)
 	})
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
-		if cmd.Flags().Changed("digest") {
+		if err := exclusive(cmd, "digest", "record"); err != nil {
+			return err
+		}
+		if cmd.Flags().Changed("digest") || cmd.Flags().Changed("record") {
 			return wants(0, 0)(cmd, args)
 		}
 		return wants(1, 1)(cmd, args)
 	}
-	cmd.Long = `Put the SHA-256 of a file into the ledger. The file itself stays where it is, and nobody learns what is in it; with the file, the receipt proves that the account knew it at the time of the block.`
+	cmd.Long = `Put the SHA-256 of a file into the ledger. The file itself stays where it is, and nobody learns what is in it; with the file, the receipt proves that the account knew it at the time of the block.
+
+With --record it is the SHA-256 of a record of the network, as its author has signed it, in the newest version; "moot get KEY --receipt" then writes the record with the proof. A version that comes later is another one, and not anchored.`
 	cmd.Example = `  moot ledger anchor contract.pdf --by ann --note "contract with bob"
-  tar c folder | moot ledger anchor - --by ann`
+  tar c folder | moot ledger anchor - --by ann
+  moot ledger anchor --record deeds/12 --by ann`
 	a.addAccountOption(cmd, &by, "by", "`ACCOUNT` that says so")
 	cmd.Flags().StringVar(&note, "note", "", "`TEXT` with it, up to 64 bytes that everybody can read")
-	cmd.Flags().StringVar(&digest, "digest", "", "the `SHA256` itself, in hexadecimal, instead of a file")
+	cmd.Flags().StringVar(&what.record, "record", "", "the record of this `KEY`, instead of a file")
+	cmd.Flags().StringVar(&what.digest, "digest", "", "the `SHA256` itself, in hexadecimal, instead of a file")
 	addSending(cmd, &s)
 	cmd.ValidArgsFunction = completeFiles
 	return cmd
 }
 
-func (a *app) anchor(ctx context.Context, args []string, digest, by, note string, s sending) error {
+// anchored is what is to be anchored: one of the three.
+type anchored struct {
+	file, record, digest string
+}
+
+func (a *app) anchor(ctx context.Context, what anchored, by, note string, s sending) error {
 	if by == "" {
 		return errMissing("--by", "the account that says so")
 	}
@@ -49,10 +65,13 @@ func (a *app) anchor(ctx context.Context, args []string, digest, by, note string
 		return err
 	}
 	op := &ledger.Anchor{By: account, Note: note}
-	if len(args) == 0 {
-		op.Digest, err = ledger.ParseHash(digest)
-	} else {
-		op.Digest, err = a.digestOf(ctx, args[0])
+	switch {
+	case what.file != "":
+		op.Digest, err = a.digestOf(ctx, what.file)
+	case what.record != "":
+		_, op.Digest, err = a.envelope(ctx, u.client, what.record)
+	default:
+		op.Digest, err = ledger.ParseHash(what.digest)
 	}
 	if err != nil {
 		return fmt.Errorf("anchor: %w", err)

@@ -22,7 +22,7 @@ func newLedgerVerify(a *app) *cobra.Command {
 	cmd := a.command("verify FILE (--genesis FILE | --trust HEIGHT:HASH)", "Check a receipt, without a node", wants(1, 1), func(ctx context.Context, args []string) error {
 		return a.verify(ctx, args[0], genesis, trust)
 	})
-	cmd.Long = `Check a receipt, and print what it proves: that a transaction was in a block and what became of it, or what an account had of an asset. No node is asked.
+	cmd.Long = `Check a receipt, and print what it proves: that a transaction was in a block and what became of it, that a record had been written by then, or what an account had of an asset. No node is asked.
 
 It proves that to somebody who trusts the network's genesis document (--genesis), or that one block is of the network (--trust, as "moot ledger status" tells it), and that more than two thirds of the
 voting power never sign for a second history. Where the receipt proves nothing, the exit code is 1, and the error says why.`
@@ -98,6 +98,8 @@ type proven struct {
 	Network ledger.Hash `json:"network"`
 	// Of a transaction:
 	Transaction *v1.CommittedTransaction `json:"transaction,omitempty"`
+	// Of a record that it anchored:
+	Record *v1.Record `json:"record,omitempty"`
 	// Of a balance:
 	Account string `json:"account,omitempty"`
 	Asset   string `json:"asset,omitempty"`
@@ -124,6 +126,10 @@ func verified(s *receipt.Statement) proven {
 		TransactionStatus: v1.TransactionStatus{ID: s.Result.ID.String(), State: v1.TransactionCommitted, Height: s.Height, Time: s.Time, Applied: s.Result.Code == ledger.Applied},
 		Transaction:       ledgerdoc.FromTransaction(s.Network, &ledger.Transaction{Body: *s.Transaction}),
 	}
+	if r := s.Record; r != nil {
+		p.Record = &v1.Record{Key: r.Key, Version: r.Version.String(), Author: r.Author.String(), Expires: r.Expires}
+		p.Record.SetValue(r.Value)
+	}
 	if !p.Transaction.Applied {
 		p.Transaction.Failure, p.Transaction.Operation = s.Result.Code.String(), int(s.Result.Operation)+1
 	}
@@ -133,6 +139,9 @@ func verified(s *receipt.Statement) proven {
 // printProven says what is proven, and to whom. Names are left out: what is proven is about ids.
 func (a *app) printProven(p *proven, root light.Root) {
 	tell := &teller{names: noName, scales: make(map[string]int)}
+	if p.Record != nil {
+		a.printf("proven: the record %s of version %s, with %s,\nwas signed by %s and anchored in block %d, %s\n", printable(p.Record.Key), p.Record.Version, plural(len(p.Record.Bytes()), "byte"), p.Record.Author, p.Height, expiry(p.Time))
+	}
 	if p.Transaction != nil {
 		a.printf("proven: this transaction was in block %d, and %s\n", p.Height, map[bool]string{true: "did what it says", false: "did nothing"}[p.Transaction.Applied])
 		a.printEntry(tell, p.Transaction)

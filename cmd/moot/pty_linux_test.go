@@ -15,7 +15,7 @@ import (
 )
 
 // terminalPatience bounds the wait for the shell on a machine that is busy.
-const terminalPatience = 20 * time.Second
+const terminalPatience = time.Minute
 
 // openTerminal returns both ends of a pseudo-terminal: what a person has in hand, and what a program sees.
 func openTerminal(t *testing.T) (person, program *os.File) {

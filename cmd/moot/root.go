@@ -104,6 +104,14 @@ func (a *app) command(use, short string, args cobra.PositionalArgs, run func(ctx
 	}
 }
 
+// exclusive refuses two options that don't go together.
+func exclusive(cmd *cobra.Command, one, other string) error {
+	if cmd.Flags().Changed(one) && cmd.Flags().Changed(other) {
+		return fault.New(fault.Invalid, "options --%s and --%s don't go together", one, other)
+	}
+	return nil
+}
+
 // wants checks that there are from least to most arguments.
 func wants(least, most int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {

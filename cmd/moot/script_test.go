@@ -94,7 +94,7 @@ func scriptExit(ts *testscript.TestScript, _ bool, args []string) {
 
 const (
 	// scriptPatience bounds the wait for a process on a machine that is busy.
-	scriptPatience = 30 * time.Second
+	scriptPatience = 2 * time.Minute
 	scriptPoll     = 10 * time.Millisecond
 )
 

@@ -2,9 +2,12 @@ package receipt
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/folkmoot/folkmoot/fault"
@@ -12,6 +15,7 @@ import (
 	"github.com/folkmoot/folkmoot/ledger/consensus"
 	"github.com/folkmoot/folkmoot/ledger/consensus/light"
 	"github.com/folkmoot/folkmoot/ledger/tree"
+	"github.com/folkmoot/folkmoot/records"
 	"github.com/folkmoot/folkmoot/swarm"
 )
 
@@ -22,13 +26,15 @@ const (
 	MaxSize = 64 << 20
 )
 
-// Receipt is a proof. It has one of Transaction and Balance.
+// Receipt is a proof. It has one of Transaction and Balance, and with Transaction perhaps Record.
 type Receipt struct {
 	Version int `json:"receipt"`
 	// Network is the id of the network, the hash of its genesis.
 	Network     ledger.Hash  `json:"network"`
 	Transaction *Transaction `json:"transaction,omitempty"`
 	Balance     *Balance     `json:"balance,omitempty"`
+	// Record is the signed envelope of a record that the transaction has anchored: the anchor's digest is its SHA-256.
+	Record []byte `json:"record,omitempty"`
 	// Path leads to a header with the root of the state.
 	Path light.Path `json:"path"`
 }
@@ -92,6 +98,8 @@ type Statement struct {
 	// Transaction says what it did, and Result what became of it, in the block of Height and Time.
 	Transaction *ledger.Body
 	Result      ledger.Result
+	// Record was there at Time, and the transaction says so; nil where the receipt is of no record.
+	Record *records.Record
 	// Account had Amount of Asset, of a balance, after the block of Height. Time is that of the block after.
 	Account ledger.AccountID
 	Asset   ledger.AssetID
@@ -117,8 +125,12 @@ func (r *Receipt) Verify(root light.Root) (Statement, error) {
 	switch {
 	case (r.Transaction == nil) == (r.Balance == nil):
 		err = fault.New(fault.Invalid, "a receipt is of a transaction or of a balance")
+	case r.Record != nil && r.Transaction == nil:
+		err = fault.New(fault.Invalid, "a receipt of a balance is of no record")
 	case r.Transaction != nil:
-		err = r.Transaction.verify(&s)
+		if err = r.Transaction.verify(&s); err == nil && r.Record != nil {
+			err = s.anchors(r.Record)
+		}
 	default:
 		err = r.Balance.verify(&s)
 	}
@@ -150,6 +162,24 @@ func (t *Transaction) verify(s *Statement) (err error) {
 		return err
 	}
 	return result.Verify(&block, s.Result)
+}
+
+// anchors checks that the transaction has anchored a record.
+func (s *Statement) anchors(envelope []byte) error {
+	digest := ledger.Hash(sha256.Sum256(envelope))
+	said := slices.ContainsFunc(s.Transaction.Operations, func(o ledger.Operation) bool {
+		anchor, ok := o.(*ledger.Anchor)
+		return ok && anchor.Digest == digest
+	})
+	if !said || s.Result.Code != ledger.Applied {
+		return fault.New(fault.Invalid, "the transaction has not anchored the record, whose envelope has the SHA-256 %s", digest)
+	}
+	record, err := records.ParseEnvelope(swarm.NetworkID(s.Network), envelope)
+	if err != nil {
+		return fault.As(fault.Invalid, fmt.Errorf("the record: %w", err))
+	}
+	s.Record = &record
+	return nil
 }
 
 func (b *Balance) verify(s *Statement) (err error) {

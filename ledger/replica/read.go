@@ -44,6 +44,19 @@ func (r *Replica) Transaction(id ledger.TransactionID) (t *ledger.Transaction, p
 	return t, place, err
 }
 
+// Anchors returns the transactions that anchored a digest, oldest first: at most limit, of the blocks that are kept.
+func (r *Replica) Anchors(digest ledger.Hash, limit int) (list []Entry, err error) {
+	err = r.read(func(v *state.View) error {
+		positions, err := v.Anchors(digest, limit)
+		if err != nil {
+			return err
+		}
+		list, err = entries(v, positions)
+		return err
+	})
+	return list, err
+}
+
 func find(v *state.View, id ledger.TransactionID) (*state.Block, uint32, error) {
 	at, ok, err := v.Find(id)
 	if err != nil {
@@ -219,21 +232,27 @@ func (r *Replica) History(account ledger.AccountID, before state.Position, limit
 		if err != nil {
 			return err
 		}
-		var b *state.Block
-		for _, at := range positions {
-			if b == nil || b.Height != at.Height {
-				if b, err = v.Block(at.Height); err != nil {
-					return err
-				}
-			}
-			if b == nil || int(at.Index) >= len(b.Results) {
-				return fault.New(fault.Internal, "the ledger's state is damaged: it has no transaction %d of block %d", at.Index, at.Height)
-			}
-			list = append(list, Entry{at, b.Transactions[at.Index], Place{b.Height, b.Time, b.Results[at.Index]}})
-		}
-		return nil
+		list, err = entries(v, positions)
+		return err
 	})
 	return list, err
+}
+
+// entries returns the transactions at positions.
+func entries(v *state.View, positions []state.Position) (list []Entry, err error) {
+	var b *state.Block
+	for _, at := range positions {
+		if b == nil || b.Height != at.Height {
+			if b, err = v.Block(at.Height); err != nil {
+				return nil, err
+			}
+		}
+		if b == nil || int(at.Index) >= len(b.Results) {
+			return nil, fault.New(fault.Internal, "the ledger's state is damaged: it has no transaction %d of block %d", at.Index, at.Height)
+		}
+		list = append(list, Entry{at, b.Transactions[at.Index], Place{b.Height, b.Time, b.Results[at.Index]}})
+	}
+	return list, nil
 }
 
 // RootBefore returns the root of the state after the block before a height, as the header of that height has it. It is fault.NotFound for a height that is not reached or not kept.

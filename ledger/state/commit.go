@@ -115,12 +115,28 @@ func (s *Store) fill(batch *pebble.Batch, p *Pending) error {
 	for i, t := range p.block.Transactions {
 		at := Position{p.block.Height, uint32(i)}
 		set(idKey(&p.block.Results[i].ID), at.appendTo(nil))
-		for _, account := range t.Accounts() {
-			set(accountKey(&account, at), nil)
+		for _, key := range leadsTo(t, p.block.Results[i].Code, at) {
+			set(key, nil)
 		}
 	}
 	set(metaKey(metaTip), p.tip.marshal())
 	return errors.Join(errs...)
+}
+
+// leadsTo returns the keys that a transaction is found by, beside its id: its accounts, and what it has anchored.
+func leadsTo(t *ledger.Transaction, code ledger.Code, at Position) (keys [][]byte) {
+	for _, account := range t.Accounts() {
+		keys = append(keys, accountKey(&account, at))
+	}
+	if code != ledger.Applied {
+		return keys
+	}
+	for _, o := range t.Operations {
+		if anchor, ok := o.(*ledger.Anchor); ok {
+			keys = append(keys, anchorKey(&anchor.Digest, at))
+		}
+	}
+	return keys
 }
 
 // pruneBatch is about how many bytes are removed at once.
@@ -200,8 +216,8 @@ func (s *Store) pruneBlock(batch *pebble.Batch, height int64, data []byte) error
 	errs := []error{batch.Delete(blockKey(height), nil), batch.Delete(proofKey(height), nil)}
 	for i, t := range b.Transactions {
 		errs = append(errs, batch.Delete(idKey(&b.Results[i].ID), nil))
-		for _, account := range t.Accounts() {
-			errs = append(errs, batch.Delete(accountKey(&account, Position{height, uint32(i)}), nil))
+		for _, key := range leadsTo(t, b.Results[i].Code, Position{height, uint32(i)}) {
+			errs = append(errs, batch.Delete(key, nil))
 		}
 	}
 	return errors.Join(errs...)

@@ -14,6 +14,7 @@ const (
 	prefixBlock   = 'b' // height uint64: block
 	prefixID      = 't' // id of a transaction: height uint64, index uint32
 	prefixAccount = 'h' // account, height uint64, index uint32: nothing
+	prefixAnchor  = 'a' // digest, height uint64, index uint32: nothing; of an anchor that was applied
 	prefixResults = 'n' // height uint64: results of a block that is not here, since the store was made of a snapshot
 	prefixProof   = 'q' // height uint64: what a block's entry among the recent ones was and the proof that it was there after the block
 	prefixChange  = 'c' // height uint64: nothing; of a block that changed a validator
@@ -56,6 +57,12 @@ func idKey(id *ledger.TransactionID) []byte { return append([]byte{prefixID}, id
 // accountKey is where a transaction is found by an account.
 func accountKey(account *ledger.AccountID, at Position) []byte {
 	b := append([]byte{prefixAccount}, account[:]...)
+	return at.appendTo(b)
+}
+
+// anchorKey is where a transaction is found by what it anchors.
+func anchorKey(digest *ledger.Hash, at Position) []byte {
+	b := append([]byte{prefixAnchor}, digest[:]...)
 	return at.appendTo(b)
 }
 

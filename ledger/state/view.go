@@ -98,6 +98,19 @@ func (v *View) History(account ledger.AccountID, before Position, limit int) ([]
 	return found, errors.Join(it.Error(), it.Close())
 }
 
+// Anchors returns where transactions are that anchored a digest, oldest first, at most limit, of the blocks that are kept.
+func (v *View) Anchors(digest ledger.Hash, limit int) (found []Position, err error) {
+	prefix := append([]byte{prefixAnchor}, digest[:]...)
+	err = ascend(v.snap, prefix, prefix, func(key, _ []byte) (bool, error) {
+		if len(key) != len(prefix)+positionSize {
+			return false, errDamaged("index of anchors")
+		}
+		found = append(found, positionFrom(key[len(prefix):]))
+		return len(found) < limit, nil
+	})
+	return found, err
+}
+
 // Block returns a block that is kept, nil where there is none of that height.
 func (v *View) Block(height int64) (*Block, error) {
 	data, err := get(v.snap, blockKey(height))
