@@ -15,6 +15,8 @@ type Ledger interface {
 	Genesis(ctx context.Context) ([]byte, error)
 	// Submit hands in an encoded transaction and waits until it is in a block when committed is set, or until the node has passed it on. Handed in again, it is the same transaction.
 	Submit(ctx context.Context, transaction []byte, committed bool) (v1.TransactionStatus, error)
+	// SubmitBatch is Submit for many, with an answer for each in order. The error is for what concerns all of them. It keeps none of the bytes.
+	SubmitBatch(ctx context.Context, transactions [][]byte, committed bool) ([]Submitted, error)
 	Transaction(ctx context.Context, id string) (v1.CommittedTransaction, error)
 	// TransactionReceipt and BalanceReceipt return proofs for somebody who trusts the block at height since, or the genesis when that is 0.
 	TransactionReceipt(ctx context.Context, id string, since int64) ([]byte, error)
@@ -29,6 +31,13 @@ type Ledger interface {
 	Validators(ctx context.Context) (v1.Validators, error)
 }
 
+// Submitted is what became of one transaction of a batch.
+type Submitted struct {
+	Status v1.TransactionStatus
+	// Err is what Submit would have returned.
+	Err error
+}
+
 // noLedger is the Ledger of a node that keeps none.
 type noLedger struct{}
 
@@ -40,6 +49,10 @@ func (noLedger) Genesis(context.Context) ([]byte, error) { return nil, errNoLedg
 
 func (noLedger) Submit(context.Context, []byte, bool) (v1.TransactionStatus, error) {
 	return v1.TransactionStatus{}, errNoLedger
+}
+
+func (noLedger) SubmitBatch(context.Context, [][]byte, bool) ([]Submitted, error) {
+	return nil, errNoLedger
 }
 
 func (noLedger) Transaction(context.Context, string) (v1.CommittedTransaction, error) {

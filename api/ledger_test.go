@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -76,6 +77,53 @@ func TestLedgerThroughTheClient(t *testing.T) {
 }
 
 func second[T any](_ T, err error) error { return err }
+
+// TestBatches: each transaction of a batch has its own answer, and what makes no sense as a whole is refused.
+func TestBatches(t *testing.T) {
+	s := serve(t, api.Config{Ledger: apitest.Ledger{}})
+	c, err := client.New(s.URL(), client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := c.SubmitBatch(t.Context(), [][]byte{{1}, {}, {2}}, v1.SubmitOptions{})
+	if err != nil || len(got) != 3 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	for i, one := range got {
+		if i == 1 {
+			if fault.KindOf(one.Err) != fault.Invalid || one.Err.Error() != "no transaction" {
+				t.Errorf("the empty one: %v", one.Err)
+			}
+		} else if one.Err != nil || !one.Status.Applied || one.Status.Height != apitest.Height {
+			t.Errorf("transaction %d: %+v", i+1, one)
+		}
+	}
+	if got, err := c.SubmitBatch(t.Context(), [][]byte{{1}}, v1.SubmitOptions{Wait: v1.WaitAccepted}); err != nil || got[0].Status.State != v1.TransactionPending {
+		t.Errorf("accepted: %+v, %v", got, err)
+	}
+	for what, list := range map[string][][]byte{"none": nil, "many": make([][]byte, v1.MaxBatch+1)} {
+		if _, err := c.SubmitBatch(t.Context(), list, v1.SubmitOptions{}); fault.KindOf(err) != fault.Invalid {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	large := make([]byte, v1.MaxTransaction)
+	for what, list := range map[string][][]byte{"one": {make([]byte, v1.MaxTransaction+1)}, "all": slices.Repeat([][]byte{large}, v1.MaxBatchBytes/len(large)+1)} {
+		if _, err := c.SubmitBatch(t.Context(), list, v1.SubmitOptions{}); fault.KindOf(err) != fault.TooLarge {
+			t.Errorf("%s is too large: %v", what, err)
+		}
+	}
+	for body, want := range map[string]int{
+		"": http.StatusBadRequest, "\x00\x00": http.StatusBadRequest, "\x00\x00\x09x": http.StatusBadRequest, "\xff\xff\xffx": http.StatusBadRequest,
+		strings.Repeat("\x00", 3*(v1.MaxBatch+1)): http.StatusBadRequest, strings.Repeat("x", v1.MaxBatchBytes+1): http.StatusRequestEntityTooLarge,
+	} {
+		if a := askWith(t, s, "POST", "/v1/ledger/batches", body); a.StatusCode != want {
+			t.Errorf("%d bytes: %s %s", len(body), a.Status, a.body)
+		}
+	}
+	if a := askWith(t, serve(t, api.Config{}), "POST", "/v1/ledger/batches", "\x00\x00\x01x"); a.StatusCode != http.StatusNotFound {
+		t.Errorf("without a ledger: %s %s", a.Status, a.body)
+	}
+}
 
 // TestLedgerRequests: what makes no sense is refused.
 func TestLedgerRequests(t *testing.T) {

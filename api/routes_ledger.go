@@ -32,6 +32,15 @@ func (r *routes) ledgerRoutes() {
 		},
 		MaxBodyBytes: v1.MaxTransaction + 1,
 	}, r.submitTransaction)
+	handle(r, huma.Operation{
+		OperationID: "submit-batch", Method: http.MethodPost, Path: "/v1/ledger/batches", Tags: tags,
+		Summary: "Hand in many signed transactions, each for itself: the answer tells what became of each, in order",
+		RequestBody: &huma.RequestBody{
+			Description: "The encoded transactions, before each its length in 24 bits, big-endian: at most " + strconv.Itoa(v1.MaxBatch) + " and " + strconv.Itoa(v1.MaxBatchBytes) + " bytes",
+			Content:     map[string]*huma.MediaType{v1.BatchType: {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}},
+		},
+		MaxBodyBytes: v1.MaxBatchBytes + 1,
+	}, r.submitBatch)
 	handle(r, get("get-transaction", "/transactions/{id}", "A transaction that is in a block, and what became of it"), r.getTransaction)
 	handle(r, r.bytes(get("get-transaction-receipt", "/receipts/transactions/{id}", "The proof of what became of a transaction, which can be checked without a network")), r.transactionReceipt)
 	handle(r, r.bytes(get("get-balance-receipt", "/receipts/balances/{account}", "The proof of what an account has of an asset")), r.balanceReceipt)
@@ -85,6 +94,29 @@ type submitInput struct {
 
 func (r *routes) submitTransaction(ctx context.Context, in *submitInput) (*document[v1.TransactionStatus], error) {
 	return documentOf(r.ledger.Submit(ctx, bytes.Clone(in.RawBody), in.Wait != v1.WaitAccepted))
+}
+
+func (r *routes) submitBatch(ctx context.Context, in *submitInput) (*document[v1.Batch], error) {
+	if len(in.RawBody) > v1.MaxBatchBytes {
+		return nil, fault.New(fault.TooLarge, "the batch has more than %d bytes: hand it in in parts", v1.MaxBatchBytes)
+	}
+	transactions, err := v1.SplitBatch(in.RawBody)
+	if err != nil {
+		return nil, fault.As(fault.Invalid, err)
+	}
+	list, err := r.ledger.SubmitBatch(ctx, transactions, in.Wait != v1.WaitAccepted)
+	if err != nil {
+		return nil, err
+	}
+	answer := v1.Batch{Transactions: make([]v1.Submitted, len(list))}
+	for i := range list {
+		if err := list[i].Err; err != nil {
+			answer.Transactions[i].Problem = (*v1.Problem)(problemOf(err))
+		} else {
+			answer.Transactions[i].Status = &list[i].Status
+		}
+	}
+	return &document[v1.Batch]{answer}, nil
 }
 
 // TransactionInput names a transaction.

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -68,8 +69,33 @@ func (b ledgerBackend) Genesis(context.Context) ([]byte, error) {
 }
 
 func (b ledgerBackend) Submit(ctx context.Context, transaction []byte, committed bool) (v1.TransactionStatus, error) {
-	s, err := b.r.Submit(ctx, transaction)
+	s, err := b.r.Enqueue(transaction)
 	if err != nil {
+		return v1.TransactionStatus{}, err
+	}
+	return follow(ctx, s, committed)
+}
+
+func (b ledgerBackend) SubmitBatch(ctx context.Context, transactions [][]byte, committed bool) ([]api.Submitted, error) {
+	list, waiting := make([]api.Submitted, len(transactions)), make([]*replica.Submission, len(transactions))
+	for i, t := range transactions {
+		if ctx.Err() != nil {
+			list[i].Err = fault.New(fault.Unavailable, "the time was over before the transaction was looked at: hand in fewer at once")
+			continue
+		}
+		waiting[i], list[i].Err = b.r.Enqueue(bytes.Clone(t))
+	}
+	for i, s := range waiting {
+		if s != nil {
+			list[i].Status, list[i].Err = follow(ctx, s, committed)
+		}
+	}
+	return list, nil
+}
+
+// follow waits until a transaction is in a block, or until this node has passed it on.
+func follow(ctx context.Context, s *replica.Submission, committed bool) (v1.TransactionStatus, error) {
+	if err := s.Taken(ctx); err != nil {
 		return v1.TransactionStatus{}, err
 	}
 	if !committed {

@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -140,6 +141,25 @@ func TestLedger(t *testing.T) {
 	}
 
 	anchorRecord(ctx, t, c, ann, genesis)
+	batch := make([][]byte, 5)
+	for i := range batch {
+		batch[i] = ann.sign(t, genesis.ID(), &ledger.Issue{Asset: eur, To: ann.id, Amount: ledger.NewAmount(uint64(i + 1))})
+	}
+	batch[1], batch[2] = []byte("no transaction"), ann.sign(t, genesis.ID(), &ledger.Transfer{Asset: eur, From: ann.id, To: operator.id, Amount: ledger.NewAmount(1_000_000)})
+	batch[3] = slices.Clone(batch[4])
+	batch[3][len(batch[3])-1] ^= 1 // a wrong signature
+	answers, err := c.SubmitBatch(ctx, batch, v1.SubmitOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, refused := range []bool{false, true, false, true, false} {
+		switch a := answers[i]; {
+		case refused && fault.KindOf(a.Err) != fault.Invalid:
+			t.Errorf("transaction %d of a batch is not refused: %+v", i+1, a)
+		case !refused && (a.Err != nil || a.Status.State != v1.TransactionCommitted || a.Status.Applied != (i != 2)):
+			t.Errorf("transaction %d of a batch: %+v", i+1, a)
+		}
+	}
 
 	// A restart goes on where it was.
 	if err := stopSecond(); err != nil {

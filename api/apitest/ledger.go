@@ -46,6 +46,15 @@ func (Ledger) Submit(_ context.Context, transaction []byte, committed bool) (v1.
 	return status(), nil
 }
 
+// SubmitBatch takes each as Submit does.
+func (l Ledger) SubmitBatch(ctx context.Context, transactions [][]byte, committed bool) ([]api.Submitted, error) {
+	list := make([]api.Submitted, len(transactions))
+	for i, transaction := range transactions {
+		list[i].Status, list[i].Err = l.Submit(ctx, transaction, committed)
+	}
+	return list, nil
+}
+
 func status() v1.TransactionStatus {
 	return v1.TransactionStatus{ID: Transaction, State: v1.TransactionCommitted, Height: Height, Time: time.Unix(1, 0).UTC(), Applied: true}
 }

@@ -28,11 +28,71 @@ func (c *Client) SubmitTransaction(ctx context.Context, encoded []byte, opts v1.
 	if len(encoded) > v1.MaxTransaction {
 		return v1.TransactionStatus{}, fault.New(fault.TooLarge, "the transaction has %d bytes: at most %d are allowed", len(encoded), v1.MaxTransaction)
 	}
+	return document[v1.TransactionStatus](ctx, c, call{method: http.MethodPost, path: "/v1/ledger/transactions", query: waitQuery(opts), body: encoded, contentType: v1.TransactionType})
+}
+
+func waitQuery(opts v1.SubmitOptions) url.Values {
 	query := url.Values{}
 	if opts.Wait != "" {
 		query.Set("wait", opts.Wait)
 	}
-	return document[v1.TransactionStatus](ctx, c, call{method: http.MethodPost, path: "/v1/ledger/transactions", query: query, body: encoded, contentType: v1.TransactionType})
+	return query
+}
+
+// Submitted is what became of one transaction of a batch.
+type Submitted struct {
+	Status v1.TransactionStatus
+	// Err is what SubmitTransaction would have returned.
+	Err error
+}
+
+// SubmitBatch hands in 1 to v1.MaxBatch encoded transactions of v1.MaxBatchBytes together (v1.BatchRoom) in one request, and returns an answer for each, in order. The error is for the request as a whole, after which
+// any of them may have been handed in. The same may be handed in again.
+func (c *Client) SubmitBatch(ctx context.Context, transactions [][]byte, opts v1.SubmitOptions) ([]Submitted, error) {
+	body, err := batchOf(transactions)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := document[v1.Batch](ctx, c, call{method: http.MethodPost, path: "/v1/ledger/batches", query: waitQuery(opts), body: body, contentType: v1.BatchType})
+	if err != nil {
+		return nil, err
+	}
+	if len(answer.Transactions) != len(transactions) {
+		return nil, fault.New(fault.Internal, "%s answered for %d transactions, and %d were handed in", c.URL(), len(answer.Transactions), len(transactions))
+	}
+	list := make([]Submitted, len(transactions))
+	for i, one := range answer.Transactions {
+		switch {
+		case one.Problem != nil:
+			list[i].Err = fault.New(fault.ParseKind(one.Problem.Kind), "%s", one.Problem.Detail)
+		case one.Status != nil:
+			list[i].Status = *one.Status
+		default:
+			list[i].Err = fault.New(fault.Internal, "%s answered nothing for transaction %d of %d", c.URL(), i+1, len(transactions))
+		}
+	}
+	return list, nil
+}
+
+func batchOf(transactions [][]byte) ([]byte, error) {
+	if len(transactions) == 0 || len(transactions) > v1.MaxBatch {
+		return nil, fault.New(fault.Invalid, "a batch of %d transactions: want 1 to %d", len(transactions), v1.MaxBatch)
+	}
+	size := 0
+	for i, t := range transactions {
+		if len(t) > v1.MaxTransaction {
+			return nil, fault.New(fault.TooLarge, "transaction %d has %d bytes: at most %d are allowed", i+1, len(t), v1.MaxTransaction)
+		}
+		size += v1.BatchRoom(len(t))
+	}
+	if size > v1.MaxBatchBytes {
+		return nil, fault.New(fault.TooLarge, "a batch of %d bytes: at most %d are allowed", size, v1.MaxBatchBytes)
+	}
+	body := make([]byte, 0, size)
+	for _, t := range transactions {
+		body = v1.AppendToBatch(body, t)
+	}
+	return body, nil
 }
 
 // Transaction returns a transaction that is in a block.

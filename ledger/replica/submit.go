@@ -66,6 +66,16 @@ func (s *Submission) Wait(ctx context.Context) (Place, error) {
 	}
 }
 
+// Taken waits until this node has checked the transaction and passed it on. Errors are of the kinds of Submit, and fault.Unavailable when ctx ends before.
+func (s *Submission) Taken(ctx context.Context) error {
+	select {
+	case <-s.taken:
+		return s.refused
+	case <-ctx.Done():
+		return fault.New(fault.Unavailable, "transaction %s was not passed on: %w", s.ID, context.Cause(ctx))
+	}
+}
+
 // Submit hands in an encoded transaction, and returns when this node has checked it and passed it on. One that is in a block already, or was handed in before, is no error: the submission tells what became of it.
 //
 // Errors are fault.Invalid for what can be in no block, fault.Forbidden where the keys are not those of the account, fault.Conflict where another took its slot or the state does not allow what it does,
@@ -75,15 +85,10 @@ func (r *Replica) Submit(ctx context.Context, data []byte) (*Submission, error) 
 	if err != nil {
 		return nil, err
 	}
-	select {
-	case <-s.taken:
-		return s, s.refused
-	case <-ctx.Done():
-		return nil, fault.New(fault.Unavailable, "transaction %s was not passed on: %w", s.ID, context.Cause(ctx))
-	}
+	return s, s.Taken(ctx)
 }
 
-// Enqueue is Submit without the wait: whether signatures are good turns out later, as an error of Wait.
+// Enqueue is Submit without the wait: whether signatures are good turns out later, as an error of Taken and Wait. It keeps data.
 func (r *Replica) Enqueue(data []byte) (*Submission, error) {
 	t, err := ledger.ParseTransaction(data)
 	if err != nil {

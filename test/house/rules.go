@@ -111,7 +111,7 @@ func Folkmoot() Rules {
 			},
 			{
 				Import: regexp.MustCompile(`^github\.com/(cometbft/cometbft|cometbft/cometbft-db|cosmos/gogoproto)(/.*)?$`),
-				By:     []string{"ledger/consensus"},
+				By:     []string{"ledger/consensus", "bench"},
 				Why:    "consensus is one part of the ledger",
 			},
 			{
@@ -141,7 +141,7 @@ func Folkmoot() Rules {
 			},
 		},
 		Fuzzed: []string{"backup", "swarm", "swarm/rpc", "routing", "records", "records/disk", "discovery/peercache", "ledger", "ledger/state", "ledger/tree",
-			"ledger/consensus/gate", "ledger/consensus/signer", "ledger/consensus/application", "ledger/receipt", "api/ledgerdoc", "cmd/moot/internal/accounts", "cmd/moot/internal/payments"},
+			"ledger/consensus/gate", "ledger/consensus/signer", "ledger/consensus/application", "ledger/receipt", "api/ledgerdoc", "api/v1", "cmd/moot/internal/accounts", "cmd/moot/internal/payments"},
 		MaxLines: 500,
 		Text: []TextRule{
 			{regexp.MustCompile(`\b(TODO|FIXME|XXX|HACK)\b`), "unfinished work is finished or left out"},
