@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/folkmoot/folkmoot/bench/measure"
+	"github.com/folkmoot/folkmoot/bench/process"
 )
 
 const (
@@ -24,7 +25,7 @@ const (
 // etcd is a cluster of etcd processes on this machine.
 type etcd struct {
 	dir     string
-	members children
+	members process.Group
 	clients []*etcdClient
 }
 
@@ -37,7 +38,7 @@ func etcdVersion(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, etcdVersionTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, "--version")
-	cmd.Env = environWithout("ETCD_")
+	cmd.Env = process.EnvironWithout("ETCD_")
 	out, err := cmd.Output()
 	if err != nil {
 		return "", fmt.Errorf("%s --version: %w", program, err)
@@ -57,7 +58,7 @@ func openEtcd(ctx context.Context, dir string, members int) (_ *etcd, err error)
 	if e.dir, err = os.MkdirTemp(dir, "etcd-bench-"); err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(2 * members)
+	ports, err := process.FreePorts(2 * members)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +69,7 @@ func openEtcd(ctx context.Context, dir string, members int) (_ *etcd, err error)
 	}
 	for i := range members {
 		peerURL, clientURL := url(ports[2*i]), url(ports[2*i+1])
-		c, err := startChild("ETCD_", etcdProgram,
+		c, err := process.Start("ETCD_", etcdProgram,
 			"--name", fmt.Sprintf("m%d", i), "--data-dir", filepath.Join(e.dir, fmt.Sprint(i)),
 			"--listen-peer-urls", peerURL, "--initial-advertise-peer-urls", peerURL,
 			"--listen-client-urls", clientURL, "--advertise-client-urls", clientURL,
@@ -93,7 +94,7 @@ func (e *etcd) await(ctx context.Context) error {
 			if err == nil {
 				break
 			}
-			if gone := e.members.ended(); gone != nil {
+			if gone := e.members.Ended(); gone != nil {
 				return gone
 			}
 			if measure.Wait(ctx, settlePoll) != nil {
@@ -112,11 +113,11 @@ func (e *etcd) Get(ctx context.Context, peer int, key string) ([]byte, error) {
 	return e.clients[peer].Get(ctx, key)
 }
 
-func (e *etcd) CPU() (time.Duration, error) { return e.members.cpu() }
+func (e *etcd) CPU() (time.Duration, error) { return e.members.CPU() }
 
 func (e *etcd) Close() error {
 	for _, c := range e.clients {
 		c.Close()
 	}
-	return errors.Join(e.members.stop(), os.RemoveAll(e.dir))
+	return errors.Join(e.members.Stop(), os.RemoveAll(e.dir))
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/folkmoot/folkmoot/api/client"
 	"github.com/folkmoot/folkmoot/bench/measure"
+	"github.com/folkmoot/folkmoot/bench/process"
 	"github.com/folkmoot/folkmoot/node"
 )
 
@@ -19,7 +20,7 @@ const nodesStart = 30 * time.Second
 // nodes are processes of the program itself, used over their HTTP APIs.
 type nodes struct {
 	dir       string
-	processes children
+	processes process.Group
 	clients   []*client.Client
 }
 
@@ -73,11 +74,11 @@ func openNodes(ctx context.Context, dir, program string, peers int) (_ *nodes, e
 func (n *nodes) start(ctx context.Context, program, home string, bootstrap []string) error {
 	args := append([]string{"run", "--home", home, "--network", "bench", "--open", "--mdns=false",
 		"--api-listen", "127.0.0.1:0", "--listen", loopback}, bootstrap...)
-	process, err := startChild("MOOT_", program, args...)
+	started, err := process.Start("MOOT_", program, args...)
 	if err != nil {
 		return err
 	}
-	n.processes = append(n.processes, process)
+	n.processes = append(n.processes, started)
 	var url, token string
 	if err := n.until(ctx, func() bool {
 		url, token, err = node.RunningAPI(home)
@@ -96,7 +97,7 @@ func (n *nodes) start(ctx context.Context, program, home string, bootstrap []str
 // until waits for a condition while the processes run.
 func (n *nodes) until(ctx context.Context, holds func() bool) error {
 	for !holds() {
-		if err := n.processes.ended(); err != nil {
+		if err := n.processes.Ended(); err != nil {
 			return err
 		}
 		if err := measure.Wait(ctx, settlePoll); err != nil {
@@ -116,12 +117,12 @@ func (n *nodes) Get(ctx context.Context, peer int, key string) ([]byte, error) {
 	return record.Value, err
 }
 
-func (n *nodes) CPU() (time.Duration, error) { return n.processes.cpu() }
+func (n *nodes) CPU() (time.Duration, error) { return n.processes.CPU() }
 
 func (n *nodes) Close() error {
 	var errs []error
 	for _, c := range n.clients {
 		errs = append(errs, c.Close())
 	}
-	return errors.Join(append(errs, n.processes.stop(), os.RemoveAll(n.dir))...)
+	return errors.Join(append(errs, n.processes.Stop(), os.RemoveAll(n.dir))...)
 }

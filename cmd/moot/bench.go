@@ -17,10 +17,11 @@ import (
 
 func newBenchCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:               "bench WHAT",
-		Short:             "Measure on this machine what moot does",
-		Long:              `Measure on this machine what moot does, beside the alternatives. Networks of their own are started for it; no running node is touched.`,
-		Example:           `  moot bench records --quick`,
+		Use:   "bench WHAT",
+		Short: "Measure on this machine what moot does",
+		Long:  `Measure on this machine what moot does, beside the alternatives. Networks of their own are started for it; no running node is touched.`,
+		Example: `  moot bench records --quick
+  moot bench ledger --quick`,
 		Args:              wants(0, 1),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -30,7 +31,7 @@ func newBenchCommand(a *app) *cobra.Command {
 			return advise(fault.New(fault.Invalid, "bench: %s is not measured", quoteKey(args[0])), "see: %s --help", cmd.CommandPath())
 		},
 	}
-	cmd.AddCommand(newBenchRecords(a))
+	cmd.AddCommand(newBenchRecords(a), newBenchLedger(a))
 	return cmd
 }
 
@@ -122,16 +123,10 @@ func (o *benchOptions) config(cmd *cobra.Command) (recordbench.Config, error) {
 }
 
 // benchRecords measures in a folder of its own and shows what came of it. What had been measured when it failed is shown too.
-func (a *app) benchRecords(ctx context.Context, cfg recordbench.Config, o benchOptions) (err error) {
-	directLibraryLogs(slog.New(slog.DiscardHandler))
-	if cfg.Dir, err = os.MkdirTemp(o.dir, "moot-bench-"); err != nil {
-		return fmt.Errorf("make a folder for the measurement: %w", err)
-	}
-	began := time.Now()
-	cfg.Progress = func(what string) { a.notef("%5s  %s", time.Since(began).Round(time.Second), what) }
+func (a *app) benchRecords(ctx context.Context, cfg recordbench.Config, o benchOptions) error {
 	var report *recordbench.Report
-	err = a.untilSignal(ctx, func() { _ = removeDemo(cfg.Dir) }, func(ctx context.Context) error {
-		var err error
+	err := a.measure(ctx, o.dir, func(ctx context.Context, dir string, progress func(string)) (err error) {
+		cfg.Dir, cfg.Progress = dir, progress
 		report, err = recordbench.Run(ctx, cfg)
 		return err
 	})
@@ -141,7 +136,20 @@ func (a *app) benchRecords(ctx context.Context, cfg recordbench.Config, o benchO
 	if report != nil {
 		err = errors.Join(err, a.showBench(report, o.plots))
 	}
-	return errors.Join(err, removeDemo(cfg.Dir))
+	return err
+}
+
+// measure calls run with a new folder in dir, which is removed afterwards, and a function that shows people what is measured next. The context of run ends with a signal.
+func (a *app) measure(ctx context.Context, dir string, run func(ctx context.Context, dir string, progress func(what string)) error) error {
+	directLibraryLogs(slog.New(slog.DiscardHandler))
+	dir, err := os.MkdirTemp(dir, "moot-bench-")
+	if err != nil {
+		return fmt.Errorf("make a folder for the measurement: %w", err)
+	}
+	began := time.Now()
+	progress := func(what string) { a.notef("%5s  %s", time.Since(began).Round(time.Second), what) }
+	err = a.untilSignal(ctx, func() { _ = removeDemo(dir) }, func(ctx context.Context) error { return run(ctx, dir, progress) })
+	return errors.Join(err, removeDemo(dir))
 }
 
 func (a *app) showBench(report *recordbench.Report, plots string) error {

@@ -33,6 +33,7 @@ type runOptions struct {
 	apiTLSCert, apiTLSKey            string
 	apiInsecure                      bool
 	logLevel, logFormat              *choice
+	cpuProfile                       string
 }
 
 func newRun(a *app) *cobra.Command {
@@ -66,14 +67,20 @@ On stopping, the node tells the others that it will be back, and ends within 5 s
 	f.BoolVar(&o.apiInsecure, "api-insecure", false, "serve the API without TLS on addresses other than loopback")
 	addChoice(cmd, o.logLevel, "log-level", "least important log entries to write")
 	addChoice(cmd, o.logFormat, "log-format", "how log entries are written")
+	f.StringVar(&o.cpuProfile, "cpu-profile", "", "write to this `file`, for go tool pprof, what the processor's time went into until the node stops")
 	return cmd
 }
 
-func (a *app) runNode(ctx context.Context, o runOptions) error {
+func (a *app) runNode(ctx context.Context, o runOptions) (err error) {
 	cfg, err := a.nodeConfig(o)
 	if err != nil {
 		return err
 	}
+	stopProfile, err := startProfile(o.cpuProfile)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stopProfile()) }()
 	directLibraryLogs(cfg.Logger)
 	if limit := heapLimit(a.getenv("GOMEMLIMIT"), machine.ContainerMemory()); limit > 0 {
 		debug.SetMemoryLimit(limit)

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package recordbench
+package process
 
 import (
 	"os"

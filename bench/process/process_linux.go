@@ -1,4 +1,4 @@
-package recordbench
+package process
 
 import (
 	"os"

@@ -1,4 +1,5 @@
-package recordbench
+// Package process runs the programs that are measured, and tells what they use.
+package process
 
 import (
 	"bytes"
@@ -21,32 +22,33 @@ const (
 	maxOutput = 4 << 10
 )
 
-// child is a process that is measured.
-type child struct {
+// Process is a program that runs and is measured.
+type Process struct {
 	cmd    *exec.Cmd
 	output tail
 	done   chan struct{} // closed once the process is gone
 	err    error         // how it ended; valid after done
 }
 
-// startChild starts a program in a process group of its own, so that what is typed at the terminal reaches this process alone, with
+// Start starts a program in a process group of its own, so that what is typed at the terminal reaches this process alone, with
 // none of the variables in its environment that begin with prefix.
-func startChild(prefix, program string, args ...string) (*child, error) {
-	c := &child{cmd: exec.Command(program, args...), done: make(chan struct{})}
-	c.cmd.Env = environWithout(prefix)
+func Start(prefix, program string, args ...string) (*Process, error) {
+	c := &Process{cmd: exec.Command(program, args...), done: make(chan struct{})}
+	c.cmd.Env = EnvironWithout(prefix)
 	c.cmd.Stdout, c.cmd.Stderr = &c.output, &c.output
 	c.cmd.SysProcAttr = childAttributes()
 	if err := c.cmd.Start(); err != nil {
 		return nil, err
 	}
-	go func() { // ends with the process, which stop waits for
+	go func() { // ends with the process, which Stop waits for
 		defer close(c.done)
 		c.err = c.cmd.Wait()
 	}()
 	return c, nil
 }
 
-func environWithout(prefix string) []string {
+// EnvironWithout returns the environment without the variables that begin with prefix.
+func EnvironWithout(prefix string) []string {
 	var env []string
 	for _, variable := range os.Environ() {
 		if !strings.HasPrefix(variable, prefix) {
@@ -56,8 +58,8 @@ func environWithout(prefix string) []string {
 	return env
 }
 
-// ended returns an error when the process is gone.
-func (c *child) ended() error {
+// Ended returns an error when the process is gone.
+func (c *Process) Ended() error {
 	select {
 	case <-c.done:
 		return fmt.Errorf("%s ended: %w; it said: %s", c.cmd.Path, errors.Join(c.err, nil), c.output.String())
@@ -66,8 +68,8 @@ func (c *child) ended() error {
 	}
 }
 
-// stop ends the process and returns when it is gone.
-func (c *child) stop() error {
+// Stop ends the process and returns when it is gone.
+func (c *Process) Stop() error {
 	if err := interrupt(c.cmd.Process); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("stop %s: %w", c.cmd.Path, err)
 	}
@@ -81,24 +83,24 @@ func (c *child) stop() error {
 	return errors.Join(fmt.Errorf("%s did not stop within %v", c.cmd.Path, stopTimeout), err)
 }
 
-// children are the processes of one cluster.
-type children []*child
+// Group are the processes of one cluster.
+type Group []*Process
 
-// usage returns what they use together.
-func (c children) usage() (sum measure.Usage, err error) {
+// Usage returns what they use together.
+func (c Group) Usage() (sum measure.Usage, err error) {
 	for _, one := range c {
 		u, err := measure.UsageOf(one.cmd.Process.Pid)
 		if err != nil {
-			return sum, errors.Join(one.ended(), err)
+			return sum, errors.Join(one.Ended(), err)
 		}
 		sum.Memory, sum.CPU = sum.Memory+u.Memory, sum.CPU+u.CPU
 	}
 	return sum, nil
 }
 
-// cpu returns the processor time that they and this process, which makes the requests, have used.
-func (c children) cpu() (time.Duration, error) {
-	theirs, err := c.usage()
+// CPU returns the processor time that they and this process, which makes the requests, have used.
+func (c Group) CPU() (time.Duration, error) {
+	theirs, err := c.Usage()
 	if err != nil {
 		return 0, err
 	}
@@ -106,20 +108,21 @@ func (c children) cpu() (time.Duration, error) {
 	return theirs.CPU + own, err
 }
 
-func (c children) ended() error {
+// Ended returns an error when one of them is gone.
+func (c Group) Ended() error {
 	var errs []error
 	for _, one := range c {
-		errs = append(errs, one.ended())
+		errs = append(errs, one.Ended())
 	}
 	return errors.Join(errs...)
 }
 
-// stop stops all at once.
-func (c children) stop() error {
+// Stop stops all at once.
+func (c Group) Stop() error {
 	errs := make([]error, len(c))
 	var stopping sync.WaitGroup
 	for i, one := range c {
-		stopping.Go(func() { errs[i] = one.stop() })
+		stopping.Go(func() { errs[i] = one.Stop() })
 	}
 	stopping.Wait()
 	return errors.Join(errs...)
@@ -147,8 +150,8 @@ func (t *tail) String() string {
 	return strings.TrimSpace(t.buf.String())
 }
 
-// freePorts returns TCP ports on 127.0.0.1 that nothing listens on.
-func freePorts(n int) ([]int, error) {
+// FreePorts returns TCP ports on 127.0.0.1 that nothing listens on.
+func FreePorts(n int) ([]int, error) {
 	var ports []int
 	for range n {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
