@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	ma "github.com/multiformats/go-multiaddr"
@@ -85,6 +86,10 @@ func (a *app) runNode(ctx context.Context, o runOptions) (err error) {
 	if limit := heapLimit(a.getenv("GOMEMLIMIT"), machine.ContainerMemory()); limit > 0 {
 		debug.SetMemoryLimit(limit)
 	}
+	if a.getenv("GOGC") == "" {
+		stopTuning := tuneCollector(ctx)
+		defer stopTuning()
+	}
 	n, err := node.New(cfg)
 	if err != nil {
 		return fmt.Errorf("start the node: %w", err)
@@ -109,6 +114,17 @@ func heapLimit(gomemlimit string, container int64) int64 {
 		return 0
 	}
 	return container / 10 * 9
+}
+
+// tuneCollector has the garbage collector suit what the node does, until the function returned was called.
+func tuneCollector(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var tuning sync.WaitGroup
+	tuning.Go(func() { machine.TuneCollector(ctx, machine.Memory()) })
+	return func() {
+		cancel()
+		tuning.Wait()
+	}
 }
 
 func failedRun(err error) error {
