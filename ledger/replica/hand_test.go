@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	mathrand "math/rand/v2"
+	"sync"
 	"testing"
 	"time"
 
@@ -43,12 +44,19 @@ func newHand(t *testing.T, created time.Time, limits ledger.Limits) *hand {
 		}
 	})
 	r := &Replica{
-		cfg: Config{Genesis: g}, network: g.ID(), store: store, wake: make(chan struct{}, 1), pending: make(map[ledger.TransactionID][]*Submission), moved: make(chan struct{}),
+		cfg: Config{Genesis: g}, network: g.ID(), store: store, wake: make(chan struct{}, 1), paused: make(chan struct{}, 1), pending: make(map[ledger.TransactionID][]*Submission), moved: make(chan struct{}),
 	}
 	r.app = application.New(application.Config{Store: store, Genesis: g, Committed: r.committed})
 	if _, err := r.app.InitChain(t.Context(), new(abci.RequestInitChain)); err != nil {
 		t.Fatal(err)
 	}
+	ctx, stop := context.WithCancel(context.Background())
+	var resuming sync.WaitGroup
+	resuming.Go(func() { r.resume(ctx) })
+	t.Cleanup(func() {
+		stop()
+		resuming.Wait()
+	})
 	return &hand{Replica: r, t: t}
 }
 
@@ -323,5 +331,37 @@ func TestLostEnvelope(t *testing.T) {
 	h.block(time.Now().Add(2 * sweepTime))
 	if len(h.queue) != 1 || len(h.next()) != 1 || !h.waiting(s) {
 		t.Error("it is not passed on once more")
+	}
+}
+
+// TestPausesEnd: what pauses when a replica stops is forgotten, and what is over meanwhile is not tried again.
+func TestPausesEnd(t *testing.T) {
+	h := newHand(t, time.Now(), ledger.DefaultLimits())
+	ann, key := newAccount(t)
+	s := h.waits(h.anchor(ann, key, time.Now().Add(time.Minute)))
+	h.mu.Lock()
+	s.early = 1
+	h.later(s)
+	h.mu.Unlock()
+	h.refuse(fault.New(fault.Invalid, "wrong"), s)
+	for more := true; more; {
+		time.Sleep(time.Millisecond)
+		h.mu.Lock()
+		more = len(h.pauses) > 0
+		h.mu.Unlock()
+	}
+	if list := h.next(); len(list) != 0 {
+		t.Error("what is over is tried again")
+	}
+	s = h.waits(h.anchor(ann, key, time.Now().Add(time.Minute)))
+	h.mu.Lock()
+	s.early = 1
+	h.later(s)
+	h.mu.Unlock()
+	h.abandon()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.pauses) != 0 || len(h.queue) != 0 {
+		t.Error("something pauses after the end")
 	}
 }

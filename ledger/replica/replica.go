@@ -55,11 +55,13 @@ type Replica struct {
 	app     *application.Application
 	engine  *consensus.Engine
 	wake    chan struct{} // tells the gatherer that something waits
+	paused  chan struct{} // tells resume that something pauses
 
 	mu      sync.Mutex
 	pending map[ledger.TransactionID][]*Submission // what was handed in here and is in no block yet, guarded by mu
 	count   int                                    // how many are pending, guarded by mu
 	queue   []*Submission                          // of those the ones that are in no envelope, guarded by mu
+	pauses  []pause                                // of those the ones that came too early, guarded by mu
 	swept   int64                                  // the time of the block after which pending was last searched for what is too late, guarded by mu
 	moved   chan struct{}                          // closed and replaced at each block, guarded by mu
 	over    bool                                   // whether Run has ended, guarded by mu
@@ -77,7 +79,7 @@ func Open(cfg Config) (*Replica, error) {
 		return nil, fmt.Errorf("open the ledger: the genesis: %w", err)
 	}
 	r := &Replica{
-		cfg: cfg, network: cfg.Genesis.ID(), wake: make(chan struct{}, 1), pending: make(map[ledger.TransactionID][]*Submission), moved: make(chan struct{}),
+		cfg: cfg, network: cfg.Genesis.ID(), wake: make(chan struct{}, 1), paused: make(chan struct{}, 1), pending: make(map[ledger.TransactionID][]*Submission), moved: make(chan struct{}),
 	}
 	var err error
 	r.store, err = state.Open(state.Config{Dir: filepath.Join(cfg.Dir, "state"), Network: r.network, FS: cfg.FS, Logger: cfg.Logger})
@@ -100,6 +102,7 @@ func (r *Replica) Run(ctx context.Context) error {
 	var parts errgroup.Group
 	parts.Go(func() error { return r.engine.Run(ctx) })
 	parts.Go(func() error { r.gather(ctx); return nil })
+	parts.Go(func() error { r.resume(ctx); return nil })
 	parts.Go(func() error { r.tidy(ctx); return nil })
 	err := parts.Wait()
 	r.abandon()

@@ -250,21 +250,6 @@ func (r *Replica) passedOver(s *Submission, at int64, reason error) {
 	}
 }
 
-// later has a submission tried again that came too early, at first at once, while r.mu is held.
-func (r *Replica) later(s *Submission) {
-	if s.early++; s.early == 1 {
-		r.again(s)
-		return
-	}
-	time.AfterFunc(earlyPause<<(s.early-2), func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		if slices.Contains(r.pending[s.ID], s) {
-			r.again(s)
-		}
-	})
-}
-
 // clock returns the node's time in milliseconds since 1970.
 func clock() int64 { return time.Now().UnixMilli() }
 
@@ -298,7 +283,7 @@ func (r *Replica) abandon() {
 			r.end(s, Place{}, fault.New(fault.Unavailable, "transaction %s is in no block yet, and this node stops", s.ID))
 		}
 	}
-	r.queue, r.over = nil, true
+	r.queue, r.pauses, r.over = nil, nil, true
 }
 
 // ResultError returns nil for a transaction that was applied, and otherwise what was wrong with which operation: fault.NotFound where what it names is not there, else fault.Conflict.
