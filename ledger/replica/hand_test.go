@@ -334,6 +334,31 @@ func TestLostEnvelope(t *testing.T) {
 	}
 }
 
+// TestPendingBytes: what waits is bounded in bytes, too, and room is there again when something is over.
+func TestPendingBytes(t *testing.T) {
+	h := newHand(t, time.Now(), ledger.DefaultLimits())
+	ann, key := newAccount(t)
+	large := func() *Submission {
+		pay := h.anchor(ann, key, time.Now().Add(time.Minute))
+		return &Submission{ID: pay.ID(h.network), transaction: pay, data: make([]byte, maxPendingBytes/2), taken: make(chan struct{}), done: make(chan struct{})}
+	}
+	var list []*Submission
+	for range 2 {
+		s, err := h.enqueue(large())
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, s)
+	}
+	if _, err := h.enqueue(large()); fault.KindOf(err) != fault.Full {
+		t.Fatalf("more than %d bytes wait: %v", maxPendingBytes, err)
+	}
+	h.refuse(fault.New(fault.Invalid, "wrong"), list[0])
+	if _, err := h.enqueue(large()); err != nil {
+		t.Errorf("there is room again: %v", err)
+	}
+}
+
 // TestPausesEnd: what pauses when a replica stops is forgotten, and what is over meanwhile is not tried again.
 func TestPausesEnd(t *testing.T) {
 	h := newHand(t, time.Now(), ledger.DefaultLimits())

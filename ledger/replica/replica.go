@@ -60,6 +60,7 @@ type Replica struct {
 	mu      sync.Mutex
 	pending map[ledger.TransactionID][]*Submission // what was handed in here and is in no block yet, guarded by mu
 	count   int                                    // how many are pending, guarded by mu
+	bytes   int                                    // how many bytes they have, guarded by mu
 	queue   []*Submission                          // of those the ones that are in no envelope, guarded by mu
 	pauses  []pause                                // of those the ones that came too early, guarded by mu
 	swept   int64                                  // the time of the block after which pending was last searched for what is too late, guarded by mu

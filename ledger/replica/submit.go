@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	// maxPending bounds what was handed in on this node and is in no block yet.
-	maxPending = 50_000
+	// maxPending bounds how many transactions were handed in on this node and are in no block yet, and maxPendingBytes their bytes: those of a block or of some thousand transfers are far below.
+	maxPending      = 50_000
+	maxPendingBytes = 128 << 20
 	// sweepTime is how often what is too late is looked for, in block time, and keepTime how long a transaction that may wait for months is waited for here.
 	sweepTime = 10 * time.Second
 	keepTime  = ledger.MaxWindow
@@ -155,11 +156,11 @@ func (r *Replica) enqueue(s *Submission) (*Submission, error) {
 	if known := r.same(s.ID, s.data); known != nil {
 		return known, nil
 	}
-	if r.count >= maxPending {
+	if r.count >= maxPending || r.bytes+len(s.data) > maxPendingBytes {
 		return nil, fault.New(fault.Full, "%d transactions wait for a block already: try again later", r.count)
 	}
 	r.pending[s.ID] = append(r.pending[s.ID], s)
-	r.count++
+	r.count, r.bytes = r.count+1, r.bytes+len(s.data)
 	r.again(s)
 	return s, nil
 }
@@ -189,7 +190,8 @@ func (r *Replica) end(s *Submission, place Place, err error) {
 	if i < 0 {
 		return
 	}
-	if r.count--; len(list) == 1 {
+	r.count, r.bytes = r.count-1, r.bytes-len(s.data)
+	if len(list) == 1 {
 		delete(r.pending, s.ID)
 	} else {
 		r.pending[s.ID] = slices.Concat(list[:i], list[i+1:]) // who calls may be reading the list
