@@ -120,6 +120,7 @@ func (f *fakeLedger) handler() http.Handler {
 		})
 	}
 	mux.HandleFunc("POST /v1/ledger/transactions", f.submit)
+	mux.HandleFunc("POST /v1/ledger/batches", f.submitBatch)
 	return mux
 }
 
@@ -161,6 +162,38 @@ func (f *fakeLedger) submit(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	f.answer(w)(status, err)
+}
+
+// submitBatch does for each of many what submit does for one.
+func (f *fakeLedger) submitBatch(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	time.Sleep(f.pause)
+	data, err := io.ReadAll(r.Body)
+	if err != nil || r.URL.Query().Get("wait") != v1.WaitCommitted || r.Header.Get("Content-Type") != v1.BatchType {
+		f.t.Errorf("%v: a submission of type %s for %s", err, r.Header.Get("Content-Type"), r.URL)
+	}
+	list, err := v1.SplitBatch(data)
+	if err != nil {
+		f.t.Error(err)
+	}
+	answer := v1.Batch{Transactions: make([]v1.Submitted, len(list))}
+	for i, transaction := range list {
+		status, err := v1.TransactionStatus{}, f.say
+		if err == nil {
+			status, err = f.take(transaction)
+		}
+		if err != nil {
+			answer.Transactions[i].Problem = &v1.Problem{Kind: fault.KindOf(err).String(), Detail: err.Error(), Status: http.StatusTeapot}
+		} else {
+			answer.Transactions[i].Status = &status
+		}
+	}
+	if f.say == nil && f.drop > 0 {
+		f.drop--
+		panic(http.ErrAbortHandler)
+	}
+	f.answer(w)(answer, nil)
 }
 
 // take carries a transaction out unless that was done before.

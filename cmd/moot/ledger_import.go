@@ -107,7 +107,7 @@ func (a *app) ledgerImport(ctx context.Context, o paymentOptions) error {
 	if err != nil {
 		return journalFailed(o, err)
 	}
-	run := &paymentRun{u: u, o: o, network: network, height: known.Height, list: list, journal: journal, entries: entries, began: time.Now()}
+	run := &paymentRun{u: u, o: o, network: network, height: known.Height, list: list, journal: journal, batcher: newBatcher(u.client), entries: entries, began: time.Now()}
 	err = run.payAll(ctx)
 	return run.finish(err, journal.Close())
 }

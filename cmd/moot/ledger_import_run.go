@@ -32,6 +32,7 @@ type paymentRun struct {
 	list    []payment
 	payers  map[ledger.AccountID]payer
 	journal *payments.Journal
+	batcher *batcher
 	began   time.Time
 	bar     *progressbar.ProgressBar // nil where nobody sees it
 
@@ -226,7 +227,7 @@ func settledAs(line int, status *v1.TransactionStatus) payments.Settled {
 
 // handIn hands a transaction in, and returns what became of it.
 func (r *paymentRun) handIn(ctx context.Context, sent payments.Sent, id string, validUntil int64) (payments.Settled, error) {
-	status, err := r.u.client.SubmitTransaction(ctx, sent.Transaction, v1.SubmitOptions{Wait: v1.WaitCommitted})
+	status, err := r.batcher.handIn(ctx, sent.Transaction)
 	kind := fault.KindOf(err)
 	switch {
 	case err == nil && status.ID != id:
