@@ -67,6 +67,7 @@ func (s *Store) Commit(p *Pending) error {
 	if err := batch.Commit(pebble.NoSync); err != nil {
 		return errors.Join(fmt.Errorf("commit block %d: %w", p.tip.Height, err), batch.Close())
 	}
+	s.entries.advance(p.on, p.tip, p.block.Changes)
 	s.tip = p.tip
 	p.update.Keep()
 	return errors.Join(batch.Close(), s.keepProof(len(p.block.Transactions) > 0))

@@ -63,6 +63,7 @@ type Store struct {
 	db      *pebble.DB
 	blocks  *pebble.Cache
 	pages   *tree.Cache
+	entries *entries
 
 	mu  sync.RWMutex // held while the tip moves, and shared while a view of it is taken
 	tip Tip          // guarded by mu
@@ -90,7 +91,7 @@ func open(cfg Config) (*Store, error) {
 	if cfg.FS == nil {
 		cfg.FS = vfs.Default
 	}
-	s := &Store{network: cfg.Network, pages: tree.NewCache(cfg.CacheBytes)}
+	s := &Store{network: cfg.Network, pages: tree.NewCache(cfg.CacheBytes), entries: newEntries(Tip{})}
 	if err := cfg.FS.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -153,6 +154,7 @@ func (s *Store) load() error {
 	if s.tip, err = parseTip(tip); err != nil {
 		return err
 	}
+	s.entries = newEntries(s.tip)
 	return s.mendProof()
 }
 

@@ -18,6 +18,7 @@ type View struct {
 	network ledger.Hash
 	snap    *pebble.Snapshot
 	tree    *tree.Tree
+	entries *entries
 }
 
 // View returns the state after the last block.
@@ -30,16 +31,23 @@ func (s *Store) View() *View {
 // view returns it while s.mu is held, if only shared.
 func (s *Store) view() *View {
 	snap := s.db.NewSnapshot()
-	return &View{Tip: s.tip, network: s.network, snap: snap, tree: tree.At(pages{snap}, s.tip.Root, s.pages)}
+	return &View{Tip: s.tip, network: s.network, snap: snap, tree: tree.At(pages{snap}, s.tip.Root, s.pages), entries: s.entries}
 }
 
 // Close ends the view.
 func (v *View) Close() error { return v.snap.Close() }
 
-// Get returns the value under a key of the state, nil where there is none.
+// Get returns the value under a key of the state, nil where there is none. The caller does not change it.
 func (v *View) Get(key []byte) ([]byte, error) {
+	if value, ok := v.entries.get(v.Tip, key); ok {
+		return value, nil
+	}
 	var room [64]byte
-	return get(v.snap, entryKey(room[:], key))
+	value, err := get(v.snap, entryKey(room[:], key))
+	if err == nil {
+		v.entries.add(v.Tip, key, value)
+	}
+	return value, err
 }
 
 // Ascend calls f for the entries whose keys begin with prefix, in the order of keys, until it returns false. Key and value are good during the call.

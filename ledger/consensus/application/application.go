@@ -55,7 +55,6 @@ type Application struct {
 	cfg     Config
 	network ledger.Hash
 	checked *checked
-	tried   readings
 
 	mu       sync.Mutex
 	executed []*execution // proposals of the height that is being agreed on, guarded by mu
@@ -159,7 +158,7 @@ func (a *Application) Try(t *ledger.Transaction) (ledger.Result, error) {
 func nextTime(v *state.View) int64 { return max(v.Tip.Time, time.Now().UnixMilli()) }
 
 func (a *Application) try(v *state.View, t *ledger.Transaction, at int64) (ledger.Result, error) {
-	b, err := ledger.NewBlock(rememberedView{v, &a.tried}, v, a.network, v.Tip.Height+1, at)
+	b, err := ledger.NewBlock(v, v, a.network, v.Tip.Height+1, at)
 	if err != nil {
 		return ledger.Result{}, err
 	}
