@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/ledger"
 )
 
@@ -24,6 +25,8 @@ const (
 	issuesEach = ledger.MaxOperations
 	// issueBatch is how many such transactions are handed in at once: as many as fit surely.
 	issueBatch = 16
+	// issueTimeout bounds the time until all of a batch is in blocks.
+	issueTimeout = 5 * time.Minute
 )
 
 // person is somebody with an account of one key.
@@ -155,11 +158,26 @@ func (p *payers) issue(ctx context.Context, n *network) error {
 			}
 			batch = append(batch, one)
 		}
-		if err := n.submitBatch(ctx, 0, batch); err != nil {
+		if err := n.insist(ctx, batch); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// insist hands in a batch, again while a busy machine needs longer than a request may take: it happens once.
+func (n *network) insist(ctx context.Context, batch [][]byte) error {
+	ctx, cancel := context.WithTimeout(ctx, issueTimeout)
+	defer cancel()
+	for {
+		err := n.submitBatch(ctx, 0, batch)
+		if fault.KindOf(err) != fault.Unavailable || ctx.Err() != nil {
+			return err
+		}
+		if err := n.nodes.Ended(); err != nil {
+			return err
+		}
+	}
 }
 
 // commit has the mint do something at the first node, and waits until all nodes know.
