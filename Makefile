@@ -87,10 +87,11 @@ kubernetes: ## Tests on a real Kubernetes of two nodes (Linux, root): go run ./t
 	@if $(GO) run ./test/kubernetes supported; then $(STAGE) 'Kubernetes and helm, built once' $(GO) run ./test/kubernetes build; fi
 	@$(STAGE) 'tests on Kubernetes' $(GO) test -tags kubernetes -count 1 -p 1 -timeout 40m $(TESTFLAGS) ./test/kubernetes/...
 
-bench: ## Measure records and ping beside the alternatives, and a running node
+bench: ## Measure records, the ledger and ping beside the alternatives, and a running node
 	@$(STAGE) 'ping beside raw TCP' $(GO) run ./bench/ping
 	@$(STAGE) 'a running node' $(GO) run ./bench/node
 	@$(STAGE) 'records beside kad-dht and etcd' $(GO) run ./cmd/moot bench records
+	@$(STAGE) "the ledger beside CometBFT's kvstore" $(GO) run ./cmd/moot bench ledger
 
 fmt: ## Format the Go code
 	@gofmt -w $$(git ls-files '*.go')
