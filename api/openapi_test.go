@@ -176,6 +176,8 @@ func TestDocumentedRoutesExist(t *testing.T) {
 			method = "HEAD" // the answer to GET has no end
 		case "/v1/ledger/transactions":
 			body = "a transaction"
+		case "/v1/ledger/batches":
+			body = "\x00\x00\x01x"
 		case "/v1/ping":
 			body = `{"target":"` + apitest.Other + `"}`
 		}

@@ -83,6 +83,12 @@ func (w *watched) wait(tx []byte) <-chan struct{} {
 	return c
 }
 
+func (w *watched) forget(tx []byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.waiting, string(tx))
+}
+
 // Allowed lets all take part: they are all there are.
 func (n *kvNetwork) Allowed(peer.ID) bool { return true }
 
@@ -191,6 +197,7 @@ func (n *kvNetwork) put(ctx context.Context, i int) error {
 	one, tx := n.nodes[i%len(n.nodes)], []byte(kvKey(i)+n.pad)
 	done := one.app.wait(tx)
 	if err := one.engine.Submit(ctx, tx); err != nil {
+		one.app.forget(tx)
 		return err
 	}
 	select {
