@@ -65,13 +65,15 @@ type Node struct {
 	Home    string
 	// Args are the options of moot run beside --home.
 	Args []string
+	// Ahead is how far the wall clock of the node is ahead of the machine's once it is started, in whole seconds; negative: behind. See ClockSupported.
+	Ahead time.Duration
 
 	*Process // nil before the first Start
 }
 
 // Start runs moot run. A node that ended can be started again.
 func (n *Node) Start() (err error) {
-	n.Process, err = start(n.command(context.Background(), append([]string{"run"}, n.Args...)))
+	n.Process, err = startAhead(n.command(context.Background(), append([]string{"run"}, n.Args...)), n.Binary, n.Ahead)
 	return err
 }
 

@@ -26,10 +26,16 @@ type Process struct {
 }
 
 // start starts cmd, whose output goes to the Process. The process is killed when this program ends, however it ends.
-func start(cmd *exec.Cmd) (*Process, error) {
+func start(cmd *exec.Cmd) (*Process, error) { return startAhead(cmd, "", 0) }
+
+// startAhead is start with a wall clock that is ahead of the machine's, or behind it, from when cmd has become the given program on.
+func startAhead(cmd *exec.Cmd, program string, ahead time.Duration) (*Process, error) {
 	p := &Process{cmd: cmd, ended: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = &p.output, &p.output
 	killWithParent(cmd)
+	if ahead != 0 {
+		traceExec(cmd)
+	}
 	started := make(chan error)
 	go func() {
 		// The kernel counts the thread that forked as the parent: it must live as long as the child.
@@ -37,11 +43,18 @@ func start(cmd *exec.Cmd) (*Process, error) {
 		defer runtime.UnlockOSThread()
 		p.Started = time.Now()
 		err := cmd.Start()
-		started <- err
-		if err == nil {
-			cmd.Wait() // what it returns is told by the exit code
-			close(p.ended)
+		if err != nil {
+			started <- err
+			return
 		}
+		if ahead != 0 { // here, since the kernel takes the thread that forked for the one that traces
+			if err = setClock(cmd.Process.Pid, program, ahead); err != nil {
+				cmd.Process.Kill() // it may have ended
+			}
+		}
+		started <- err
+		cmd.Wait() // what it returns is told by the exit code
+		close(p.ended)
 	}()
 	if err := <-started; err != nil {
 		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)

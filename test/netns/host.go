@@ -25,6 +25,7 @@ type Link struct {
 
 	mu    sync.Mutex
 	hosts int // guarded by mu; how many addresses were given out
+	parts int // guarded by mu; how many bridges there are beside the first
 }
 
 // Link makes a link.
@@ -40,11 +41,17 @@ func (l *Lab) Link(name string) (*Link, error) {
 	if err != nil {
 		return nil, err
 	}
+	k := &Link{lab: l, namespace: namespace, number: number}
+	return k, k.bridge("bridge")
+}
+
+// bridge makes a bridge in the link's namespace.
+func (k *Link) bridge(name string) error {
 	// Without snooping the bridge floods multicast to every port, as a plain switch does.
-	if err := ip("-n", namespace, "link", "add", "bridge", "type", "bridge", "mcast_snooping", "0"); err != nil {
-		return nil, err
+	if err := ip("-n", k.namespace, "link", "add", name, "type", "bridge", "mcast_snooping", "0"); err != nil {
+		return err
 	}
-	return &Link{lab: l, namespace: namespace, number: number}, ip("-n", namespace, "link", "set", "bridge", "up")
+	return ip("-n", k.namespace, "link", "set", name, "up")
 }
 
 // next returns the addresses of the next interface on the link.
@@ -71,6 +78,7 @@ type Host struct {
 	lab        *Lab
 	interfaces map[*Link]string
 	addrs      map[*Link]Addrs
+	loses      bool // packets, see Lose
 }
 
 // Host makes a host that has a loopback interface alone.
