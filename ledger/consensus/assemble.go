@@ -225,7 +225,9 @@ func (b *builder) build(context.Context) error {
 		mempool.WithPreCheck(sm.TxPreCheck(b.chain)), mempool.WithPostCheck(sm.TxPostCheck(b.chain)))
 	b.pool.SetLogger(b.log)
 	b.pool.EnableTxsAvailable()
-	transactions := mempool.NewReactor(c.Mempool, b.pool, b.sync)
+	// Transactions are taken also while blocks are fetched. Otherwise those that are handed in while a network begins are thrown away by nodes that begin a moment later, and are not sent again: the next proposer
+	// has none, and a block comes with the heartbeat only.
+	transactions := mempool.NewReactor(c.Mempool, b.pool, false)
 	transactions.SetLogger(b.log)
 
 	var err error

@@ -62,6 +62,8 @@ type testNet struct {
 	genesis *types.GenesisDoc
 	nodes   []*testNode
 	listen  string
+	// heartbeat is the longest time between two blocks.
+	heartbeat time.Duration
 }
 
 func logger1() *slog.Logger {
@@ -78,7 +80,7 @@ func newNet(t *testing.T, name string, validators int, listen string) *testNet {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &testNet{t: t, whole: t, id: id, peers: new(consensustest.Members), listen: listen}
+	n := &testNet{t: t, whole: t, id: id, peers: new(consensustest.Members), listen: listen, heartbeat: time.Second}
 	params := types.DefaultConsensusParams()
 	params.Block.MaxBytes = 1 << 20
 	n.genesis = &types.GenesisDoc{ChainID: ChainID(id), GenesisTime: time.Now().Add(-time.Minute).UTC(), ConsensusParams: params}
@@ -114,7 +116,7 @@ func (n *testNode) config() Config {
 	n.app = &app{breakAt: n.breakAt}
 	return Config{
 		Dir: n.dir, Host: n.host, Network: n.net.id, Genesis: n.net.genesis, Application: n.app, Signer: n.signer, Peers: n.net.peers, Logger: logger1(), FS: n.fs,
-		Timing: Timing{Heartbeat: time.Second, Propose: 600 * time.Millisecond, Stall: 20 * time.Second},
+		Timing: Timing{Heartbeat: n.net.heartbeat, Propose: 600 * time.Millisecond, Stall: 20 * time.Second},
 	}
 }
 

@@ -361,6 +361,15 @@ func TestTransports(t *testing.T) {
 	}
 }
 
+// What is handed in while a network begins comes into a block at once, and not with a heartbeat: nodes that begin a moment later get it too.
+func TestFirstTransaction(t *testing.T) {
+	t.Parallel()
+	n := newNet(t, "first", 4, tcp4)
+	n.heartbeat = time.Hour
+	n.start()
+	n.commit("one", n.nodes[0], n.nodes...)
+}
+
 // A chain that cannot move, as two thirds are not there, is not healthy; it is again when they come back.
 func TestStall(t *testing.T) {
 	t.Parallel()
