@@ -60,6 +60,8 @@ func (b ledgerBackend) Status(context.Context) (v1.Ledger, error) {
 		d.Problem = err.Error()
 	} else if engine.Barred != nil {
 		d.Problem = engine.Barred.Error()
+	} else if engine.Behind > 0 && d.Power > 0 {
+		d.Problem = fmt.Sprintf("this node's clock is %s behind the ledger's: it votes for nothing until its clock is right", engine.Behind.Round(time.Second))
 	}
 	return d, nil
 }

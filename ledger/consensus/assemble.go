@@ -154,7 +154,7 @@ func (b *builder) sameGenesis() error {
 
 func (b *builder) startApplication(context.Context) error {
 	c := &b.engine.cfg
-	b.conns = guardedConns{guard: b.guard, witness: func(int64, int32) {}}
+	b.conns = guardedConns{guard: b.guard, clock: b.engine.clock, log: c.Logger, witness: func(int64, int32) {}}
 	if c.Signer != nil {
 		key, err := c.Signer.GetPubKey()
 		if err != nil {
@@ -238,8 +238,8 @@ func (b *builder) build(context.Context) error {
 	proofs := evidence.NewReactor(b.proofs)
 	proofs.SetLogger(b.log)
 
-	executor := sm.NewBlockExecutor(b.states, b.log, b.conns.Consensus(), b.pool, b.proofs, b.blocks,
-		sm.BlockExecutorWithBlockTimeTolerance(c.Consensus.BlockTimeTolerance))
+	// Without CometBFT's own tolerance for times of blocks, which it holds decided blocks to as well: see maxAhead.
+	executor := sm.NewBlockExecutor(b.states, b.log, b.conns.Consensus(), b.pool, b.proofs, b.blocks)
 	blocks := blocksync.NewReactor(b.sync, false, b.chain.Copy(), executor, b.blocks, b.key, 0, blocksync.NopMetrics())
 	blocks.SetLogger(b.log)
 

@@ -25,7 +25,8 @@ const (
 
 // An Engine takes part in a chain while it runs. Its methods may be called from many goroutines, also before and after that.
 type Engine struct {
-	cfg Config
+	cfg   Config
+	clock func() time.Time // time.Now but in tests
 
 	used    atomic.Bool
 	started chan struct{} // closed when the parts are there
@@ -45,7 +46,7 @@ func New(cfg Config) (*Engine, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return &Engine{cfg: cfg.withDefaults(), started: make(chan struct{}), failed: make(chan struct{})}, nil
+	return &Engine{cfg: cfg.withDefaults(), clock: time.Now, started: make(chan struct{}), failed: make(chan struct{})}, nil
 }
 
 // Run takes part in the chain until ctx ends, and closes what it opened. It can be called once. Two goroutines of CometBFT's write-ahead log are left behind,

@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"sync/atomic"
+	"time"
 
 	dbm "github.com/cometbft/cometbft-db"
 	abci "github.com/cometbft/cometbft/abci/types"
@@ -18,6 +20,10 @@ import (
 	"github.com/folkmoot/folkmoot/ledger/consensus/kv"
 )
 
+// maxAhead is how far the time of a proposal may be ahead of this node's clock: a node does not vote for one that is further ahead, so that the ledger's time goes on only with the clocks of more than two thirds.
+// Blocks that were decided are taken whatever the clock says: it is this node's that is wrong, and with CometBFT's own check, which makes no difference between the two, the node would stop for good.
+const maxAhead = time.Minute
+
 // codeBroken is the application's answer to a transaction that it could not check.
 const codeBroken = 1
 
@@ -25,6 +31,8 @@ const codeBroken = 1
 // end, and with it everything that has nothing to do with the ledger. So the goroutine ends instead, and the engine has failed.
 type guard struct {
 	fail func(error)
+	// behind is how far the clock is behind the last proposal in nanoseconds, where that is why it was refused, and otherwise 0.
+	behind atomic.Int64
 	// syncing says that blocks come from the block sync's routine, which does not recover.
 	syncing atomic.Bool
 }
@@ -88,6 +96,8 @@ func (b guardedBatch) WriteSync() error { return b.guard.check(b.Batch.WriteSync
 type guardedConns struct {
 	proxy.AppConns
 	guard *guard
+	clock func() time.Time
+	log   *slog.Logger
 	// address is the validator's, or nil; witness is told of its precommits in blocks.
 	address []byte
 	witness func(height int64, round int32)
@@ -110,6 +120,18 @@ func recovered[T any](f func() (T, error)) (v T, err error) {
 type guardedConsensus struct {
 	proxy.AppConnConsensus
 	conns guardedConns
+}
+
+// ProcessProposal refuses a proposal from the future, and asks the application about others.
+func (c guardedConsensus) ProcessProposal(ctx context.Context, r *abci.RequestProcessProposal) (*abci.ResponseProcessProposal, error) {
+	if ahead := r.Time.Sub(c.conns.clock()); ahead >= maxAhead {
+		if c.conns.guard.behind.Swap(int64(ahead)) == 0 { // once, and not for each block
+			c.conns.log.Warn("ledger: this node votes for nothing while its clock is behind that of the ledger", "height", r.Height, "behind", ahead)
+		}
+		return &abci.ResponseProcessProposal{Status: abci.ResponseProcessProposal_REJECT}, nil
+	}
+	c.conns.guard.behind.Store(0)
+	return c.AppConnConsensus.ProcessProposal(ctx, r)
 }
 
 func (c guardedConsensus) FinalizeBlock(ctx context.Context, r *abci.RequestFinalizeBlock) (*abci.ResponseFinalizeBlock, error) {

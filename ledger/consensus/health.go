@@ -29,6 +29,8 @@ type Status struct {
 	Moved time.Time
 	// Barred says why the validator does not vote, or is nil.
 	Barred error
+	// Behind is how far this node's clock is behind the last proposal, where the validator did not vote for it because of that, and otherwise 0. It follows what others decide.
+	Behind time.Duration
 	// Failure says why CometBFT has stopped, or is nil.
 	Failure error
 }
@@ -87,6 +89,7 @@ func (e *Engine) Status() Status {
 		s.Running = true
 		s.Syncing = p.guard.syncing.Load()
 		s.Height = p.blocks.Height()
+		s.Behind = time.Duration(p.guard.behind.Load())
 		s.Members = len(p.gate.Peers())
 		s.Round = p.state.GetRoundState().Round
 		return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"testing"
@@ -368,6 +369,48 @@ func TestFirstTransaction(t *testing.T) {
 	n.heartbeat = time.Hour
 	n.start()
 	n.commit("one", n.nodes[0], n.nodes...)
+}
+
+// A validator whose clock is behind refuses to vote for what is in its future, and yet follows what the others decide, also when it has to fetch it.
+func TestClockBehind(t *testing.T) {
+	t.Parallel()
+	n := newNet(t, "behind", 4, tcp4)
+	// The others are ahead of the machine's clock with their chain, and one has its time: what CometBFT itself asks the machine counts, too.
+	n.genesis.GenesisTime = time.Now().Add(10 * time.Minute).UTC()
+	for _, node := range n.nodes[:3] {
+		node.behind = -10 * time.Minute
+	}
+	late := n.nodes[3]
+	n.start()
+	for i := range 5 { // each proposes once
+		n.commit(fmt.Sprint("tx", i), n.nodes[i%4], n.nodes...)
+	}
+	if behind := late.engine.Status().Behind; behind < 9*time.Minute || n.nodes[0].engine.Status().Behind != 0 {
+		t.Errorf("it says that its clock is %s behind, another %s", behind, n.nodes[0].engine.Status().Behind)
+	}
+	late.halt()
+	n.commit("away", n.nodes[0], n.nodes[:3]...)
+	late.start()
+	n.commit("again", n.nodes[0], n.nodes...)
+	eventually(t, "health", func() bool { return late.engine.Health() == nil })
+	n.agree()
+}
+
+// More clocks that are behind than may be wrong make the ledger wait.
+func TestClocksBehind(t *testing.T) {
+	t.Parallel()
+	n := newNet(t, "all-behind", 1, tcp4)
+	node := n.nodes[0]
+	node.behind = 10 * time.Minute
+	node.start()
+	eventually(t, "rounds that fail", func() bool { return node.engine.Status().Round >= 2 })
+	if height := node.engine.LatestHeight(); height > 1 { // the first block has the time of the genesis
+		t.Errorf("block %d was made", height)
+	}
+	node.halt()
+	node.behind = 0
+	node.start()
+	n.commit("one", node, node)
 }
 
 // A chain that cannot move, as two thirds are not there, is not healthy; it is again when they come back.
