@@ -23,6 +23,8 @@ const (
 	namespaces   capability = "network namespaces"
 	mounts       capability = "mounts"
 	packageIndex capability = "Debian's package index"
+	losses       capability = "random loss of packets"
+	clocks       capability = "clocks of single processes"
 )
 
 var (
@@ -63,6 +65,7 @@ func missing() map[capability]error {
 	found := map[capability]error{}
 	for what, try := range map[capability]func() error{
 		namespaces: netns.Supported, mounts: tryMount, packageIndex: tryPackageIndex,
+		losses: netns.LossSupported, clocks: moottest.ClockSupported,
 	} {
 		if err := try(); err != nil {
 			found[what] = err
