@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// underWay is how long a block that was under way when the network was divided may take.
+	// underWay is how long heights must stand still for nothing to be under way any more.
 	underWay = 3 * time.Second
 	// shortTimeout is what a command is told to wait for a block that can't come.
 	shortTimeout = "3s"
@@ -30,10 +30,9 @@ func TestLedgerPartition(t *testing.T) {
 
 	order := n.random.Perm(validators)
 	check(t, n.link.Split(n.hosts[order[0]], n.hosts[order[1]]))
-	time.Sleep(underWay)
-	before := n.heights()
+	before := n.still(n.peers...)
 	waiting := n.withoutQuorum(order[0], order[2]) // one of each side
-	if after := n.heights(); !slices.Equal(before, after) {
+	if after := n.heights(n.peers...); !slices.Equal(before, after) {
 		t.Errorf("without a quorum the heights went from %v to %v", before, after)
 	}
 	check(t, n.link.Heal(n.hosts...))
@@ -45,11 +44,11 @@ func TestLedgerPartition(t *testing.T) {
 	lonely := n.random.IntN(validators)
 	check(t, n.link.Split(n.hosts[lonely]))
 	n.acknowledgedAfter("one is cut off", 10)
-	alone := n.height(n.peers[lonely])
+	alone := n.still(n.peers[lonely])
 	n.refusesForQuorum(n.peers[lonely])
 	n.acknowledged(5)
-	if now := n.height(n.peers[lonely]); now != alone {
-		t.Errorf("cut off, %s went from height %d to %d", n.peers[lonely].name, alone, now)
+	if now := n.heights(n.peers[lonely]); !slices.Equal(alone, now) {
+		t.Errorf("cut off, %s went from height %v to %v", n.peers[lonely].name, alone, now)
 	}
 	check(t, n.link.Heal(n.hosts...))
 	began := time.Now()
@@ -74,7 +73,7 @@ func (n *town) withoutQuorum(nodes ...int) (ids []string) {
 			transfer.Return, transfer.Detail = time.Now(), fmt.Sprint(err)
 			n.history.Add(transfer)
 			if fault.KindOf(err) != fault.Unavailable || !strings.Contains(err.Error(), "more than two thirds of the voting power") {
-				return fmt.Errorf("without a quorum %s answers: %w", n.peers[i].name, err)
+				return fmt.Errorf("without a quorum %s answers: %v", n.peers[i].name, err)
 			}
 			return nil
 		})
@@ -95,13 +94,27 @@ func (n *town) everywhere(id string) {
 	}
 }
 
-// heights returns the heights of all peers.
-func (n *town) heights() (list []int64) {
+// heights returns the heights of peers.
+func (n *town) heights(peers ...*peer) (list []int64) {
 	n.t.Helper()
-	for _, p := range n.peers {
+	for _, p := range peers {
 		list = append(list, n.height(p))
 	}
 	return list
+}
+
+// still waits until what was under way has come to its end at peers, and returns their heights.
+func (n *town) still(peers ...*peer) (heights []int64) {
+	n.t.Helper()
+	eventually(n.t, ledgerPatience, func() error {
+		heights = n.heights(peers...)
+		time.Sleep(underWay)
+		if now := n.heights(peers...); !slices.Equal(heights, now) {
+			return fmt.Errorf("heights go from %v to %v", heights, now)
+		}
+		return nil
+	})
+	return heights
 }
 
 // acknowledgedAfter is acknowledged, and tells how long it took.
@@ -112,7 +125,7 @@ func (n *town) acknowledgedAfter(what string, more int) {
 	n.t.Logf("%s: %d more transfers are acknowledged after %s", what, more, time.Since(began).Round(time.Millisecond))
 }
 
-// refusesForQuorum wants a peer to say that a transaction is in no block yet, and why, when the time is over.
+// refusesForQuorum wants a command that waits for a block at a peer to end, when its time is over, with the exit code that says that this is open.
 func (n *town) refusesForQuorum(p *peer) {
 	n.t.Helper()
 	r := p.command("", "ledger", "anchor", p.Home+"/network.json", "--by", "operator", "--timeout", shortTimeout)
@@ -170,7 +183,7 @@ func TestLedgerLoss(t *testing.T) {
 	n := newTown(t)
 	load := n.pay()
 	check(t, n.hosts[n.random.IntN(validators)].Lose(lossRate))
-	n.acknowledgedAfter("one link loses packets", 10)
+	n.acknowledgedAfter("one link loses packets", 30)
 	for _, h := range n.hosts {
 		check(t, h.Lose(lossRate))
 	}

@@ -176,8 +176,11 @@ func (n *town) endow() {
 	}
 	_, encoded, err := n.sign(0, n.bank, operations...)
 	check(n.t, err)
-	done, err := n.clients[0].SubmitTransaction(n.t.Context(), encoded, v1.SubmitOptions{})
-	check(n.t, err)
+	var done v1.TransactionStatus
+	eventually(n.t, ledgerPatience, func() (err error) {
+		done, err = n.clients[0].SubmitTransaction(n.t.Context(), encoded, v1.SubmitOptions{})
+		return err
+	})
 	if !done.Applied {
 		n.t.Fatalf("the founding transaction failed: %s", done.Failure)
 	}
