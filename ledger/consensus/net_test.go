@@ -136,7 +136,8 @@ func (n *testNode) start() {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	e.clock = func() time.Time { return time.Now().Add(-n.behind) }
+	behind := n.behind
+	e.clock = func() time.Time { return time.Now().Add(-behind) }
 	ctx, stop := context.WithCancel(context.Background())
 	n.engine, n.stop, n.done = e, stop, make(chan error, 1)
 	go func() { n.done <- e.Run(ctx) }()
