@@ -36,11 +36,11 @@ func TestLedgerDuringRepair(t *testing.T) {
 	victim := n.random.IntN(validators)
 	check(t, n.peers[victim].Kill())
 	wipe(t, n.peers[victim], "records")
-	n.start(n.peers[victim])
 	began = time.Now()
-	n.acknowledged(30)
+	n.start(n.peers[victim])
 	eventually(t, ledgerPatience, func() error { return n.hasRecords(victim) })
 	n.tellSpeed("during a repair", began, time.Now())
+	n.acknowledged(30)
 	load.end()
 	n.audit()
 }
