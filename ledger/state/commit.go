@@ -61,6 +61,9 @@ func (s *Store) Commit(p *Pending) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.frozen != nil {
+		return errors.Join(fault.New(fault.Conflict, "commit block %d: a snapshot is being restored", p.tip.Height), batch.Close())
+	}
 	if s.tip != p.on {
 		return errors.Join(fault.New(fault.Conflict, "block %d was prepared for block %d, and the last one is %d", p.tip.Height, p.on.Height, s.tip.Height), batch.Close())
 	}

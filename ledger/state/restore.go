@@ -15,7 +15,7 @@ import (
 	"github.com/folkmoot/folkmoot/ledger/tree"
 )
 
-// Restorer makes a store of a snapshot. It is not safe for concurrent use.
+// Restorer makes the state of a store anew, of a snapshot. It is not safe for concurrent use, and is either finished or abandoned.
 type Restorer struct {
 	store  *Store
 	last   []byte // the last key of an entry
@@ -23,29 +23,71 @@ type Restorer struct {
 	want   Tip
 }
 
-// Restore begins to make a store, in a folder without one, of the snapshot of a state that is known to have the given tip. What an earlier attempt left half done is removed.
-func Restore(cfg Config, tip Tip) (*Restorer, error) {
-	s, err := open(cfg)
-	if err != nil {
-		return nil, fmt.Errorf("restore a snapshot in %s: %w", cfg.Dir, err)
+// frozen is the state that views are of while the next one is restored under it.
+type frozen struct {
+	tip   Tip
+	snap  *pebble.Snapshot
+	views int  // guarded by Store.mu
+	over  bool // guarded by Store.mu; the last view closes snap
+}
+
+// Restore begins to make the state of a snapshot that is known to have the given tip. Until it is finished, views are of the state before, which the store goes back to only in that it is empty again when the
+// restore is abandoned, or the process ends. It is fault.Conflict when the store has a block, or another restore is under way.
+func (s *Store) Restore(tip Tip) (*Restorer, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.frozen != nil:
+		return nil, fault.New(fault.Conflict, "restore a snapshot: another is being restored")
+	case s.tip.Height > 0:
+		return nil, fault.New(fault.Conflict, "restore a snapshot: there is a ledger at block %d", s.tip.Height)
 	}
-	if s.tip != (Tip{}) {
-		return nil, errors.Join(fault.New(fault.Conflict, "restore a snapshot in %s: there is a ledger at block %d", cfg.Dir, s.tip.Height), s.Close())
+	before := &frozen{tip: s.tip, snap: s.db.NewSnapshot()}
+	if err := s.clear(true); err != nil {
+		return nil, errors.Join(fmt.Errorf("restore a snapshot: %w", err), before.snap.Close())
 	}
-	if err := s.clear(); err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
+	s.frozen = before
 	return &Restorer{store: s, want: tip}, nil
 }
 
-// clear removes what a restore left, and notes that another has begun.
-func (s *Store) clear() error {
+// Reset makes the store empty, as it was before the genesis. No view may be open.
+func (s *Store) Reset() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.frozen != nil {
+		return fault.New(fault.Conflict, "empty the ledger's state: a snapshot is being restored")
+	}
+	if err := s.clear(false); err != nil {
+		return fmt.Errorf("empty the ledger's state: %w", err)
+	}
+	s.tip = Tip{}
+	return nil
+}
+
+// clear removes all that belongs to a block, and notes whether a restore begins.
+func (s *Store) clear(restoring bool) error {
 	b := s.db.NewBatch()
 	var errs []error
-	for _, prefix := range []byte{prefixEntry, prefixPage, prefixID, prefixResults, prefixSorted} {
+	for _, prefix := range []byte{prefixEntry, prefixPage, prefixBlock, prefixID, prefixAccount, prefixAnchor, prefixResults, prefixProof, prefixChange, prefixSorted} {
 		errs = append(errs, b.DeleteRange([]byte{prefix}, []byte{prefix + 1}, nil))
 	}
-	return errors.Join(append(errs, b.Set(metaKey(metaRestore), nil, nil), b.Commit(pebble.Sync), b.Close())...)
+	errs = append(errs, b.Delete(metaKey(metaTip), nil), b.Delete(metaKey(metaFirst), nil))
+	if restoring {
+		errs = append(errs, b.Set(metaKey(metaRestore), nil, nil))
+	} else {
+		errs = append(errs, b.Delete(metaKey(metaRestore), nil))
+	}
+	return errors.Join(append(errs, b.Commit(pebble.Sync), b.Close())...)
+}
+
+// thaw ends a restore: from now on views are of the given state. The caller holds mu.
+func (s *Store) thaw(tip Tip) error {
+	before := s.frozen
+	s.tip, s.frozen = tip, nil
+	if before.over = true; before.views > 0 {
+		return nil
+	}
+	return before.snap.Close()
 }
 
 // Apply takes the next chunk. It is fault.Invalid, or fault.TooLarge, for what can't be that of a snapshot; then the restore has failed.
@@ -111,24 +153,31 @@ func (r *Restorer) results(b *pebble.Batch, key []byte, s *cryptobyte.String) er
 	return errors.Join(errs...)
 }
 
-// Finish returns the store once all chunks were applied. It is fault.Invalid when they were not those of the state that has the tip; then the restore has failed.
-func (r *Restorer) Finish() (*Store, error) {
+// Finish makes the state that was restored the store's, once all chunks were applied; it is on disk then. It is fault.Invalid when the chunks were not those of the state that has the tip; then the restore is to be abandoned.
+func (r *Restorer) Finish() error {
 	if err := r.finish(); err != nil {
-		return nil, errors.Join(fmt.Errorf("restore block %d: %w", r.want.Height, err), r.store.Close())
+		return fmt.Errorf("restore block %d: %w", r.want.Height, err)
 	}
-	return r.store, nil
+	return nil
 }
 
-// Abandon ends a restore that is not to be finished.
-func (r *Restorer) Abandon() error { return r.store.Close() }
+// Abandon ends a restore that is not to be finished. The store is empty.
+func (r *Restorer) Abandon() error {
+	s := r.store
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := errors.Join(s.clear(false), s.thaw(Tip{})); err != nil {
+		return fmt.Errorf("abandon a restore: %w", err)
+	}
+	return nil
+}
 
 func (r *Restorer) finish() error {
 	if err := r.build(); err != nil {
 		return err
 	}
 	s := r.store
-	s.tip = r.want
-	v := s.View()
+	v := s.viewOf(r.want)
 	if err := errors.Join(v.checkResults(), v.Close()); err != nil {
 		return err
 	}
@@ -138,8 +187,13 @@ func (r *Restorer) finish() error {
 		b.Delete(metaKey(metaRestore), nil),
 		b.Set(metaKey(metaFirst), binary.BigEndian.AppendUint64(nil, uint64(r.want.Height)+1), nil),
 		b.Set(metaKey(metaTip), r.want.marshal(), nil),
-		b.Commit(pebble.Sync))
-	return errors.Join(err, b.Close())
+		b.Commit(pebble.Sync), b.Close())
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.thaw(r.want)
 }
 
 // build makes the tree, of entries sorted by the hashes of their keys, and compares its root.

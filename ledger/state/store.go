@@ -65,18 +65,19 @@ type Store struct {
 	pages   *tree.Cache
 	entries *entries
 
-	mu  sync.RWMutex // held while the tip moves, and shared while a view of it is taken
-	tip Tip          // guarded by mu
+	mu     sync.RWMutex // held while the tip moves, and shared while a view of it is taken
+	tip    Tip          // guarded by mu
+	frozen *frozen      // guarded by mu; not nil while a snapshot is restored
 }
 
-// Open opens the store in cfg.Dir, or makes an empty one. It is fault.Conflict when it is in use, of another network, of a newer program, or was left in the middle of a restore.
+// Open opens the store in cfg.Dir, or makes an empty one. One that was left in the middle of a restore is empty. It is fault.Conflict when it is in use, of another network, or of a newer program.
 func Open(cfg Config) (*Store, error) {
 	s, err := open(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("open the ledger's state in %s: %w", cfg.Dir, err)
 	}
-	if err := s.refuseHalf(); err != nil {
-		return nil, errors.Join(err, s.Close())
+	if err := s.dropHalf(); err != nil {
+		return nil, errors.Join(fmt.Errorf("open the ledger's state in %s: %w", cfg.Dir, err), s.Close())
 	}
 	return s, nil
 }
@@ -158,18 +159,22 @@ func (s *Store) load() error {
 	return s.mendProof()
 }
 
-// refuseHalf refuses a store in which a restore was begun and not finished.
-func (s *Store) refuseHalf() error {
+// dropHalf removes what is left of a restore that was begun and not finished: nothing of it was checked as a whole.
+func (s *Store) dropHalf() error {
 	half, err := get(s.db, metaKey(metaRestore))
-	if err == nil && half != nil {
-		err = fault.New(fault.Conflict, "a snapshot was only half restored: remove the folder, and begin anew")
+	if err != nil || half == nil {
+		return err
 	}
-	return err
+	return s.clear(false)
 }
 
 // Close closes the store. No view may be open.
 func (s *Store) Close() error {
-	err := errors.Join(s.db.Close(), s.lock.Close())
+	var err error
+	if s.frozen != nil { // a restore was not finished
+		err = s.frozen.snap.Close()
+	}
+	err = errors.Join(err, s.db.Close(), s.lock.Close())
 	s.blocks.Unref()
 	return err
 }

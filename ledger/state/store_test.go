@@ -65,8 +65,7 @@ func found(t *testing.T, rng *rand.Rand, fs vfs.FS, holders int) *chain {
 		c.holders = append(c.holders, newHolder(i))
 	}
 	c.eur = ledger.AssetID{Code: "EUR", Issuer: c.holders[0].id}
-	g := ledger.Genesis{Network: "test", Limits: ledger.DefaultLimits(), Validators: []ledger.GenesisValidator{{Power: 1, Operator: c.holders[0].id}}}
-	if err := c.commit(&state.Block{Height: 1, Time: 1_800_000_000_000, Changes: g.Entries()}); err != nil {
+	if err := c.commit(&state.Block{Height: 1, Time: 1_800_000_000_000, Changes: c.genesis().Entries()}); err != nil {
 		t.Fatal(err)
 	}
 	first := []ledger.Operation{&ledger.DefineAsset{Asset: c.eur, Scale: 2}}
@@ -75,6 +74,10 @@ func found(t *testing.T, rng *rand.Rand, fs vfs.FS, holders int) *chain {
 	}
 	c.block(c.tx(c.holders[0], first...))
 	return c
+}
+
+func (c *chain) genesis() *ledger.Genesis {
+	return &ledger.Genesis{Network: "test", Limits: ledger.DefaultLimits(), Validators: []ledger.GenesisValidator{{Power: 1, Operator: c.holders[0].id}}}
 }
 
 func (c *chain) tx(by *holder, ops ...ledger.Operation) *ledger.Transaction {

@@ -19,23 +19,50 @@ type View struct {
 	snap    *pebble.Snapshot
 	tree    *tree.Tree
 	entries *entries
+	store   *Store
+	frozen  *frozen // whose snap is, nil: the view's own
 }
 
 // View returns the state after the last block.
 func (s *Store) View() *View {
 	s.mu.RLock()
-	defer s.mu.RUnlock()
+	if s.frozen == nil {
+		defer s.mu.RUnlock()
+		return s.view()
+	}
+	s.mu.RUnlock()
+	s.mu.Lock() // frozen counts its views
+	defer s.mu.Unlock()
 	return s.view()
 }
 
-// view returns it while s.mu is held, if only shared.
+// view returns it while s.mu is held.
 func (s *Store) view() *View {
+	if s.frozen == nil {
+		return s.viewOf(s.tip)
+	}
+	s.frozen.views++
+	return &View{Tip: s.frozen.tip, network: s.network, snap: s.frozen.snap, tree: tree.At(pages{s.frozen.snap}, s.frozen.tip.Root, s.pages), entries: s.entries, store: s, frozen: s.frozen}
+}
+
+// viewOf returns a view of what is on disk, which is the state of a tip.
+func (s *Store) viewOf(tip Tip) *View {
 	snap := s.db.NewSnapshot()
-	return &View{Tip: s.tip, network: s.network, snap: snap, tree: tree.At(pages{snap}, s.tip.Root, s.pages), entries: s.entries}
+	return &View{Tip: tip, network: s.network, snap: snap, tree: tree.At(pages{snap}, tip.Root, s.pages), entries: s.entries, store: s}
 }
 
 // Close ends the view.
-func (v *View) Close() error { return v.snap.Close() }
+func (v *View) Close() error {
+	if v.frozen == nil {
+		return v.snap.Close()
+	}
+	v.store.mu.Lock()
+	defer v.store.mu.Unlock()
+	if v.frozen.views--; v.frozen.views == 0 && v.frozen.over {
+		return v.frozen.snap.Close()
+	}
+	return nil
+}
 
 // Get returns the value under a key of the state, nil where there is none. The caller does not change it.
 func (v *View) Get(key []byte) ([]byte, error) {

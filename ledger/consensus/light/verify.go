@@ -43,25 +43,17 @@ func (p *Path) Verify(chain string, root Root) (Header, error) {
 	if err != nil {
 		return Header{}, fault.As(fault.Invalid, err)
 	}
+	c := NewChain(chain, height, validators)
 	for i := range p.Steps {
-		s := &p.Steps[i]
-		h, _, err := s.verify(chain, validators, height)
-		if err != nil {
-			return Header{}, fault.As(fault.Invalid, err)
+		if _, err := c.Step(&p.Steps[i]); err != nil {
+			return Header{}, err
 		}
-		if bytes.Equal(h.ValidatorsHash, h.NextValidatorsHash) {
-			return Header{}, fault.New(fault.Invalid, "the validators did not change at block %d", h.Height)
-		}
-		if validators, err = next(h, s.Next); err != nil {
-			return Header{}, fault.As(fault.Invalid, err)
-		}
-		height = h.Height + 1
 	}
-	h, signed, err := p.Last.verify(chain, validators, height)
+	h, signed, err := p.Last.verify(chain, c.validators, c.height)
 	if err != nil {
 		return Header{}, fault.As(fault.Invalid, err)
 	}
-	out := Header{Height: h.Height, Time: h.Time, Hash: ledger.Hash(h.Hash()), Signed: signed, Power: validators.TotalVotingPower()}
+	out := Header{Height: h.Height, Time: h.Time, Hash: ledger.Hash(h.Hash()), Signed: signed, Power: c.validators.TotalVotingPower()}
 	if copy(out.AppHash[:], h.AppHash); len(h.AppHash) != len(out.AppHash) {
 		return Header{}, fault.New(fault.Invalid, "the root of the state in block %d has %d bytes", h.Height, len(h.AppHash))
 	}
