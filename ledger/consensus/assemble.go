@@ -59,8 +59,15 @@ type parts struct {
 	proofs  *evidence.Pool
 	reactor *consensusReactor
 	state   *cs.State
-	gate    *gate.Gate
-	swtch   *lp2p.Switch
+
+	history   *history
+	genesis   *types.GenesisDoc
+	blocksync *blocksync.Reactor
+	snapshots *snapshotReactor
+	first     sm.State // from which the start went on
+	fresh     bool     // there is no block yet, and others may have some: see Engine.begin
+	gate      *gate.Gate
+	swtch     *lp2p.Switch
 }
 
 // builder holds what the steps of assemble share.
@@ -128,6 +135,7 @@ func (b *builder) openStores(context.Context) (err error) {
 	}
 	b.blocks = store.NewBlockStore(b.space(spaceBlocks))
 	b.states = sm.NewStore(b.space(spaceState), sm.StoreOptions{})
+	b.history = &history{blocks: b.blocks, states: b.states, own: b.space(spaceOwn), hints: c.Changes}
 	return nil
 }
 
@@ -184,9 +192,13 @@ func (b *builder) handshake(ctx context.Context) error {
 	if err := genesis.ValidateAndComplete(); err != nil {
 		return err
 	}
+	b.parts.genesis = &genesis
 	state, err := b.states.LoadFromDBOrGenesisDoc(&genesis)
 	if err != nil {
 		return fmt.Errorf("load the chain's state: %w", err)
+	}
+	if err := b.dropUnfinished(ctx, state); err != nil {
+		return err
 	}
 	h := cs.NewHandshaker(b.states, state, b.blocks, &genesis)
 	h.SetLogger(b.log)
@@ -197,7 +209,23 @@ func (b *builder) handshake(ctx context.Context) error {
 	if b.chain, err = b.states.Load(); err != nil {
 		return fmt.Errorf("load the chain's state: %w", err)
 	}
+	b.first = b.chain.Copy()
 	return nil
+}
+
+// dropUnfinished makes the application's state that of the genesis again where it was fetched, and the process ended before the chain's was written down.
+func (b *builder) dropUnfinished(ctx context.Context, chain sm.State) error {
+	if b.engine.cfg.Snapshots == nil || chain.LastBlockHeight > 0 || b.blocks.Height() > 0 {
+		return nil
+	}
+	info, err := b.conns.Query().Info(ctx, proxy.RequestInfo)
+	if err != nil {
+		return fmt.Errorf("ask the application for its height: %w", err)
+	}
+	if info.LastBlockHeight == 0 {
+		return nil
+	}
+	return b.engine.cfg.Snapshots.Reset()
 }
 
 // checkSigner looks for the validator's signature in the newest commit, which is in no block yet.
@@ -205,14 +233,36 @@ func (b *builder) checkSigner(context.Context) error {
 	if b.key == nil {
 		return nil
 	}
-	if c := b.blocks.LoadSeenCommit(b.blocks.Height()); c != nil {
-		for _, s := range c.Signatures {
-			if s.BlockIDFlag != types.BlockIDFlagAbsent && bytes.Equal(s.ValidatorAddress, b.key) {
-				b.engine.cfg.Signer.Witness(c.Height, c.Round)
-			}
-		}
+	if c := b.blocks.LoadSeenCommit(b.chain.LastBlockHeight); c != nil {
+		b.engine.witness(c)
 	}
 	return nil
+}
+
+// witness tells the signer when it has signed a commit.
+func (e *Engine) witness(c *types.Commit) {
+	if e.cfg.Signer == nil {
+		return
+	}
+	key, err := e.cfg.Signer.GetPubKey()
+	if err != nil {
+		return // the engine would not have started
+	}
+	for _, s := range c.Signatures {
+		if s.BlockIDFlag != types.BlockIDFlagAbsent && bytes.Equal(s.ValidatorAddress, key.Address()) {
+			e.cfg.Signer.Witness(c.Height, c.Round)
+		}
+	}
+}
+
+// mayBeBehind says whether a node without blocks has to ask others how far they are. A validator of the genesis without which nothing is decided, or nearly so, has missed nothing, and must not wait for anybody.
+func (b *builder) mayBeBehind() bool {
+	c := &b.engine.cfg.Sync
+	if !b.sync || b.chain.LastBlockHeight > 0 || b.blocks.Height() > 0 || c.Mode == Blocks && c.Trust == nil {
+		return false
+	}
+	_, own := b.chain.Validators.GetByAddress(b.key)
+	return own == nil || c.Mode == State || c.Trust != nil || own.VotingPower < b.chain.Validators.TotalVotingPower()/3
 }
 
 // build makes CometBFT's parts. Nothing runs yet.
@@ -220,6 +270,7 @@ func (b *builder) build(context.Context) error {
 	c := b.comet
 	b.sync = b.chain.Validators.Size() != 1 || !b.chain.Validators.HasAddress(b.key)
 	b.guard.syncing.Store(b.sync)
+	b.fresh = b.mayBeBehind()
 
 	b.pool = mempool.NewCListMempool(c.Mempool, b.conns.Mempool(), b.chain.LastBlockHeight,
 		mempool.WithPreCheck(sm.TxPreCheck(b.chain)), mempool.WithPostCheck(sm.TxPostCheck(b.chain)))
@@ -240,8 +291,12 @@ func (b *builder) build(context.Context) error {
 
 	// Without CometBFT's own tolerance for times of blocks, which it holds decided blocks to as well: see maxAhead.
 	executor := sm.NewBlockExecutor(b.states, b.log, b.conns.Consensus(), b.pool, b.proofs, b.blocks)
-	blocks := blocksync.NewReactor(b.sync, false, b.chain.Copy(), executor, b.blocks, b.key, 0, blocksync.NopMetrics())
-	blocks.SetLogger(b.log)
+	fetched := int64(0) // the height of the state, where no block after it is there yet
+	if b.blocks.Height() == 0 {
+		fetched = b.chain.LastBlockHeight
+	}
+	b.blocksync = blocksync.NewReactor(b.sync && !b.fresh, false, b.chain.Copy(), executor, b.blocks, b.key, fetched, blocksync.NopMetrics())
+	b.blocksync.SetLogger(b.log)
 
 	b.state = cs.NewState(c.Consensus, b.chain.Copy(), executor, b.blocks, b.pool, b.proofs)
 	b.state.SetLogger(b.log)
@@ -252,11 +307,13 @@ func (b *builder) build(context.Context) error {
 	b.reactor.SetLogger(b.log)
 	b.reactor.SetEventBus(b.bus)
 
-	snapshots := statesync.NewReactor(*c.StateSync, b.conns.Snapshot(), b.conns.Query(), statesync.NopMetrics())
-	snapshots.SetLogger(b.log)
+	conn := &snapshotConn{engine: b.engine}
+	b.snapshots = &snapshotReactor{Reactor: statesync.NewReactor(*c.StateSync, conn, b.conns.Query(), statesync.NopMetrics()), engine: b.engine}
+	b.snapshots.SetLogger(b.log)
+	conn.reactor = b.snapshots
 	return b.newSwitch([]lp2p.SwitchReactor{
-		{Name: "MEMPOOL", Reactor: transactions}, {Name: "BLOCKSYNC", Reactor: blocks}, {Name: reactorConsensus, Reactor: b.reactor},
-		{Name: "EVIDENCE", Reactor: proofs}, {Name: "STATESYNC", Reactor: snapshots},
+		{Name: "MEMPOOL", Reactor: transactions}, {Name: "BLOCKSYNC", Reactor: b.blocksync}, {Name: reactorConsensus, Reactor: b.reactor},
+		{Name: "EVIDENCE", Reactor: proofs}, {Name: "STATESYNC", Reactor: b.snapshots},
 	})
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/ledger/consensus/signer"
+	"github.com/folkmoot/folkmoot/ledger/state"
 	"github.com/folkmoot/folkmoot/swarm"
 )
 
@@ -92,6 +93,12 @@ type Config struct {
 	MaxTransaction int
 	// Timing may be left empty. It should be the same on all nodes.
 	Timing Timing
+	// Snapshots takes the application's state to other nodes and from them; nil: this node neither gives nor fetches snapshots.
+	Snapshots Snapshots
+	// Sync says how a node that has no block yet gets the ledger.
+	Sync Sync
+	// Changes returns the heights from first to last, in ascending order, of the blocks at which the application may have changed validators; nil: it never does. Blocks that this node did not carry out may be missing.
+	Changes func(first, last int64) ([]int64, error)
 	// Registerer gets the engine's metrics while it runs; nil means no metrics.
 	Registerer prometheus.Registerer
 	// Logger may be nil.
@@ -125,6 +132,9 @@ func (c *Config) Validate() error {
 	case c.Timing.Propose < 0 || c.Timing.Vote < 0 || c.Timing.Heartbeat < 0 || c.Timing.Stall < 0:
 		return fault.New(fault.Invalid, "consensus: a time is negative")
 	}
+	if err := c.Sync.validate(); err != nil {
+		return err
+	}
 	return c.validateGenesis()
 }
 
@@ -156,7 +166,10 @@ func (c Config) withDefaults() Config {
 	if c.MaxTransaction == 0 {
 		c.MaxTransaction = DefaultMaxTransaction
 	}
-	c.Timing = c.Timing.withDefaults()
+	c.Timing, c.Sync = c.Timing.withDefaults(), c.Sync.withDefaults()
+	if c.Snapshots == nil {
+		c.Sync.Mode = Blocks
+	}
 	return c
 }
 
@@ -186,6 +199,6 @@ func (c *Config) comet() *cfg.Config {
 	o.Mempool.CacheSize, o.Mempool.MaxTxBytes = mempoolSeen, c.MaxTransaction
 
 	o.BlockSync.AdaptiveSync = false
-	o.StateSync.Enable = false // this node serves snapshots; it does not begin with one
+	o.StateSync.ChunkRequestTimeout, o.StateSync.ChunkFetchers, o.StateSync.MaxSnapshotChunks = chunkTime, fetchers, state.MaxChunks
 	return o
 }

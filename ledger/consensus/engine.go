@@ -70,13 +70,22 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.parts = p
 	e.mu.Unlock()
 	unregister := e.register()
-	if err := p.start(); err != nil {
+	questions, err := e.serveQuestions()
+	if err != nil {
+		e.fail(err)
+	} else if err := p.start(); err != nil {
 		e.fail(err)
 	}
 	close(e.started)
 
 	work, stop := context.WithCancel(ctx)
 	var group errgroup.Group
+	if p.fresh {
+		group.Go(func() error { e.begin(work, p); return nil })
+	} else {
+		e.progress.enter(StageBlocks)
+	}
+	group.Go(func() error { e.followTargets(work, p); return nil })
 	group.Go(func() error { e.keepPeers(work, p); return nil })
 	group.Go(func() error { e.watch(work, p); return nil })
 	select {
@@ -88,6 +97,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	err = p.stop(e.failed)
 	<-ctx.Done()
 	unregister()
+	if questions != nil {
+		err = errors.Join(err, questions.Close())
+	}
 
 	e.mu.Lock() // nobody reads from here on
 	e.parts = nil

@@ -1,8 +1,10 @@
 package consensus
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -23,6 +25,10 @@ type Status struct {
 	// Height is that of the newest block, and Round that of the attempts to make the next one.
 	Height int64
 	Round  int32
+	// Base is the lowest block that is kept; 0: there is none.
+	Base int64
+	// Fetching is how the fetching of what is lacking goes on, while Syncing.
+	Fetching Progress
 	// Members is how many peers take part with this node.
 	Members int
 	// Moved is when the height last rose, by this node's clock.
@@ -35,11 +41,53 @@ type Status struct {
 	Failure error
 }
 
-// progress is when the height last rose.
+// progress is when the height last rose, and how the fetching of what is lacking goes on.
 type progress struct {
 	mu     sync.Mutex
 	height int64     // guarded by mu
 	moved  time.Time // guarded by mu
+	now    Progress  // guarded by mu
+}
+
+// enter begins a stage.
+func (p *progress) enter(s Stage) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.now.Stage, p.now.Snapshot, p.now.Applied, p.now.Chunks = s, 0, 0, 0
+}
+
+// aim notes how far others are.
+func (p *progress) aim(height int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.now.Target = height
+}
+
+// fetching notes how far a snapshot is fetched.
+func (p *progress) fetching(height int64, applied, chunks int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.now.Snapshot, p.now.Applied, p.now.Chunks = height, applied, chunks
+}
+
+// note notes why the state is not fetched.
+func (p *progress) note(text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.now.Note = text
+}
+
+// warn notes what keeps blocks from coming, if anything does.
+func (p *progress) warn(text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.now.Lacking = text
+}
+
+func (p *progress) report() Progress {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.now
 }
 
 func (p *progress) see(height int64, now time.Time) {
@@ -60,13 +108,25 @@ func (p *progress) last() time.Time {
 func (e *Engine) watch(ctx context.Context, p *parts) {
 	tick := time.NewTicker(watchInterval)
 	defer tick.Stop()
-	for {
-		e.progress.see(p.blocks.Height(), time.Now())
+	for checked := false; ; {
+		height := p.blocks.Height()
+		e.progress.see(height, time.Now())
+		if trust := e.cfg.Sync.Trust; !checked && trust != nil && height >= trust.Height {
+			checked = true
+			e.compare(p, trust)
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
+	}
+}
+
+// compare fails the engine when the chain here has another block than the one that is trusted. A block that is not kept was compared when it was fetched, or when it was there.
+func (e *Engine) compare(p *parts, t *Trust) {
+	if meta := p.blocks.LoadBlockMeta(t.Height); meta != nil && !bytes.Equal(meta.BlockID.Hash, t.Hash[:]) {
+		e.fail(otherBlock(t, meta.BlockID.Hash))
 	}
 }
 
@@ -88,8 +148,11 @@ func (e *Engine) Status() Status {
 	_ = e.use(func(p *parts) error {
 		s.Running = true
 		s.Syncing = p.guard.syncing.Load()
-		s.Height = p.blocks.Height()
+		s.Height, s.Base = p.blocks.Height(), p.blocks.Base()
 		s.Behind = time.Duration(p.guard.behind.Load())
+		if s.Syncing {
+			s.Fetching = e.progress.report()
+		}
 		s.Members = len(p.gate.Peers())
 		s.Round = p.state.GetRoundState().Round
 		return nil
@@ -111,12 +174,37 @@ func (e *Engine) Health() error {
 	case !s.Running:
 		return fault.New(fault.Unavailable, "the ledger is not running")
 	case s.Syncing:
-		return fault.New(fault.Unavailable, "the ledger is fetching blocks: height %d, %d peers", s.Height, s.Members)
+		return fault.New(fault.Unavailable, "%s", s.fetchingText())
 	case time.Since(s.Moved) > e.cfg.Timing.Stall:
 		return fault.New(fault.Unavailable, "no block for %s: height %d, round %d, %d peers; more than two thirds of the voting power must be there",
 			time.Since(s.Moved).Round(time.Second), s.Height, s.Round, s.Members)
 	}
 	return nil
+}
+
+// fetchingText says what is fetched.
+func (s *Status) fetchingText() string {
+	f := &s.Fetching
+	text := fmt.Sprintf("the ledger is fetching blocks: height %d", s.Height)
+	switch f.Stage {
+	case StagePeers:
+		text = "the ledger is asking other nodes how far they are"
+	case StageState:
+		text = "the ledger is looking for a snapshot of its state"
+		if f.Snapshot > 0 {
+			text = fmt.Sprintf("the ledger is fetching its state after block %d: %d of %d parts", f.Snapshot, f.Applied, f.Chunks)
+		}
+	}
+	if f.Target > 0 {
+		text += fmt.Sprintf(", others are at %d", f.Target)
+	}
+	text += fmt.Sprintf(", %d peers", s.Members)
+	for _, more := range []string{f.Note, f.Lacking} {
+		if more != "" {
+			text += "; " + more
+		}
+	}
+	return text
 }
 
 // Ready returns nil when the engine runs and has not failed, so that what is handed in may come into a block once enough of the voting power is there. Otherwise the kinds are those of Health.

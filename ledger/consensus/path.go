@@ -1,7 +1,6 @@
 package consensus
 
 import (
-	"bytes"
 	"fmt"
 
 	sm "github.com/cometbft/cometbft/state"
@@ -37,45 +36,40 @@ func (e *Engine) BlockHash(height int64) (hash ledger.Hash, err error) {
 	return hash, err
 }
 
-// Path returns the path that leads to the header of block "to": from block "since", or from the genesis when that is 0. Changes are the heights of the blocks between them at which the validators may
-// have changed, in ascending order. It is fault.NotFound for a height that is not reached, or not kept.
-func (e *Engine) Path(since, to int64, changes []int64) (p light.Path, err error) {
-	err = e.Read(func(blocks *store.BlockStore, states sm.Store) error {
+// Path returns the path that leads to the header of block "to": from block "since", or from the genesis when that is 0. It is fault.NotFound for a height that is not reached, or not kept.
+func (e *Engine) Path(since, to int64) (p light.Path, err error) {
+	err = e.use(func(parts *parts) error {
+		h := parts.history
 		if since > 0 {
-			h, err := loadHeader(blocks, since)
+			header, err := loadHeader(h.blocks, since)
 			if err != nil {
 				return err
 			}
 			p.Start = new(light.Start)
-			if p.Start.Header, err = light.EncodeHeader(h); err != nil {
+			if p.Start.Header, err = light.EncodeHeader(header); err != nil {
 				return fmt.Errorf("encode the header of block %d: %w", since, err)
 			}
-			if p.Start.Next, err = loadValidators(states, since+1); err != nil {
+			if p.Start.Next, err = loadValidators(h.states, since+1); err != nil {
 				return err
 			}
 		}
-		for _, height := range changes {
-			if err := addStep(&p, blocks, states, height); err != nil {
+		heights, err := h.heights(since+1, to-1)
+		if err != nil {
+			return err
+		}
+		for _, height := range heights {
+			s, ok, err := h.step(height)
+			if err != nil {
 				return err
 			}
+			if ok {
+				p.Steps = append(p.Steps, s)
+			}
 		}
-		_, p.Last, err = loadSigned(blocks, to)
+		_, p.Last, err = loadSigned(h.blocks, to)
 		return err
 	})
 	return p, err
-}
-
-// addStep adds a block to a path unless the validators after it are those before.
-func addStep(p *light.Path, blocks *store.BlockStore, states sm.Store, height int64) error {
-	h, signed, err := loadSigned(blocks, height)
-	if err != nil || bytes.Equal(h.ValidatorsHash, h.NextValidatorsHash) {
-		return err
-	}
-	next, err := loadValidators(states, height+1)
-	if err == nil {
-		p.Steps = append(p.Steps, light.Step{Signed: signed, Next: next})
-	}
-	return err
 }
 
 func loadHeader(blocks *store.BlockStore, height int64) (*types.Header, error) {

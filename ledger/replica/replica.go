@@ -39,6 +39,10 @@ type Config struct {
 	Peers consensus.Peers
 	// Timing may be left empty. It should be the same on all nodes.
 	Timing consensus.Timing
+	// Sync says how this node gets the ledger while it has no block.
+	Sync consensus.Sync
+	// SnapshotEvery is after how many blocks a snapshot of the state is taken, for nodes that come later; 0: state.DefaultEvery, less than 0: never. It should be the same on all nodes, which then have the same.
+	SnapshotEvery int64
 	// Registerer gets the metrics; nil: there are none.
 	Registerer prometheus.Registerer
 	// Logger may be nil.
@@ -52,6 +56,7 @@ type Replica struct {
 	cfg     Config
 	network ledger.Hash
 	store   *state.Store
+	keeper  *state.Keeper // nil: no snapshots are taken
 	app     *application.Application
 	engine  *consensus.Engine
 	wake    chan struct{} // tells the gatherer that something waits
@@ -87,13 +92,19 @@ func Open(cfg Config) (*Replica, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.app = application.New(application.Config{Store: r.store, Genesis: cfg.Genesis, Committed: r.committed, Logger: cfg.Logger})
+	if cfg.SnapshotEvery >= 0 {
+		r.keeper, err = state.OpenKeeper(state.KeeperConfig{Dir: filepath.Join(cfg.Dir, "snapshots"), Every: cfg.SnapshotEvery, FS: cfg.FS, Logger: cfg.Logger})
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("open the ledger: %w", err), r.store.Close())
+		}
+	}
+	r.app = application.New(application.Config{Store: r.store, Genesis: cfg.Genesis, Keeper: r.keeper, Committed: r.committed, Logger: cfg.Logger})
 	r.engine, err = consensus.New(consensus.Config{
 		Dir: cfg.Dir, Host: cfg.Host, Network: consensus.NetworkID(cfg.Genesis), Genesis: consensus.GenesisDoc(cfg.Genesis), Application: r.app, Signer: cfg.Signer, Peers: cfg.Peers,
-		MaxTransaction: application.MaxEnvelope, Timing: cfg.Timing, Registerer: cfg.Registerer, Logger: cfg.Logger, FS: cfg.FS,
+		Snapshots: r.app, Sync: cfg.Sync, Changes: r.validatorChanges, MaxTransaction: application.MaxEnvelope, Timing: cfg.Timing, Registerer: cfg.Registerer, Logger: cfg.Logger, FS: cfg.FS,
 	})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open the ledger: %w", err), r.store.Close())
+		return nil, errors.Join(fmt.Errorf("open the ledger: %w", err), r.Close())
 	}
 	return r, nil
 }
@@ -128,7 +139,22 @@ func (r *Replica) tidy(ctx context.Context) {
 }
 
 // Close closes the data. Run has returned, and nobody asks any more.
-func (r *Replica) Close() error { return r.store.Close() }
+func (r *Replica) Close() error {
+	var err error
+	if r.keeper != nil {
+		err = r.keeper.Close() // it reads from the store
+	}
+	return errors.Join(err, r.store.Close())
+}
+
+// validatorChanges returns the heights of the blocks that changed validators, of those that this node carried out.
+func (r *Replica) validatorChanges(first, last int64) (heights []int64, err error) {
+	err = r.read(func(v *state.View) error {
+		heights, err = v.ValidatorChanges(first, last)
+		return err
+	})
+	return heights, err
+}
 
 // Started is closed when Run takes part in the ledger, so that transactions are taken.
 func (r *Replica) Started() <-chan struct{} { return r.engine.Started() }

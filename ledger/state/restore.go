@@ -50,7 +50,7 @@ func (s *Store) Restore(tip Tip) (*Restorer, error) {
 	return &Restorer{store: s, want: tip}, nil
 }
 
-// Reset makes the store empty, as it was before the genesis. No view may be open.
+// Reset makes the store empty, as it was before the genesis.
 func (s *Store) Reset() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

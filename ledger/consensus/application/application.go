@@ -26,6 +26,8 @@ type Config struct {
 	Store *state.Store
 	// Genesis is what the ledger begins with.
 	Genesis *ledger.Genesis
+	// Keeper keeps snapshots of the state for other nodes; nil: none are taken.
+	Keeper *state.Keeper
 	// Committed is called after each block, in order, and must not block; nil: nobody.
 	Committed func(Block)
 	// Logger may be nil.
@@ -59,6 +61,8 @@ type Application struct {
 	mu       sync.Mutex
 	executed []*execution // proposals of the height that is being agreed on, guarded by mu
 	decided  *execution   // guarded by mu
+
+	restorer *state.Restorer // of the one goroutine that fetches the state, before there is a block
 }
 
 // New returns an application that belongs to one consensus.Engine.
@@ -88,14 +92,10 @@ func (a *Application) Info(context.Context, *abci.RequestInfo) (*abci.ResponseIn
 func (a *Application) InitChain(_ context.Context, r *abci.RequestInitChain) (*abci.ResponseInitChain, error) {
 	tip := a.cfg.Store.Tip()
 	if tip == (state.Tip{}) {
-		p, err := a.cfg.Store.Prepare(&state.Block{Time: a.cfg.Genesis.Created.UnixMilli(), Changes: a.cfg.Genesis.Entries()})
-		if err == nil {
-			err = a.cfg.Store.Commit(p)
+		if err := a.found(); err != nil {
+			return nil, err
 		}
-		if err != nil {
-			return nil, fmt.Errorf("make the first state: %w", err)
-		}
-		tip = p.Tip()
+		tip = a.cfg.Store.Tip()
 	}
 	if tip.Height != 0 {
 		return nil, fault.New(fault.Conflict, "the state is of block %d, and the chain is to begin", tip.Height)

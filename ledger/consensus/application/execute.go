@@ -140,6 +140,7 @@ func (a *Application) Commit(context.Context, *abci.RequestCommit) (*abci.Respon
 	if err := a.cfg.Store.Commit(x.pending); err != nil {
 		return nil, err
 	}
+	a.takeSnapshot(x.height)
 	if a.cfg.Committed != nil {
 		a.cfg.Committed(x.block)
 	}

@@ -81,11 +81,11 @@ func genesisValidators(g *ledger.Genesis) (*types.ValidatorSet, error) {
 	for i, v := range g.Validators {
 		list[i] = Validator{v.Key, int64(v.Power)}
 	}
-	return validatorSet(list)
+	return ValidatorSet(list)
 }
 
-// validatorSet returns validators as CometBFT has them.
-func validatorSet(list []Validator) (*types.ValidatorSet, error) {
+// ValidatorSet returns validators as CometBFT has them.
+func ValidatorSet(list []Validator) (*types.ValidatorSet, error) {
 	if len(list) == 0 || len(list) > ledger.MaxValidators {
 		return nil, fault.New(fault.Invalid, "%d validators: want 1 to %d", len(list), ledger.MaxValidators)
 	}

@@ -88,7 +88,7 @@ func (p *Path) begin(chain string, root Root) (*types.ValidatorSet, int64, error
 
 // next returns the validators of the block after h, if those listed are they.
 func next(h *types.Header, list []Validator) (*types.ValidatorSet, error) {
-	validators, err := validatorSet(list)
+	validators, err := ValidatorSet(list)
 	if err != nil {
 		return nil, err
 	}
