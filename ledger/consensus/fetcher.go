@@ -2,6 +2,7 @@ package consensus
 
 import (
 	"context"
+	"crypto/sha256"
 	"slices"
 	"sync"
 	"time"
@@ -33,17 +34,19 @@ type fetch struct {
 	offered  chan struct{} // has room for one; a snapshot was offered
 
 	mu       sync.Mutex
-	liars    map[p2p.ID]bool // guarded by mu; who sent what is forged
-	snapshot state.Snapshot  // guarded by mu; what is being fetched
-	next     uint32          // guarded by mu; the chunk that is applied next
-	senders  map[p2p.ID]bool // guarded by mu; of the chunks that were applied
-	began    bool            // guarded by mu; the application is restoring
-	done     bool            // guarded by mu; the application has restored a snapshot
+	liars    map[p2p.ID]bool                       // guarded by mu; who sent what is forged
+	offers   map[[sha256.Size]byte]map[p2p.ID]bool // guarded by mu; who has which snapshot
+	gone     bool                                  // guarded by mu; nobody has the one that is fetched any more
+	snapshot state.Snapshot                        // guarded by mu; what is being fetched
+	next     uint32                                // guarded by mu; the chunk that is applied next
+	senders  map[p2p.ID]bool                       // guarded by mu; of the chunks that were applied
+	began    bool                                  // guarded by mu; the application is restoring
+	done     bool                                  // guarded by mu; the application has restored a snapshot
 }
 
 // begin makes an attempt the one under way.
 func (r *snapshotReactor) begin(ctx context.Context, p *provider) *fetch {
-	f := &fetch{ctx: ctx, provider: p, offered: make(chan struct{}, 1), liars: make(map[p2p.ID]bool)}
+	f := &fetch{ctx: ctx, provider: p, offered: make(chan struct{}, 1), liars: make(map[p2p.ID]bool), offers: make(map[[sha256.Size]byte]map[p2p.ID]bool)}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.fetch = f
@@ -89,7 +92,7 @@ func (s patientSwitch) BroadcastAsync(e p2p.Envelope) {
 		}
 		return false
 	}
-	if wait(findTime, f.offered) {
+	if wait(s.reactor.engine.cfg.Sync.find, f.offered) {
 		wait(settleTime, nil)
 	}
 }
@@ -101,6 +104,7 @@ func (r *snapshotReactor) Receive(e p2p.Envelope) {
 		if fault.KindOf(err) == fault.Invalid {
 			r.Switch.StopPeerForError(e.Src, err)
 		}
+		r.hurryIfGone()
 		return
 	}
 	r.Reactor.Receive(e)
@@ -114,6 +118,22 @@ func (r *snapshotReactor) Receive(e p2p.Envelope) {
 	}
 }
 
+// RemovePeer notes that a peer is gone.
+func (r *snapshotReactor) RemovePeer(p p2p.Peer, reason any) {
+	r.Reactor.RemovePeer(p, reason)
+	if f := r.current(); f != nil {
+		f.left(p.ID())
+		r.hurryIfGone()
+	}
+}
+
+// hurryIfGone makes the reactor turn to another snapshot where nobody has the one that it waits for.
+func (r *snapshotReactor) hurryIfGone() {
+	if f := r.current(); f != nil && f.isGone() {
+		r.hurry(f)
+	}
+}
+
 // check returns why a message is not taken. It is fault.Invalid when the peer is to go for it.
 func (r *snapshotReactor) check(e p2p.Envelope) error {
 	f := r.current()
@@ -122,10 +142,12 @@ func (r *snapshotReactor) check(e p2p.Envelope) error {
 		if f == nil || f.lied(e.Src.ID()) {
 			return fault.New(fault.Conflict, "nothing was asked")
 		}
-		if _, err := snapshotOf(m.Height, m.Format, m.Chunks, m.Hash, m.Metadata); err != nil {
+		s, err := snapshotOf(m.Height, m.Format, m.Chunks, m.Hash, m.Metadata)
+		if err != nil {
 			f.accuse(e.Src.ID())
 			return err
 		}
+		return f.offer(e.Src.ID(), &s)
 	case *ssproto.ChunkResponse:
 		if f == nil || f.lied(e.Src.ID()) {
 			return fault.New(fault.Conflict, "nothing was asked")
@@ -153,10 +175,66 @@ func (f *fetch) lied(id p2p.ID) bool {
 	return f.liars[id]
 }
 
+// accuse notes that a peer has lied.
 func (f *fetch) accuse(id p2p.ID) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.liars[id] = true
+	f.withdraw(id)
+}
+
+// maxOffers is how many snapshots of one peer are looked at.
+const maxOffers = 10
+
+// offer notes that a peer has a snapshot.
+func (f *fetch) offer(id p2p.ID, s *state.Snapshot) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := 0
+	for _, peers := range f.offers {
+		if peers[id] {
+			n++
+		}
+	}
+	if n >= maxOffers {
+		return fault.New(fault.Full, "it has offered %d snapshots", n)
+	}
+	h := s.Hash()
+	if f.offers[h] == nil {
+		f.offers[h] = make(map[p2p.ID]bool)
+	}
+	f.offers[h][id] = true
+	return nil
+}
+
+// left notes that a peer has nothing to offer any more.
+func (f *fetch) left(id p2p.ID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.withdraw(id)
+}
+
+// withdraw forgets what a peer offered. The caller holds mu.
+func (f *fetch) withdraw(id p2p.ID) {
+	for h, peers := range f.offers {
+		if delete(peers, id); len(peers) == 0 {
+			delete(f.offers, h)
+		}
+	}
+	f.look()
+}
+
+// look notes whether somebody still has the snapshot that is fetched. The caller holds mu.
+func (f *fetch) look() {
+	if f.snapshot.Height > 0 {
+		f.gone = len(f.offers[f.snapshot.Hash()]) == 0
+	}
+}
+
+func (f *fetch) isGone() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.gone
 }
 
 // checkChunk refuses a chunk that is not one of the snapshot that is fetched.
@@ -164,10 +242,15 @@ func (f *fetch) checkChunk(from p2p.ID, m *ssproto.ChunkResponse) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
-	case m.Missing || uint64(f.snapshot.Height) != m.Height:
+	case uint64(f.snapshot.Height) != m.Height:
 		return fault.New(fault.NotFound, "it is no chunk of the snapshot that is fetched")
+	case m.Missing:
+		delete(f.offers[f.snapshot.Hash()], from)
+		f.look()
+		return fault.New(fault.NotFound, "the snapshot is not kept there any more")
 	case int64(m.Index) >= int64(len(f.snapshot.Chunks)) || len(m.Chunk) > state.MaxChunk || chunkHash(m.Chunk) != f.snapshot.Chunks[m.Index]:
 		f.liars[from] = true
+		f.withdraw(from)
 		return fault.New(fault.Invalid, "chunk %d is not that of the snapshot", m.Index)
 	}
 	return nil
@@ -178,6 +261,7 @@ func (f *fetch) chosen(s state.Snapshot) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.snapshot, f.next, f.senders, f.began = s, 0, make(map[p2p.ID]bool), true
+	f.look()
 }
 
 // applied notes a chunk that was applied.
@@ -196,13 +280,14 @@ func (f *fetch) forged() []string {
 	var ids []string
 	for id := range f.senders {
 		f.liars[id] = true
+		f.withdraw(id)
 		ids = append(ids, string(id))
 	}
 	slices.Sort(ids)
 	return ids
 }
 
-// hurry makes the reactor, which waits for a chunk for minutes, look at the context: it is given the chunk, and told to give up when it wants to apply it.
+// hurry makes the reactor, which waits for a chunk for minutes, give up: it is given the chunk, from nobody, and told so when it wants to apply it.
 func (r *snapshotReactor) hurry(f *fetch) {
 	f.mu.Lock()
 	height, next := f.snapshot.Height, f.next
@@ -302,6 +387,9 @@ func (c *snapshotConn) ApplySnapshotChunk(_ context.Context, r *abci.RequestAppl
 	f := c.reactor.current()
 	if f == nil || f.ctx.Err() != nil {
 		return &abci.ResponseApplySnapshotChunk{Result: abci.ResponseApplySnapshotChunk_ABORT}, nil
+	}
+	if r.Sender == "" { // see hurry
+		return &abci.ResponseApplySnapshotChunk{Result: abci.ResponseApplySnapshotChunk_REJECT_SNAPSHOT}, c.abandon(f)
 	}
 	err := c.engine.cfg.Snapshots.Apply(r.Chunk)
 	if err == nil {

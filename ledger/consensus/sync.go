@@ -52,6 +52,8 @@ type Sync struct {
 	Behind int64
 	// Trust is a block that the user knows to be of this ledger; nil: none. When the others' chain has another one at that height, the engine fails.
 	Trust *Trust
+
+	find time.Duration // how long others may take to offer a first snapshot; findTime, but in tests
 }
 
 // Trust is a block that is trusted.
@@ -66,6 +68,9 @@ func (s Sync) withDefaults() Sync {
 	}
 	if s.Behind == 0 {
 		s.Behind = DefaultBehind
+	}
+	if s.find == 0 {
+		s.find = findTime
 	}
 	return s
 }
