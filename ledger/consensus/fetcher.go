@@ -34,19 +34,19 @@ type fetch struct {
 	offered  chan struct{} // has room for one; a snapshot was offered
 
 	mu       sync.Mutex
-	liars    map[p2p.ID]bool                       // guarded by mu; who sent what is forged
-	offers   map[[sha256.Size]byte]map[p2p.ID]bool // guarded by mu; who has which snapshot
-	gone     bool                                  // guarded by mu; nobody has the one that is fetched any more
-	snapshot state.Snapshot                        // guarded by mu; what is being fetched
-	next     uint32                                // guarded by mu; the chunk that is applied next
-	senders  map[p2p.ID]bool                       // guarded by mu; of the chunks that were applied
-	began    bool                                  // guarded by mu; the application is restoring
-	done     bool                                  // guarded by mu; the application has restored a snapshot
+	liars    map[p2p.ID]bool                           // guarded by mu; who sent what is forged
+	offers   map[[sha256.Size]byte]map[p2p.ID]p2p.Peer // guarded by mu; who has which snapshot
+	gone     bool                                      // guarded by mu; nobody has the one that is fetched any more
+	snapshot state.Snapshot                            // guarded by mu; what is being fetched
+	next     uint32                                    // guarded by mu; the chunk that is applied next
+	senders  map[p2p.ID]bool                           // guarded by mu; of the chunks that were applied
+	began    bool                                      // guarded by mu; the application is restoring
+	done     bool                                      // guarded by mu; the application has restored a snapshot
 }
 
 // begin makes an attempt the one under way.
 func (r *snapshotReactor) begin(ctx context.Context, p *provider) *fetch {
-	f := &fetch{ctx: ctx, provider: p, offered: make(chan struct{}, 1), liars: make(map[p2p.ID]bool), offers: make(map[[sha256.Size]byte]map[p2p.ID]bool)}
+	f := &fetch{ctx: ctx, provider: p, offered: make(chan struct{}, 1), liars: make(map[p2p.ID]bool), offers: make(map[[sha256.Size]byte]map[p2p.ID]p2p.Peer)}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.fetch = f
@@ -104,7 +104,9 @@ func (r *snapshotReactor) Receive(e p2p.Envelope) {
 		if fault.KindOf(err) == fault.Invalid {
 			r.Switch.StopPeerForError(e.Src, err)
 		}
-		r.hurryIfGone()
+		if m, ok := e.Message.(*ssproto.ChunkResponse); ok {
+			r.instead(e.Src, m)
+		}
 		return
 	}
 	r.Reactor.Receive(e)
@@ -127,6 +129,34 @@ func (r *snapshotReactor) RemovePeer(p p2p.Peer, reason any) {
 	}
 }
 
+// instead asks somebody else for a chunk that a peer did not give.
+func (r *snapshotReactor) instead(of p2p.Peer, m *ssproto.ChunkResponse) {
+	f := r.current()
+	if f == nil {
+		return
+	}
+	if m.Missing {
+		r.Reactor.RemovePeer(of, nil) // it is not asked for this snapshot any more
+	}
+	if other := f.another(int64(m.Height), m.Index); other != nil {
+		other.TrySend(p2p.Envelope{ChannelID: statesync.ChunkChannel, Message: &ssproto.ChunkRequest{Height: m.Height, Format: snapshotFormat, Index: m.Index}})
+	}
+	r.hurryIfGone()
+}
+
+// another returns a peer that has the snapshot of a height if that is the one that is fetched, and lacks the chunk; nil: there is none.
+func (f *fetch) another(height int64, chunk uint32) p2p.Peer {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.snapshot.Height != height || chunk < f.next {
+		return nil
+	}
+	for _, p := range f.offers[f.snapshot.Hash()] { // in no order
+		return p
+	}
+	return nil
+}
+
 // hurryIfGone makes the reactor turn to another snapshot where nobody has the one that it waits for.
 func (r *snapshotReactor) hurryIfGone() {
 	if f := r.current(); f != nil && f.isGone() {
@@ -147,7 +177,7 @@ func (r *snapshotReactor) check(e p2p.Envelope) error {
 			f.accuse(e.Src.ID())
 			return err
 		}
-		return f.offer(e.Src.ID(), &s)
+		return f.offer(e.Src, &s)
 	case *ssproto.ChunkResponse:
 		if f == nil || f.lied(e.Src.ID()) {
 			return fault.New(fault.Conflict, "nothing was asked")
@@ -187,12 +217,12 @@ func (f *fetch) accuse(id p2p.ID) {
 const maxOffers = 10
 
 // offer notes that a peer has a snapshot.
-func (f *fetch) offer(id p2p.ID, s *state.Snapshot) error {
+func (f *fetch) offer(by p2p.Peer, s *state.Snapshot) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	n := 0
 	for _, peers := range f.offers {
-		if peers[id] {
+		if peers[by.ID()] != nil {
 			n++
 		}
 	}
@@ -201,9 +231,9 @@ func (f *fetch) offer(id p2p.ID, s *state.Snapshot) error {
 	}
 	h := s.Hash()
 	if f.offers[h] == nil {
-		f.offers[h] = make(map[p2p.ID]bool)
+		f.offers[h] = make(map[p2p.ID]p2p.Peer)
 	}
-	f.offers[h][id] = true
+	f.offers[h][by.ID()] = by
 	return nil
 }
 

@@ -242,7 +242,7 @@ func (p *provider) turns(ctx context.Context, height int64) (out [3]*types.Valid
 				if err := advance(ctx, set, want-at); err != nil {
 					return out, err
 				}
-				at, out[i] = want, set.Copy()
+				at, out[i], set = want, set, set.Copy() // a copy shares the proposer, and what goes on must not change that
 			}
 		}
 		if out[2] != nil {
@@ -262,7 +262,7 @@ func (p *provider) turns(ctx context.Context, height int64) (out [3]*types.Valid
 			if err := advance(ctx, set, height+int64(i)-at); err != nil {
 				return out, err
 			}
-			at, out[i] = height+int64(i), set.Copy()
+			at, out[i], set = height+int64(i), set, set.Copy()
 		}
 	}
 	return out, nil

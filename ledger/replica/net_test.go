@@ -67,6 +67,9 @@ type testNet struct {
 	peers   *consensustest.Members
 	nodes   []*node
 	salt    uint64
+
+	sync  consensus.Sync // of nodes that are started from now on
+	every int64          // blocks between snapshots
 }
 
 // newNet makes a network of validators that do not run yet.
@@ -134,7 +137,7 @@ func (n *node) start() {
 		logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	r, err := replica.Open(replica.Config{
-		Dir: filepath.Join(n.dir, "ledger"), Host: n.host, Genesis: n.net.genesis, Signer: n.signer, Peers: n.net.peers, Logger: logger,
+		Dir: filepath.Join(n.dir, "ledger"), Host: n.host, Genesis: n.net.genesis, Signer: n.signer, Peers: n.net.peers, Logger: logger, Sync: n.net.sync, SnapshotEvery: n.net.every,
 		Timing: consensus.Timing{Heartbeat: time.Second, Propose: 600 * time.Millisecond, Stall: 20 * time.Second},
 	})
 	if err != nil {

@@ -12,6 +12,14 @@ import (
 // Tip returns the last block that this node knows.
 func (r *Replica) Tip() state.Tip { return r.store.Tip() }
 
+// Snapshots returns the heights of the snapshots of the state that others can fetch from this node, the newest last.
+func (r *Replica) Snapshots() (heights []int64) {
+	for _, s := range r.app.List() {
+		heights = append(heights, s.Height)
+	}
+	return heights
+}
+
 // read calls f with the state after the last block.
 func (r *Replica) read(f func(v *state.View) error) error {
 	v := r.store.View()
