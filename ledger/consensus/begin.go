@@ -141,6 +141,9 @@ func (b *beginning) wanted(ctx context.Context, tips []tip) (bool, error) {
 		return false, err
 	}
 	b.engine.progress.aim(height)
+	if _, err := b.provider.turns(ctx, max(1, height-turnsAhead)); err != nil { // CometBFT would not wait for long
+		return false, err
+	}
 	if c.Trust != nil {
 		if err := b.provider.checkTrust(ctx, c.Trust); err != nil {
 			return false, err
@@ -281,6 +284,8 @@ func (e *Engine) followTargets(ctx context.Context, p *parts) {
 const (
 	// targetInterval is how often others are asked how far they are.
 	targetInterval = 10 * time.Second
+	// turnsAhead is how far below the last block the newest snapshots may be.
+	turnsAhead = 50_000
 	// hurryInterval is how often a fetch that is to end is told so.
 	hurryInterval = 50 * time.Millisecond
 )

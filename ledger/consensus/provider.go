@@ -34,6 +34,8 @@ type provider struct {
 	first   *types.ValidatorSet // of the genesis
 	steps   []keptStep          // guarded by mu; what chain has gone over
 	headers map[int64]signedAt  // guarded by mu; the headers that were asked for last
+	turn    *types.ValidatorSet // guarded by mu; the validators of turnAt, with who proposes when; nil: not known yet
+	turnAt  int64               // guarded by mu
 }
 
 // signedAt is a header with its commit, which were checked.
@@ -112,7 +114,7 @@ func (p *provider) from(ctx context.Context, of peer.ID, height int64) (signedAt
 
 // validators returns those of a height as far as is known, in any state of who proposes.
 func (p *provider) validators(height int64) (*types.ValidatorSet, error) {
-	i, _ := slices.BinarySearchFunc(p.steps, height, func(s keptStep, height int64) int { return cmp.Compare(s.height, height) })
+	i, _ := slices.BinarySearchFunc(p.steps, height, atHeight)
 	if i == 0 {
 		return p.first, nil
 	}
@@ -230,55 +232,55 @@ func proposed(s signedAt, validators *types.ValidatorSet) error {
 	return nil
 }
 
-// turns returns the validators of a height and of the two after it, with who proposes when.
+// turns returns the validators of a height and of the two after it, with who proposes when. That takes the longer the more blocks there are since it was last asked for.
 func (p *provider) turns(ctx context.Context, height int64) (out [3]*types.ValidatorSet, err error) {
 	p.mu.Lock()
-	steps := p.steps
-	p.mu.Unlock()
-	set, at := p.first.Copy(), int64(1)
-	for _, s := range steps {
-		for i := range out { // of heights up to this change
-			if want := height + int64(i); out[i] == nil && want <= s.height {
-				if err := advance(ctx, set, want-at); err != nil {
-					return out, err
-				}
-				at, out[i], set = want, set, set.Copy() // a copy shares the proposer, and what goes on must not change that
-			}
-		}
-		if out[2] != nil {
-			return out, nil
-		}
-		if err := advance(ctx, set, s.height-at); err != nil {
+	defer p.mu.Unlock()
+	if p.turn == nil || p.turnAt > height {
+		p.turn, p.turnAt = p.first.Copy(), 1
+	}
+	if err := p.advance(ctx, height); err != nil {
+		return out, err
+	}
+	set, at := p.turn, p.turnAt
+	for i := range out {
+		out[i] = set
+		next := set.Copy() // what it shares with set, which is who proposes, it does not change
+		if err := p.move(next, at); err != nil {
 			return out, err
 		}
-		if err := change(set, s.step.Next); err != nil {
-			return out, fmt.Errorf("change the validators at block %d: %w", s.height, err)
-		}
-		set.IncrementProposerPriority(1)
-		at = s.height + 1
+		set, at = next, at+1
 	}
-	for i := range out {
-		if out[i] == nil {
-			if err := advance(ctx, set, height+int64(i)-at); err != nil {
-				return out, err
-			}
-			at, out[i], set = height+int64(i), set, set.Copy()
-		}
-	}
+	p.turn = out[0].Copy()
 	return out, nil
 }
 
-// advance moves the turn on by so many blocks.
-func advance(ctx context.Context, set *types.ValidatorSet, blocks int64) error {
-	const batch = 1 << 16 // between two looks at ctx
-	for ; blocks > 0; blocks -= batch {
-		if err := ctx.Err(); err != nil {
+// advance moves the turn on to a height. The caller holds mu.
+func (p *provider) advance(ctx context.Context, height int64) error {
+	for ; p.turnAt < height; p.turnAt++ {
+		if p.turnAt%1024 == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err := p.move(p.turn, p.turnAt); err != nil {
+			p.turn = nil
 			return err
 		}
-		set.IncrementProposerPriority(int32(min(blocks, batch)))
 	}
 	return nil
 }
+
+// move makes the validators of a height those of the next. CometBFT does it for each block, which is not the same as for many blocks at once: in between it may even out whose turn it is. The caller holds mu.
+func (p *provider) move(set *types.ValidatorSet, height int64) error {
+	if i, ok := slices.BinarySearchFunc(p.steps, height, atHeight); ok {
+		if err := change(set, p.steps[i].step.Next); err != nil {
+			return fmt.Errorf("change the validators at block %d: %w", height, err)
+		}
+	}
+	set.IncrementProposerPriority(1)
+	return nil
+}
+
+func atHeight(s keptStep, height int64) int { return cmp.Compare(s.height, height) }
 
 // change makes a set that of others as a block does it.
 func change(set *types.ValidatorSet, to []light.Validator) error {
@@ -304,7 +306,7 @@ func change(set *types.ValidatorSet, to []light.Validator) error {
 func (p *provider) through(height int64) []keptStep {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	i, _ := slices.BinarySearchFunc(p.steps, height+1, func(s keptStep, height int64) int { return cmp.Compare(s.height, height) })
+	i, _ := slices.BinarySearchFunc(p.steps, height+1, atHeight)
 	return slices.Clone(p.steps[:i])
 }
 

@@ -53,7 +53,7 @@ func TestTurns(t *testing.T) {
 		next.IncrementProposerPriority(1)
 		sets = append(sets, next)
 	}
-	for range 300 {
+	for range 60 {
 		h := 1 + rng.Int64N(blocks-1)
 		got, err := p.turns(t.Context(), h)
 		if err != nil {
