@@ -1,6 +1,8 @@
 package node
 
 import (
+	"context"
+	"crypto/ed25519"
 	"log/slog"
 	"time"
 
@@ -44,6 +46,8 @@ type Config struct {
 	Rejoin bool
 	// NoLedger keeps records only, in a network that has a ledger.
 	NoLedger bool
+	// Validator makes the node one of the validators that vote one another in by a secret; nil: it is none of them. Home must hold a validator's key.
+	Validator *ValidatorConfig
 	// API describes the HTTP API; without a listen address there is none.
 	API APIConfig
 	// Version is the program's version as told to others.
@@ -53,6 +57,21 @@ type Config struct {
 
 	// patience is that of the records; set in tests alone.
 	patience time.Duration
+}
+
+// ValidatorConfig describes one of the validators of one owner that share a secret, and vote one another in and out.
+type ValidatorConfig struct {
+	// Secret is what they have in common, enrol.MinSecret to enrol.MaxSecret bytes that nobody can guess.
+	Secret []byte
+	// Seat is the node's own number among them, from 0 on. A validator with another key in the same seat takes its place.
+	Seat int
+	// Seats returns how many of them there are to be. While it fails nothing is changed.
+	Seats func(ctx context.Context) (int, error)
+	// Operator is the key of the account that speaks for the node's validator.
+	Operator ed25519.PrivateKey
+
+	// interval and patience are those of the questions; set in tests alone.
+	interval, patience time.Duration
 }
 
 // APIConfig describes a node's HTTP API.
@@ -91,6 +110,12 @@ func (c *Config) Validate() error {
 		return fault.New(fault.Invalid, "max connections: %d is negative", c.MaxConnections)
 	case len(c.Zone) > MaxZone:
 		return fault.New(fault.Invalid, "zone: longer than %d bytes", MaxZone)
+	}
+	if v := c.Validator; v != nil && (v.Seats == nil || len(v.Operator) != ed25519.PrivateKeySize) {
+		return fault.New(fault.Invalid, "validator: the number of seats and the operator's key are needed")
+	}
+	if c.Validator != nil && c.NoLedger {
+		return fault.New(fault.Invalid, "validator: a node without the ledger can't be one")
 	}
 	if c.Network != "" {
 		if _, err := swarm.OpenNetwork(c.Network); err != nil {

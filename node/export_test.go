@@ -10,3 +10,11 @@ func (c Config) Patient() Config {
 	c.patience = testPatience
 	return c
 }
+
+// Brisk makes a validator ask the others often, and take those that don't answer for absent soon.
+func (v *ValidatorConfig) Brisk() {
+	v.interval, v.patience = 100*time.Millisecond, 3*time.Second
+}
+
+// RecordsReady is what /readyz/records asks.
+func (n *Node) RecordsReady() error { return n.recordsReadyError() }

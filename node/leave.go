@@ -149,11 +149,29 @@ func (n *Node) depart(ctx context.Context, stopServing context.CancelFunc) {
 	case drain = <-n.departure.begin:
 	}
 	defer stopServing()
-	err := n.handOver(ctx, drain)
+	began := time.Now()
+	retired := n.retire(ctx, drain/2)
+	err := errors.Join(retired, n.handOver(ctx, drain-time.Since(began)))
 	if err == nil {
 		err = markLeft(n.cfg.Home, time.Now())
 	}
 	n.departure.end(err)
+}
+
+// retire has the node voted out if it is one of the validators that vote one another in. Whatever becomes of it, the records are handed over afterwards.
+func (n *Node) retire(ctx context.Context, patience time.Duration) error {
+	if n.enrolment == nil {
+		return nil
+	}
+	ctx, done := n.departure.bound(ctx, patience)
+	defer done()
+	n.departure.progress(0) // a sign of life: how many records there are is not known yet
+	n.cfg.Logger.Info("leaving for good: asking the other validators to vote this one out", "patience", patience)
+	if err := n.enrolment.Retire(ctx); err != nil {
+		n.cfg.Logger.Warn("leaving for good: the validator has its power still", "error", err)
+		return fmt.Errorf("leave: %w", err)
+	}
+	return nil
 }
 
 func (n *Node) handOver(ctx context.Context, drain time.Duration) error {

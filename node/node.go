@@ -21,6 +21,7 @@ import (
 	"github.com/folkmoot/folkmoot/discovery/peercache"
 	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/ledger/consensus/signer"
+	"github.com/folkmoot/folkmoot/ledger/enrol"
 	"github.com/folkmoot/folkmoot/ledger/replica"
 	"github.com/folkmoot/folkmoot/records"
 	"github.com/folkmoot/folkmoot/routing"
@@ -44,6 +45,7 @@ type Node struct {
 	cached     []peercache.Entry // the peers remembered from the last run
 	ledger     *replica.Replica  // nil in a network without one
 	validator  *signer.Signer    // nil unless the node has a validator's key
+	enrolment  *enrol.Member     // nil unless the node's validator is one of those that vote one another in
 	api        *api.Server       // nil without an API
 
 	ready     chan struct{} // closed by watchReadiness
@@ -75,7 +77,7 @@ func New(cfg Config) (_ *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, step := range []func(crypto.PrivKey) error{n.openHost, n.openRouting, n.openStore, n.openDiscovery, n.openLedger, n.openAPI} {
+	for _, step := range []func(crypto.PrivKey) error{n.openHost, n.openRouting, n.openStore, n.openDiscovery, n.openLedger, n.openEnrolment, n.openAPI} {
 		if err := step(key); err != nil {
 			return nil, err
 		}

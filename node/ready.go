@@ -67,10 +67,19 @@ func (n *Node) readyError() error {
 	}
 }
 
-// recordsReadyError returns nil once the node is ready and has seen all that it holds in sync and at full count, from then on as long as it is ready; before, it says what is missing.
+// recordsReadyError returns nil once the node is ready, has been voted in if it is to be a validator, and has seen all that it holds in sync and at full count, from then on as long as it is ready; before, it
+// says what is missing.
 func (n *Node) recordsReadyError() error {
-	if err := n.readyError(); err != nil || n.settled.Load() {
+	if err := n.readyError(); err != nil {
 		return err
+	}
+	if n.enrolment != nil {
+		if err := n.enrolment.Seated(); err != nil {
+			return err
+		}
+	}
+	if n.settled.Load() {
+		return nil
 	}
 	s, err := n.store.Settlement()
 	if err != nil {

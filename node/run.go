@@ -33,6 +33,9 @@ func (n *Node) Run(ctx context.Context) error {
 	if n.ledger != nil {
 		parts.Go(func() error { return named("ledger", n.ledger.Run(network)) })
 	}
+	if n.enrolment != nil {
+		parts.Go(func() error { return named("validators", n.enrolment.Run(network)) })
+	}
 	parts.Go(func() error { return named("discovery", n.connector.Run(network)) })
 	parts.Go(func() error { return named("peer cache", n.keepPeerCache(network)) })
 	parts.Go(func() error { return n.watchReadiness(network) })

@@ -103,3 +103,18 @@ func loadValidators(states sm.Store, height int64) ([]light.Validator, error) {
 	}
 	return light.Validators(set), nil
 }
+
+// Deciding returns the validators that decide on the next block, in CometBFT's order. A change that a block makes is among them after the block that follows it: until then those before decide.
+func (e *Engine) Deciding() (list []light.Validator, err error) {
+	err = e.Read(func(_ *store.BlockStore, states sm.Store) error {
+		s, err := states.Load()
+		if err != nil {
+			return fmt.Errorf("load the chain's state: %w", err)
+		}
+		if s.Validators != nil {
+			list = light.Validators(s.Validators)
+		}
+		return nil
+	})
+	return list, err
+}

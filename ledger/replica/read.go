@@ -268,3 +268,25 @@ func (r *Replica) RootBefore(height int64) (ledger.Hash, error) { return r.engin
 
 // BlockHash returns the hash of a block, which names it and all before it. It is fault.NotFound for a height that is not reached or not kept.
 func (r *Replica) BlockHash(height int64) (ledger.Hash, error) { return r.engine.BlockHash(height) }
+
+// InForce tells whether those who decide on the next block are the validators of the state. They are not between a block that changes validators and the block after it.
+func (r *Replica) InForce() (bool, error) {
+	deciding, err := r.engine.Deciding()
+	if err != nil {
+		return false, err
+	}
+	validators, err := r.Validators()
+	if err != nil || len(deciding) != len(validators) {
+		return false, err
+	}
+	power := make(map[ledger.PublicKey]uint64, len(deciding))
+	for _, v := range deciding {
+		power[v.Key] = uint64(v.Power)
+	}
+	for _, v := range validators {
+		if power[v.Key] != v.Power {
+			return false, nil
+		}
+	}
+	return true, nil
+}

@@ -64,6 +64,7 @@ func Folkmoot() Rules {
 			{Folder: "ledger/state", May: []string{"ledger", "ledger/tree", "fault"}},
 			{Folder: "ledger/consensus", May: []string{"ledger", "ledger/state", "ledger/tree", "swarm", "routing", "fault", "internal"}},
 			{Folder: "ledger/receipt", May: []string{"ledger", "ledger/tree", "ledger/consensus", "swarm", "fault"}},
+			{Folder: "ledger/enrol", May: []string{"ledger", "swarm", "fault", "internal"}},
 			{Folder: "ledger/replica", May: []string{"ledger", "ledger/state", "ledger/tree", "ledger/consensus", "ledger/receipt", "fault"}},
 			{Folder: "backup", May: []string{"fault"}},
 			{Folder: "api/v1"},
@@ -71,9 +72,9 @@ func Folkmoot() Rules {
 			{Folder: "api/client", May: []string{"api/v1", "fault"}},
 			{Folder: "api", May: []string{"api/v1", "fault", "internal"}},
 			{Folder: "node", May: []string{
-				"api", "api/v1", "api/ledgerdoc", "ledger", "ledger/replica", "ledger/receipt", "ledger/state", "ledger/consensus", "backup", "records", "routing", "discovery", "swarm", "fault", "internal"}},
+				"api", "api/v1", "api/ledgerdoc", "ledger", "ledger/replica", "ledger/receipt", "ledger/state", "ledger/consensus", "ledger/enrol", "backup", "records", "routing", "discovery", "swarm", "fault", "internal"}},
 			{Folder: "cmd", May: []string{
-				"node", "api", "api/v1", "api/client", "api/ledgerdoc", "ledger", "ledger/receipt", "ledger/consensus", "backup", "records", "routing", "discovery", "swarm", "fault", "internal", "bench"}},
+				"node", "api", "api/v1", "api/client", "api/ledgerdoc", "ledger", "ledger/receipt", "ledger/consensus", "ledger/enrol", "backup", "records", "routing", "discovery", "swarm", "fault", "internal", "bench"}},
 			{Folder: "examples", May: []string{"node", "records", "routing", "swarm", "fault"}},
 			{Folder: "sim", May: []string{"records", "routing", "swarm", "fault"}},
 			{Folder: "bench", May: []string{"*"}},
@@ -105,7 +106,7 @@ func Folkmoot() Rules {
 			},
 			{
 				Import: regexp.MustCompile(`^github\.com/(libp2p|multiformats)/`),
-				By: []string{"swarm", "discovery", "routing", "records", "ledger/consensus", "ledger/replica", "api", "node", "cmd", "examples", "internal", "sim", "bench",
+				By: []string{"swarm", "discovery", "routing", "records", "ledger/consensus", "ledger/enrol", "ledger/replica", "api", "node", "cmd", "examples", "internal", "sim", "bench",
 					"test"},
 				Why: "the ledger knows nothing of networks",
 			},
@@ -141,7 +142,7 @@ func Folkmoot() Rules {
 			},
 		},
 		Fuzzed: []string{"backup", "swarm", "swarm/rpc", "routing", "records", "records/disk", "discovery/peercache", "ledger", "ledger/state", "ledger/tree",
-			"ledger/consensus/gate", "ledger/consensus/signer", "ledger/consensus/application", "ledger/receipt", "api/ledgerdoc", "api/v1", "cmd/moot/internal/accounts", "cmd/moot/internal/payments"},
+			"ledger/consensus/gate", "ledger/consensus/signer", "ledger/consensus/application", "ledger/enrol", "ledger/receipt", "api/ledgerdoc", "api/v1", "cmd/moot/internal/accounts", "cmd/moot/internal/payments"},
 		MaxLines: 500,
 		Text: []TextRule{
 			{regexp.MustCompile(`\b(TODO|FIXME|XXX|HACK)\b`), "unfinished work is finished or left out"},
