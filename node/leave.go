@@ -165,7 +165,7 @@ func (n *Node) retire(ctx context.Context, patience time.Duration) error {
 	}
 	ctx, done := n.departure.bound(ctx, patience)
 	defer done()
-	n.departure.progress(0) // a sign of life: how many records there are is not known yet
+	n.departure.progress(n.store.Stats().Stored)
 	n.cfg.Logger.Info("leaving for good: asking the other validators to vote this one out", "patience", patience)
 	if err := n.enrolment.Retire(ctx); err != nil {
 		n.cfg.Logger.Warn("leaving for good: the validator has its power still", "error", err)

@@ -63,12 +63,20 @@ func (m *Member) ask(ctx context.Context, to peer.ID, state *State) error {
 	}
 	a, err := m.prover.readAnswer(to, self, n, response)
 	if err != nil {
-		if fault.KindOf(err) == fault.Forbidden {
-			m.cfg.Logger.Warn("validators: a peer that votes by a secret does not know this node's", "peer", to, "error", err)
-		}
+		m.warn(to, err)
 		return err
 	}
 	return m.hear(a, state)
+}
+
+// warn tells of a peer with another secret, once: it is asked every second.
+func (m *Member) warn(of peer.ID, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if fault.KindOf(err) == fault.Forbidden && !m.warned[of] && len(m.warned) < maxLimited {
+		m.warned[of] = true
+		m.cfg.Logger.Warn("validators: a peer that votes by a secret does not have this node's", "peer", of, "error", err)
+	}
 }
 
 // hear notes a claim, and who is in which seat. Seats that others remember are taken over for validators that have power only: what is remembered of the rest is of no use.

@@ -113,6 +113,7 @@ type Member struct {
 	mu      sync.Mutex
 	own     Claim             // guarded by mu
 	heard   map[peer.ID]heard // guarded by mu
+	warned  map[peer.ID]bool  // guarded by mu; peers whose other secret was told of
 	book    *book             // guarded by mu
 	last    decision          // guarded by mu
 	rounds  int               // guarded by mu; in how many rounds last has followed
@@ -150,7 +151,7 @@ func New(cfg Config) (*Member, error) {
 	m := &Member{
 		cfg: cfg, protocol: cfg.Network.Protocol(protocolName), prover: prover{bytes.Clone(cfg.Secret), ledger.Hash(cfg.Network)}, limits: newLimits(),
 		own:   Claim{Peer: cfg.Host.ID(), Seat: cfg.Seat, Key: cfg.Key, Operator: cfg.Operator},
-		heard: make(map[peer.ID]heard), book: b, changed: make(chan struct{}), last: decision{why: "it has not looked at the ledger yet"},
+		heard: make(map[peer.ID]heard), warned: make(map[peer.ID]bool), book: b, changed: make(chan struct{}), last: decision{why: "it has not looked at the ledger yet"},
 	}
 	if err := m.open(); err != nil {
 		return nil, err

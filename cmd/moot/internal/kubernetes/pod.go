@@ -1,4 +1,4 @@
-// Package kubernetes asks the API server of the cluster that the program runs in about the StatefulSet that its pod belongs to.
+// Package kubernetes asks the API server of the cluster that the program runs in about the StatefulSet that its pod belongs to, and for what the pods of a network have in common.
 package kubernetes
 
 import (
@@ -32,13 +32,28 @@ const (
 // maxFile bounds the files of a service account in bytes.
 const maxFile = 1 << 20
 
-// A Pod is a pod of a StatefulSet, and how it asks its cluster's API server.
+// A Cluster is how a pod asks the API server of its cluster, in its own namespace.
+type Cluster struct {
+	server string                                                            // HOST:PORT
+	folder string                                                            // the service account's
+	dial   func(ctx context.Context, network, addr string) (net.Conn, error) // nil: as usual
+}
+
+// A Pod is a pod of a StatefulSet.
 type Pod struct {
+	*Cluster
 	name, set string
 	ordinal   int64
-	server    string                                                            // HOST:PORT
-	folder    string                                                            // the service account's
-	dial      func(ctx context.Context, network, addr string) (net.Conn, error) // nil: as usual
+}
+
+// InCluster returns the cluster that the program runs in. folder is the service account's, ServiceAccount outside of tests. Outside of a pod it is fault.Invalid.
+func InCluster(lookupEnv func(string) (string, bool), folder string) (*Cluster, error) {
+	host, _ := lookupEnv(envHost)
+	port, _ := lookupEnv(envPort)
+	if host == "" {
+		return nil, fault.New(fault.Invalid, "this is no pod of Kubernetes: %s is not set", envHost)
+	}
+	return &Cluster{server: net.JoinHostPort(host, cmp.Or(port, "443")), folder: folder}, nil
 }
 
 // Here returns the pod that the program runs in. folder is the service account's, ServiceAccount outside of tests. Outside of a pod, and in one that is not of a StatefulSet, it is
@@ -48,17 +63,20 @@ func Here(lookupEnv func(string) (string, bool), folder string) (*Pod, error) {
 		value, _ := lookupEnv(name)
 		return value
 	}
-	host, port := env(envHost), cmp.Or(env(envPort), "443")
-	if host == "" {
-		return nil, fault.New(fault.Invalid, "this is no pod of Kubernetes: %s is not set", envHost)
+	cluster, err := InCluster(lookupEnv, folder)
+	if err != nil {
+		return nil, err
 	}
 	name := cmp.Or(env(envPodName), env(envHostname))
 	set, ordinal, ok := splitName(name)
 	if !ok {
 		return nil, fault.New(fault.Invalid, "pod %q is not one of a StatefulSet, whose names end in a number; set %s to the pod's name", name, envPodName)
 	}
-	return &Pod{name: name, set: set, ordinal: ordinal, server: net.JoinHostPort(host, port), folder: folder}, nil
+	return &Pod{cluster, name, set, ordinal}, nil
 }
+
+// Ordinal returns the pod's number in its StatefulSet.
+func (p *Pod) Ordinal() int { return int(p.ordinal) }
 
 // splitName takes a pod's name apart into that of its StatefulSet and its ordinal.
 func splitName(pod string) (set string, ordinal int64, ok bool) {
@@ -84,8 +102,8 @@ func isName(s string) bool {
 }
 
 // read returns a file of the service account. It is read anew each time, since tokens are replaced while a pod runs.
-func (p *Pod) read(name string) ([]byte, error) {
-	f, err := os.Open(filepath.Join(p.folder, name))
+func (c *Cluster) read(name string) ([]byte, error) {
+	f, err := os.Open(filepath.Join(c.folder, name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("the pod has no service account: %w", err)
 	}
@@ -104,11 +122,11 @@ func (p *Pod) read(name string) ([]byte, error) {
 }
 
 // readLine is read for a file of one line.
-func (p *Pod) readLine(name string) (string, error) {
-	data, err := p.read(name)
+func (c *Cluster) readLine(name string) (string, error) {
+	data, err := c.read(name)
 	line := strings.TrimSpace(string(data))
 	if err == nil && (line == "" || strings.ContainsAny(line, " \t\r\n")) {
-		err = fmt.Errorf("%s: want one line", filepath.Join(p.folder, name))
+		err = fmt.Errorf("%s: want one line", filepath.Join(c.folder, name))
 	}
 	return line, err
 }

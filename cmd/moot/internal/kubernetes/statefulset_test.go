@@ -170,7 +170,7 @@ func TestDoubtMeansStaying(t *testing.T) {
 		folder := account(t, stranger)
 		write(t, folder, "ca.crt", string(otherAuthority(t)))
 		p := pod(t, stranger.URL, folder, "moot-9")
-		if _, err := p.get(t.Context()); err == nil || !strings.Contains(err.Error(), "certificate") {
+		if _, _, err := p.call(t.Context(), http.MethodGet, "/version", nil); err == nil || !strings.Contains(err.Error(), "certificate") {
 			t.Errorf("%v", err)
 		}
 	})
@@ -205,7 +205,7 @@ func TestServerThatDoesNotAnswer(t *testing.T) {
 	t.Run("refuses", func(t *testing.T) {
 		p := pod(t, template.URL, folder, "moot-9")
 		p.server = "127.0.0.1:1"
-		if _, err := p.get(t.Context()); err == nil || !strings.Contains(err.Error(), "refused") {
+		if _, _, err := p.call(t.Context(), http.MethodGet, "/version", nil); err == nil || !strings.Contains(err.Error(), "refused") {
 			t.Errorf("%v", err)
 		}
 	})
