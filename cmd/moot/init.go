@@ -25,6 +25,8 @@ type initOptions struct {
 	network             string
 	open                bool
 	genesis, validators string
+	configMap           string
+	validator           bool
 }
 
 func newInit(a *app) *cobra.Command {
@@ -36,16 +38,22 @@ func newInit(a *app) *cobra.Command {
 
 With --network NAME alone a new network is founded, with a ledger whose one validator this node is; an account "operator" is made that speaks for it. With --validators FILE the
 new network has the validators of the file: a JSON list of what "moot ledger validators key" prints at each of them. Others enter a network with --genesis FILE, the document that
-"moot ledger genesis" prints at any of its nodes: whoever has it may enter.
+"moot ledger genesis" prints at any of its nodes: whoever has it may enter. With --validator such a node makes a validator's key and the account, too, and can be voted in.
+
+In a pod of Kubernetes, --genesis-configmap takes the document from a ConfigMap of the pod's namespace, and waits until it is there. Pod 0 of a StatefulSet that is given --validator founds the network where
+there is no such ConfigMap, by creating it: of several that try, one succeeds, and the others enter its network. A pod that has its home already goes on without, should the API server not answer.
 
 With --open the network is open, and has no ledger: everybody who knows its name may enter.`
 	cmd.Example = `  moot init --network town
   moot init --genesis town.json --home /var/lib/moot
   moot init --network town --validators parties.json
+  moot init --network town --genesis-configmap town-genesis --validator
   moot init --network playground --open`
 	addNetworkOptions(cmd, &o.network, &o.open)
 	cmd.Flags().StringVar(&o.genesis, "genesis", "", "`FILE` with the genesis document of the network to enter; - for standard input")
 	cmd.Flags().StringVar(&o.validators, "validators", "", "`FILE` with the first validators of the network to found")
+	cmd.Flags().StringVar(&o.configMap, "genesis-configmap", "", "`NAME` of the ConfigMap with the genesis document of the network to enter, in the pod's namespace")
+	cmd.Flags().BoolVar(&o.validator, "validator", false, "make a validator's key and its operator's account, so that this node can be voted in")
 	return cmd
 }
 
@@ -58,6 +66,10 @@ func addNetworkOptions(cmd *cobra.Command, network *string, open *bool) {
 
 func (o *initOptions) check() error {
 	switch {
+	case o.configMap != "" && (o.genesis != "" || o.open || o.validators != "" || o.network == ""):
+		return advise(fault.New(fault.Invalid, "make a node: with --genesis-configmap give --network, and neither --genesis, --open nor --validators"), "see: moot init --help")
+	case o.validator && o.open:
+		return fault.New(fault.Invalid, "make a node: an open network has no ledger, and no validators; leave --open or --validator out")
 	case o.network == "" && o.genesis == "":
 		return advise(fault.New(fault.Invalid, "make a node: no network was named"), "say: moot init --network NAME, or --genesis FILE to enter one that is there")
 	case o.genesis != "" && (o.open || o.validators != ""):
@@ -81,6 +93,9 @@ func (a *app) init(ctx context.Context, o initOptions) error {
 		return fmt.Errorf("make a node: %w", err)
 	}
 	info, err := a.makeHome(ctx, o, before)
+	if err == nil && o.validator {
+		_, err = ownValidator(a.home)
+	}
 	if err != nil {
 		return fmt.Errorf("make a node: %w", err)
 	}
@@ -106,6 +121,8 @@ func networkText(name string, open bool) string {
 // makeHome makes the home a node, or leaves it as it is when it is one of that network already; before is what it was.
 func (a *app) makeHome(ctx context.Context, o initOptions, before node.HomeInfo) (node.HomeInfo, error) {
 	switch {
+	case o.configMap != "":
+		return a.enterByConfigMap(ctx, o, before)
 	case o.open:
 		return node.InitHome(a.home, o.network)
 	case o.genesis != "":
@@ -113,16 +130,21 @@ func (a *app) makeHome(ctx context.Context, o initOptions, before node.HomeInfo)
 		if err != nil {
 			return node.HomeInfo{}, err
 		}
-		if o.network != "" && o.network != g.Network {
-			return node.HomeInfo{}, fault.New(fault.Invalid, "%s is the genesis of network %s, not of %s", o.genesis, quoteKey(g.Network), quoteKey(o.network))
-		}
-		return node.JoinHome(a.home, g)
+		return a.join(g, o.genesis, o.network)
 	case before.Network == o.network && !before.Open:
 		return before, nil
 	case before.Network != "":
 		return node.HomeInfo{}, fault.New(fault.Conflict, "home %s is a node of network %s: give another --home", a.home, quoteKey(networkText(before.Network, before.Open)))
 	}
 	return a.found(ctx, o)
+}
+
+// join makes the home a node of the network that began with a genesis. from says where that is from, and network is the name that was asked for, empty for any.
+func (a *app) join(g *ledger.Genesis, from, network string) (node.HomeInfo, error) {
+	if network != "" && network != g.Network {
+		return node.HomeInfo{}, fault.New(fault.Invalid, "%s is the genesis of network %s, not of %s", from, quoteKey(g.Network), quoteKey(network))
+	}
+	return node.JoinHome(a.home, g)
 }
 
 // found founds a network.

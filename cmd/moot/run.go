@@ -35,6 +35,9 @@ type runOptions struct {
 	apiInsecure                      bool
 	logLevel, logFormat              *choice
 	cpuProfile                       string
+	validatorsSecret                 string
+	seat, seats                      int
+	seatOfPod                        bool
 }
 
 func newRun(a *app) *cobra.Command {
@@ -43,10 +46,14 @@ func newRun(a *app) *cobra.Command {
 		return a.runNode(ctx, o)
 	})
 	cmd.Long = `Run a node until SIGINT or SIGTERM. With --network and --open an empty home becomes a node of that open network first.
-On stopping, the node tells the others that it will be back, and ends within 5 seconds; a second SIGINT ends it at once.`
+On stopping, the node tells the others that it will be back, and ends within 5 seconds; a second SIGINT ends it at once.
+
+With --validators-secret the node is one of the validators of one owner: those that prove the secret to one another vote one another in, up to --seats, each in a seat of its own. One that comes with
+new keys into the seat of one that is gone takes its place, and "moot leave" has the node voted out first. Whoever has the secret can take the ledger over: keep it as you keep the validators' keys.`
 	cmd.Example = `  moot run --network town --open
   moot run --bootstrap /ip4/192.0.2.7/tcp/4242 --mdns=false
   moot run --network town --open --dns moot.default.svc.cluster.local --zone "$NODE_NAME"
+  moot run --validators-secret secret --seat 2 --seats 4
   moot run --api-listen 0.0.0.0:7070 --token-file token --api-tls-cert tls.crt --api-tls-key tls.key`
 	addNetworkOptions(cmd, &o.network, &o.open)
 	f := cmd.Flags()
@@ -60,6 +67,10 @@ On stopping, the node tells the others that it will be back, and ends within 5 s
 	f.DurationVar(&o.awayGrace, "away-grace", node.DefaultAwayGrace, "how long others wait for this node to come back before they copy what it held")
 	f.BoolVar(&o.rejoin, "rejoin", false, "let a node that has left for good enter its network again, with its identity")
 	f.BoolVar(&o.ledger, "ledger", true, "keep the ledger, where the network has one; without it the node serves records only")
+	f.StringVar(&o.validatorsSecret, "validators-secret", "", "`file` with the secret by which validators vote one another in: one line of 32 bytes or more")
+	f.IntVar(&o.seat, "seat", -1, "`number` of this node's seat among the validators with that secret, from 0 on")
+	f.IntVar(&o.seats, "seats", 0, "how many validators with that secret there are to be")
+	f.BoolVar(&o.seatOfPod, "seat-of-pod", false, "take the seat from the number of this pod of a StatefulSet, and how many there are to be from its replicas")
 	f.Var(&o.quota, "quota", "bytes of disk that records may use, such as 500MB or 10GiB; over it new ones are refused, and none is dropped (default: no bound)")
 	f.IntVar(&o.maxConnections, "max-connections", 0, "most connections to other peers (default: sized from the memory of the machine, or of the container)")
 	f.StringVar(&o.apiListen, "api-listen", defaultAPIListen, "`HOST:PORT` of the HTTP API; other addresses than loopback need a token and TLS")
@@ -199,10 +210,13 @@ func (a *app) nodeConfig(o runOptions) (node.Config, error) {
 	if err := a.checkHome(o); err != nil {
 		return cfg, err
 	}
+	var err error
+	if cfg.Validator, err = a.validatorConfig(o); err != nil {
+		return cfg, err
+	}
 	if err := cfg.Validate(); err != nil {
 		return cfg, advise(err, "see: moot run --help")
 	}
-	var err error
 	cfg.API.Token, err = a.token()
 	return cfg, err
 }
@@ -219,7 +233,7 @@ func (o *runOptions) check() error {
 	case (o.apiTLSCert == "") != (o.apiTLSKey == ""):
 		return fault.New(fault.Invalid, "options --api-tls-cert and --api-tls-key go together; give both or neither")
 	}
-	return nil
+	return o.checkSeat()
 }
 
 // checkHome makes sure that it is clear which network the node belongs to before anything is made.

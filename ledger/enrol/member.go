@@ -231,6 +231,7 @@ func (m *Member) round(ctx context.Context) {
 		return
 	}
 	m.look(&state)
+	began := time.Now()
 	m.askAll(ctx, &state)
 	if ctx.Err() != nil {
 		return
@@ -244,7 +245,7 @@ func (m *Member) round(ctx context.Context) {
 		return
 	}
 	m.tidy(&state)
-	s := m.situation(&state, seats)
+	s := m.situation(&state, seats, began)
 	d := decide(s)
 	rounds := m.conclude(d, &state)
 	if d.change == nil || rounds < stableRounds {
@@ -262,12 +263,14 @@ func (m *Member) look(s *State) {
 	m.own.Height, m.own.Ready = s.Height, s.Ready
 }
 
-// situation returns what the next change follows from.
-func (m *Member) situation(state *State, seats int) *situation {
+// situation returns what the next change follows from. Who has not answered in the round that began then is not counted on, though it is not taken for absent for a while: so nobody's place is given away in haste, and
+// nobody is voted out when another may just have stopped.
+func (m *Member) situation(state *State, seats int, began time.Time) *situation {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := &situation{seats: seats, height: state.Height, inForce: state.InForce, validators: state.Validators, book: m.book.seats, claims: []Claim{m.own}}
 	for _, h := range m.heard {
+		h.Ready = h.Ready && !h.at.Before(began)
 		s.claims = append(s.claims, h.Claim)
 	}
 	return s

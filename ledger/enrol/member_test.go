@@ -1,0 +1,144 @@
+package enrol
+
+import (
+	"context"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/ledger"
+)
+
+// newTestMember returns a member in seat 0, with key 0, that asks nobody by itself.
+func newTestMember(t *testing.T) *Member {
+	t.Helper()
+	b, err := openBook(filepath.Join(t.TempDir(), "seats.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := Config{Seat: 0, Key: key(0), Operator: operator(0), Patience: DefaultPatience, Interval: DefaultInterval, Logger: slog.New(slog.DiscardHandler)}
+	return &Member{cfg: cfg, own: claim(0, 0), heard: make(map[peer.ID]heard), book: b, changed: make(chan struct{})}
+}
+
+// TestWhoJustStoppedIsNotCountedOn: after a round in which one did not answer it is neither counted among those that vote nor replaced; after a while it is absent.
+func TestWhoJustStoppedIsNotCountedOn(t *testing.T) {
+	m := newTestMember(t)
+	state := &State{Height: 100, Ready: true, InForce: true, Validators: validators(0, 1, 2, 3)}
+	long, before, began := time.Now().Add(-2*DefaultPatience), time.Now().Add(-time.Second), time.Now()
+	for n, at := range map[int]time.Time{1: began, 2: began, 3: before} {
+		c := claim(n, n)
+		m.heard[c.Peer] = heard{c, at}
+	}
+	c := claim(2, 2)
+	c.Leaving = true
+	m.heard[c.Peer] = heard{c, began}
+	if d := decide(m.situation(state, 4, began)); d.change != nil || !strings.Contains(d.why, "2 of 3 of the power") {
+		t.Errorf("one leaves while another is silent: %+v, %s", d.change, d.why)
+	}
+	other := claim(13, 3)
+	m.heard[other.Peer] = heard{other, began}
+	m.tidy(state)
+	if d := decide(m.situation(state, 4, began)); d.change != nil && d.change.Validator == key(3) {
+		t.Errorf("one that was silent for a second is replaced: %s", d.why)
+	}
+	silent := claim(3, 3)
+	m.heard[silent.Peer] = heard{silent, long}
+	if err := m.book.learn(entry{key(3), 3}); err != nil {
+		t.Fatal(err)
+	}
+	m.tidy(state)
+	if d := decide(m.situation(state, 4, began)); d.change == nil || d.change.Validator != key(3) || d.change.Power != 0 {
+		t.Errorf("one that was silent for long is not replaced: %+v, %s", d.change, d.why)
+	}
+}
+
+// recorder is a ledger that notes what is handed in.
+type recorder struct{ ops []ledger.Operation }
+
+func (r *recorder) State() (State, error) { return State{}, nil }
+func (r *recorder) Submit(_ context.Context, op ledger.Operation) error {
+	r.ops = append(r.ops, op)
+	return nil
+}
+
+// TestAct: who proposes, who votes, and who waits.
+func TestAct(t *testing.T) {
+	change := &ledger.SetPower{Validator: key(9), Power: 1, Operator: operator(9)}
+	open := func(voters ...int) []Proposal {
+		p := Proposal{Change: *change, ID: ledger.Hash{7}}
+		for _, n := range voters {
+			p.Votes = append(p.Votes, operator(n))
+		}
+		return []Proposal{p}
+	}
+	for name, tt := range map[string]struct {
+		seat      int
+		power     []int
+		proposals []Proposal
+		rounds    int
+		want      ledger.Kind
+	}{
+		"the lowest seat proposes":                {0, []int{0, 1, 2, 3}, nil, stableRounds, ledger.KindPropose},
+		"the others wait for it":                  {1, []int{0, 1, 2, 3}, nil, stableRounds, 0},
+		"but not for ever":                        {1, []int{0, 1, 2, 3}, nil, lateRounds, ledger.KindPropose},
+		"what is open is voted for":               {1, []int{0, 1, 2, 3}, open(0), stableRounds, ledger.KindVote},
+		"once":                                    {1, []int{0, 1, 2, 3}, open(0, 1), stableRounds, 0},
+		"and again when it would pass now":        {1, []int{0, 1}, open(0, 1), stableRounds, ledger.KindVote},
+		"who has no power does nothing":           {1, []int{0, 2, 3}, open(0), lateRounds, 0},
+		"another's proposal is another's concern": {1, []int{0, 1, 2, 3}, []Proposal{{Change: ledger.SetPower{Validator: key(8)}, Votes: nil}}, stableRounds, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, r := newTestMember(t), &recorder{}
+			m.cfg.Ledger, m.cfg.Seat, m.cfg.Key, m.cfg.Operator = r, tt.seat, key(tt.seat), operator(tt.seat)
+			s := council(4)
+			state := &State{Ready: true, InForce: true, Validators: validators(tt.power...), Proposals: tt.proposals}
+			if err := m.act(t.Context(), state, s, &decision{change, "a test"}, tt.rounds); err != nil {
+				t.Fatal(err)
+			}
+			if len(r.ops) > 1 || (len(r.ops) == 1) != (tt.want != 0) || len(r.ops) == 1 && r.ops[0].Kind() != tt.want {
+				t.Errorf("handed in %v, want %v", r.ops, tt.want)
+			}
+		})
+	}
+}
+
+// TestRetire: it returns when the node is out and the others decide without it, says why when its time is over, and does not wait for what can't be.
+func TestRetire(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newTestMember(t)
+		state := &State{Ready: true, InForce: true, Validators: validators(0, 1, 2, 3)}
+		m.conclude(decision{why: "the others sleep"}, state)
+		if err := m.Seated(); err != nil {
+			t.Errorf("a validator is none: %v", err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := m.Retire(ctx); fault.KindOf(err) != fault.Unavailable || !strings.Contains(err.Error(), "the others sleep") || ctx.Err() == nil {
+			t.Errorf("nobody votes: %v", err)
+		}
+		retired := make(chan error, 1)
+		go func() { retired <- m.Retire(t.Context()) }()
+		synctest.Wait()
+		m.conclude(decision{}, &State{Ready: true, Validators: validators(1, 2, 3)})
+		synctest.Wait()
+		select {
+		case err := <-retired:
+			t.Errorf("it went before the others decide without it: %v", err)
+		default:
+		}
+		m.conclude(decision{}, &State{Ready: true, InForce: true, Validators: validators(1, 2, 3)})
+		if err := <-retired; err != nil {
+			t.Errorf("voted out: %v", err)
+		}
+		m.conclude(decision{}, &State{Ready: true, InForce: true, Validators: validators(0)})
+		if err := m.Retire(t.Context()); fault.KindOf(err) != fault.Unavailable || !strings.Contains(err.Error(), "only validator") {
+			t.Errorf("the last one: %v", err)
+		}
+	})
+}
