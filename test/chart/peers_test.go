@@ -142,6 +142,9 @@ func TestTheToken(t *testing.T) {
 		}
 		for _, o := range m {
 			for _, c := range slices.Concat(list(podSpec(o), "initContainers"), list(podSpec(o), "containers")) {
+				if at(c, "name") == "genesis" { // asks no node
+					continue
+				}
 				ref := at(named(list(c, "env"), "MOOT_TOKEN"), "valueFrom", "secretKeyRef")
 				if at(ref, "name") != name || at(ref, "key") != key {
 					t.Errorf("%v of %v takes its token from %v", at(c, "name"), at(o, "metadata", "name"), ref)

@@ -11,7 +11,11 @@ func TestWrongValuesAreRefused(t *testing.T) {
 	for _, tt := range []struct{ values, want string }{
 		{"replica: 3", "at '': additional properties 'replica' not allowed"},
 		{"replicas: three", "at '/replicas': got string, want integer"},
-		{"replicas: 0", "at '/replicas': minimum: got 0, want 1"},
+		{"replicas: -1", "at '/replicas': minimum: got -1, want 0"},
+		{"replicas: 0", "replicas: there are to be no peers and no validators; want at least one of either"},
+		{"validators: 257", "at '/validators': maximum: got 257, want 256"},
+		{"validators: four", "at '/validators': got string, want integer"},
+		{"validator: {secret: s}", "at '/validator': additional properties 'secret' not allowed"},
 		{"replicas: null", "at '': missing property 'replicas'"},
 		{"copies: 33", "at '/copies': maximum: got 33, want 32"},
 		{"image: {tag: 1.10}", "at '/image/tag': got number, want string"},

@@ -10,6 +10,7 @@
 {{- if eq (int .Values.p2p.port) (int .Values.api.port) }}
 {{- fail (printf "api.port: %d is the port between peers as well (p2p.port); choose another" (int .Values.api.port)) }}
 {{- end }}
+{{- include "folkmoot.checkLedger" . }}
 {{- if ne .Values.outside.type "None" }}
 {{- include "folkmoot.checkOutside" . }}
 {{- end }}
@@ -30,5 +31,20 @@
 {{- $last := add .Values.outside.nodePortBase $peers -1 }}
 {{- if and (eq .Values.outside.type "NodePort") (gt $last 65535) }}
 {{- fail (printf "outside.nodePortBase: from %d on, %d peers reach port %d; begin lower" (int .Values.outside.nodePortBase) $peers $last) }}
+{{- end }}
+{{- end }}
+
+{{- define "folkmoot.checkLedger" -}}
+{{- $ledger := include "folkmoot.hasLedger" . }}
+{{- if and (not $ledger) (eq (int .Values.replicas) 0) }}
+{{- fail "replicas: there are to be no peers and no validators; want at least one of either" }}
+{{- end }}
+{{- $peers := lookup "apps/v1" "StatefulSet" .Release.Namespace (include "folkmoot.fullname" .) }}
+{{- $containers := dig "spec" "template" "spec" "containers" list ($peers | default dict) }}
+{{- if and $ledger $containers (has "--open" (first $containers).args) }}
+{{- fail "validators: this release's network is open, and can't be given a ledger; install another release and move the records with moot export and moot import" }}
+{{- end }}
+{{- if and (not $ledger) (lookup "apps/v1" "StatefulSet" .Release.Namespace (include "folkmoot.validatorsName" .)) }}
+{{- fail "validators: this release's network has a ledger, which stands still without validators; want at least one, or uninstall the release" }}
 {{- end }}
 {{- end }}

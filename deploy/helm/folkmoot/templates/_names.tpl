@@ -42,6 +42,32 @@
 {{- end -}}
 {{- end }}
 
+{{/* Whether the network has a ledger: then it is not open, and its genesis is in a ConfigMap that the first validator makes. */}}
+{{- define "folkmoot.hasLedger" -}}
+{{- if gt (int .Values.validators) 0 }}true{{ end -}}
+{{- end }}
+
+{{- define "folkmoot.validatorsName" -}}
+{{- include "folkmoot.shorten" (list (printf "%s-validator" (include "folkmoot.fullname" .)) 52) -}}
+{{- end }}
+
+{{- define "folkmoot.genesisName" -}}
+{{- include "folkmoot.fullname" . }}-genesis
+{{- end }}
+
+{{- define "folkmoot.validatorsSecret" -}}
+{{- default (include "folkmoot.validatorsName" .) .Values.validator.existingSecret -}}
+{{- end }}
+
+{{/* The validators' service account may make the ConfigMap, which the others' may only read. */}}
+{{- define "folkmoot.validatorsServiceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- include "folkmoot.shorten" (list (printf "%s-validator" (include "folkmoot.serviceAccountName" .)) 63) -}}
+{{- else -}}
+{{- include "folkmoot.serviceAccountName" . -}}
+{{- end -}}
+{{- end }}
+
 {{- define "folkmoot.tokenSecret" -}}
 {{- default (printf "%s-api" (include "folkmoot.fullname" .)) .Values.api.existingSecret -}}
 {{- end }}
@@ -65,6 +91,12 @@ app.kubernetes.io/name: {{ include "folkmoot.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
+{{/* Labels of the release's peers of one kind: (list CONTEXT COMPONENT). */}}
+{{- define "folkmoot.componentLabels" -}}
+{{ include "folkmoot.selectorLabels" (index . 0) }}
+app.kubernetes.io/component: {{ index . 1 }}
+{{- end }}
+
 {{/* Labels of an object: (list CONTEXT COMPONENT), with further labels behind. */}}
 {{- define "folkmoot.labels" -}}
 {{- $root := index . 0 -}}
@@ -78,4 +110,9 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 
 {{- define "folkmoot.labelValue" -}}
 {{- regexReplaceAll "[^A-Za-z0-9_.-]" . "_" | trunc 63 | trimAll "-_." -}}
+{{- end }}
+
+{{/* How a peer outside the cluster is run. */}}
+{{- define "folkmoot.joinCommand" -}}
+moot run{{ if not (include "folkmoot.hasLedger" .) }} --network {{ include "folkmoot.network" . }} --open{{ end }}
 {{- end }}

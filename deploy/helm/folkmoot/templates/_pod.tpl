@@ -1,7 +1,7 @@
 {{/*
-The pod of a peer, for the StatefulSet and for the Deployment of extra peers. Called with a dict:
+The pod of a peer, for the StatefulSets and for the Deployment of extra peers. Called with a dict:
 root       the chart's context
-component  "peer", whose home is a volume that lasts, or "extra", whose home goes with the pod
+component  "peer" or "validator", whose home is a volume that lasts, or "extra", whose home goes with the pod
 size       of the home
 drain      how many seconds it may take to hand over what it holds
 resources  of the container
@@ -9,7 +9,9 @@ resources  of the container
 {{- define "folkmoot.podTemplate" -}}
 {{- $root := .root -}}
 {{- $extra := eq .component "extra" -}}
-{{- $outside := and (not $extra) (ne .root.Values.outside.type "None") -}}
+{{- $validator := eq .component "validator" -}}
+{{- $ledger := include "folkmoot.hasLedger" .root -}}
+{{- $outside := and (eq .component "peer") (ne .root.Values.outside.type "None") -}}
 {{- with $root.Values -}}
 metadata:
   labels:
@@ -25,9 +27,9 @@ metadata:
     {{- toYaml . | nindent 4 }}
     {{- end }}
 spec:
-  serviceAccountName: {{ include "folkmoot.serviceAccountName" $root }}
-  {{- /* Only a peer of the StatefulSet asks the API server anything: whether it is scaled away. */}}
-  automountServiceAccountToken: {{ and (not $extra) .rbac.create }}
+  serviceAccountName: {{ $validator | ternary (include "folkmoot.validatorsServiceAccountName" $root) (include "folkmoot.serviceAccountName" $root) }}
+  {{- /* What is asked of the API server: whether this pod of a StatefulSet is scaled away, and for the genesis of a network with a ledger. */}}
+  automountServiceAccountToken: {{ or (not (empty $ledger)) (and (not $extra) .rbac.create) }}
   enableServiceLinks: false
   terminationGracePeriodSeconds: {{ add $.drain 30 }}
   {{- if .hostNetwork }}
@@ -58,16 +60,55 @@ spec:
   tolerations:
     {{- toYaml . | nindent 4 }}
   {{- end }}
-  {{- with .affinity }}
+  {{- if .affinity }}
   affinity:
-    {{- toYaml . | nindent 4 }}
+    {{- toYaml .affinity | nindent 4 }}
+  {{- else if $validator }}
+  affinity:
+    podAntiAffinity:
+      preferredDuringSchedulingIgnoredDuringExecution:
+        - weight: 100
+          podAffinityTerm:
+            topologyKey: kubernetes.io/hostname
+            labelSelector:
+              matchLabels:
+                {{- include "folkmoot.componentLabels" (list $root "validator") | nindent 16 }}
   {{- end }}
   {{- with .topologySpreadConstraints }}
   topologySpreadConstraints:
     {{- range . }}
-    {{- $own := dict "labelSelector" (dict "matchLabels" (include "folkmoot.selectorLabels" $root | fromYaml)) }}
+    {{- /* Validators are spread among themselves, since it is they of whom more than two thirds must be there. */}}
+    {{- $labels := $validator | ternary (include "folkmoot.componentLabels" (list $root "validator")) (include "folkmoot.selectorLabels" $root) | fromYaml }}
+    {{- $own := dict "labelSelector" (dict "matchLabels" $labels) }}
     - {{ toYaml (hasKey . "labelSelector" | ternary . (merge (deepCopy .) $own)) | nindent 6 | trim }}
     {{- end }}
+  {{- end }}
+  {{- if $ledger }}
+  initContainers:
+    - name: genesis
+      image: {{ include "folkmoot.image" $root }}
+      imagePullPolicy: {{ .image.pullPolicy }}
+      args:
+        - init
+        - --network={{ include "folkmoot.network" $root }}
+        - --genesis-configmap={{ include "folkmoot.genesisName" $root }}
+        {{- if $validator }}
+        - --validator
+        {{- end }}
+      env:
+        - name: MOOT_POD_NAME
+          valueFrom: { fieldRef: { fieldPath: metadata.name } }
+        - name: MOOT_HOME
+          value: /var/lib/moot
+      resources:
+        requests: { cpu: 10m, memory: 32Mi }
+        limits: { memory: 128Mi }
+      {{- with .securityContext }}
+      securityContext:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      volumeMounts:
+        - { name: data, mountPath: /var/lib/moot }
   {{- end }}
   containers:
     - name: moot
@@ -113,10 +154,13 @@ spec:
         {{- if $outside }}
         - { name: outside, mountPath: /var/lib/moot/config.yaml, subPathExpr: $(POD_INDEX).yaml, readOnly: true }
         {{- end }}
+        {{- if $validator }}
+        - { name: validators, mountPath: /etc/moot/validators, readOnly: true }
+        {{- end }}
         {{- if .api.tls.existingSecret }}
         - { name: tls, mountPath: /etc/moot/tls, readOnly: true }
         {{- end }}
-  {{- if or $extra $outside .api.tls.existingSecret }}
+  {{- if or $extra $validator $outside .api.tls.existingSecret }}
   volumes:
     {{- if $extra }}
     - name: data
@@ -127,6 +171,14 @@ spec:
     - name: outside
       configMap:
         name: {{ include "folkmoot.fullname" $root }}-outside
+    {{- end }}
+    {{- if $validator }}
+    - name: validators
+      secret:
+        secretName: {{ include "folkmoot.validatorsSecret" $root }}
+        defaultMode: 0440
+        items:
+          - { key: {{ .validator.secretKey }}, path: secret }
     {{- end }}
     {{- if .api.tls.existingSecret }}
     - name: tls
@@ -142,9 +194,15 @@ spec:
 {{- $root := .root -}}
 {{- with $root.Values -}}
 - run
+{{- if not (include "folkmoot.hasLedger" $root) }}
 - --network={{ include "folkmoot.network" $root }}
 - --open
+{{- end }}
 - --rejoin
+{{- if eq $.component "validator" }}
+- --validators-secret=/etc/moot/validators/secret
+- --seat-of-pod
+{{- end }}
 {{- if ne (int .p2p.port) 4242 }}
 {{- $port := int .p2p.port }}
 {{- range $ip := list "/ip4/0.0.0.0" "/ip6/::" }}
