@@ -1,0 +1,136 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/folkmoot/folkmoot/node"
+)
+
+// genesisServer is an API server with the StatefulSet moot and room for one ConfigMap, town-genesis.
+type genesisServer struct {
+	mu      sync.Mutex
+	stored  json.RawMessage // guarded by mu
+	created int             // guarded by mu
+	down    bool            // guarded by mu
+}
+
+func (s *genesisServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	const maps = "/api/v1/namespaces/town/configmaps"
+	say := func(code int) {
+		w.WriteHeader(code)
+		fmt.Fprintf(w, `{"kind":"Status","message":"no: %d"}`, code)
+	}
+	switch {
+	case s.down:
+		say(http.StatusForbidden)
+	case r.URL.Path == "/apis/apps/v1/namespaces/town/statefulsets/moot":
+		fmt.Fprint(w, `{"kind":"StatefulSet","apiVersion":"apps/v1","metadata":{"name":"moot","namespace":"town"},"spec":{"replicas":4}}`)
+	case r.Method == http.MethodPost && r.URL.Path == maps && s.stored == nil:
+		s.created++
+		_ = json.NewDecoder(r.Body).Decode(&s.stored)
+		w.WriteHeader(http.StatusCreated)
+		_, _ = w.Write(s.stored)
+	case r.Method == http.MethodPost:
+		say(http.StatusConflict)
+	case r.URL.Path == maps+"/town-genesis" && s.stored != nil:
+		_, _ = w.Write(s.stored)
+	default:
+		say(http.StatusNotFound)
+	}
+}
+
+// set changes the server's state.
+func (s *genesisServer) set(change func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change()
+}
+
+// podBench is a bench whose commands run in a pod with a volume of its own.
+func podBench(t *testing.T, server *httptest.Server, pod string) *bench {
+	b := newBench(t)
+	b.inPod(server, pod)
+	return b
+}
+
+var inTown = []string{"init", "--network", "town", "--genesis-configmap", "town-genesis"}
+
+func (b *bench) genesisID() string {
+	b.t.Helper()
+	info, err := node.ReadHome(b.home)
+	if err != nil || info.Genesis == nil {
+		b.t.Fatalf("%s: %+v, %v", b.home, info, err)
+	}
+	return info.Genesis.ID().String()
+}
+
+// TestOneGenesisForAll: pod 0 founds, and nobody else; it never does so twice, with or without its volume; and a ConfigMap that is gone is put back as it was.
+func TestOneGenesisForAll(t *testing.T) {
+	s := new(genesisServer)
+	server := httptest.NewTLSServer(s)
+	defer server.Close()
+	validator := append(inTown, "--validator")
+
+	// The others wait, whichever comes first.
+	waiting := make(chan outcome, 1)
+	third := podBench(t, server, "moot-2")
+	go func() { waiting <- third.moot(validator...) }()
+	founder := podBench(t, server, "moot-0")
+	founder.must(validator...)
+	if got := <-waiting; got.code != exitDone {
+		t.Fatalf("the third pod: %+v", got)
+	}
+	plain := podBench(t, server, "town-extra-6b7c9-x2z4k") // of a Deployment
+	plain.must(inTown...)
+	id := founder.genesisID()
+	if third.genesisID() != id || plain.genesisID() != id {
+		t.Error("there are several networks")
+	}
+	if _, err := node.ReadHome(founder.home); err != nil {
+		t.Error(err)
+	}
+	for _, b := range []*bench{founder, third} {
+		if b.must("ledger", "validators", "key") != b.must("ledger", "validators", "key") {
+			t.Error("a validator's key is made twice")
+		}
+	}
+	if matches, _ := filepath.Glob(filepath.Join(plain.home, "validator", "*")); len(matches) > 0 {
+		t.Error("a peer without a vote has a validator's key")
+	}
+
+	founder.must(validator...) // a restart
+	again := podBench(t, server, "moot-0")
+	again.must(validator...) // without its volume
+	if again.genesisID() != id || s.created != 1 {
+		t.Errorf("a founder without its volume is in network %s, not %s; %d were founded", again.genesisID(), id, s.created)
+	}
+
+	var kept json.RawMessage
+	s.set(func() { kept, s.stored = s.stored, nil })
+	if got := third.moot(validator...); got.code != exitDone || !strings.Contains(got.err, "putting it back") || string(s.stored) != string(kept) {
+		t.Errorf("the ConfigMap is gone: %+v; stored\n%s\nwas\n%s", got, s.stored, kept)
+	}
+	s.set(func() { s.down = true })
+	if got := third.moot(validator...); got.code != exitDone || !strings.Contains(got.err, "going on with the genesis") {
+		t.Errorf("the API server says no: %+v", got)
+	}
+	podBench(t, server, "moot-1").fails(exitIncomplete, validator, "ConfigMap town-genesis", "answers 403")
+
+	// Another network's ConfigMap is not taken for this one's.
+	other := new(genesisServer)
+	elsewhere := httptest.NewTLSServer(other)
+	defer elsewhere.Close()
+	podBench(t, elsewhere, "moot-0").must(validator...)
+	third.inPod(elsewhere, "moot-2")
+	third.fails(exitConflict, validator, "another network than the one in ConfigMap town-genesis")
+	podBench(t, elsewhere, "moot-1").fails(exitUsage, []string{"init", "--network", "city", "--genesis-configmap", "town-genesis"}, "is the genesis of network town, not of city")
+}
