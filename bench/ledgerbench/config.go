@@ -28,7 +28,7 @@ type Config struct {
 	Accounts []int
 	// Duration is the time for each figure.
 	Duration time.Duration
-	// Callers hand in transfers one by one at the same time; Batchers hand in Batch at once.
+	// Callers hand in transfers one by one at the same time, fewer where there are few nodes to work on their requests; Batchers hand in Batch at once.
 	Callers, Batchers, Batch int
 	// CatchUp is how many transfers a new node fetches and carries out, at least; 0: that is not measured.
 	CatchUp int

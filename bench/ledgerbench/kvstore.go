@@ -225,6 +225,7 @@ func (n *kvNetwork) measure(ctx context.Context, cfg *Config) (Figures, error) {
 		err = result.Failure
 	}
 	f := figures(LoadSingle, result, 1)
+	f.Callers = cfg.Callers
 	f.Blocks = n.nodes[0].engine.LatestHeight() - before
 	return f, err
 }

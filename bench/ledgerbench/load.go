@@ -21,6 +21,8 @@ const (
 const (
 	// lightCallers are those of LoadLight.
 	lightCallers = 8
+	// maxPerNode bounds the callers of one node, which refuses more than 1,024 requests at once.
+	maxPerNode = 960
 	// warmUp bounds the time for which something is used before it is measured, which is else a fourth of that.
 	warmUp = 3 * time.Second
 	// preparedRate is for how many transfers a second there are signed ones at the start of a load. Later ones are signed while it goes on.
@@ -31,6 +33,8 @@ const (
 // Figures are what a load did.
 type Figures struct {
 	Load string `json:"load"`
+	// Callers is how many requests were in flight at once, at most.
+	Callers int `json:"callers"`
 	// Transfers are those that were applied, within Seconds.
 	Transfers int     `json:"transfers"`
 	Seconds   float64 `json:"seconds"`
@@ -102,6 +106,7 @@ type session struct {
 
 // run puts the network under a load of operations that move each transfers, once for a while before it is measured.
 func (s *session) run(ctx context.Context, load string, each int, l measure.Load) (Figures, error) {
+	l.Callers = min(l.Callers, maxPerNode*s.voters)
 	l.CPU = s.network.cpu
 	l.Do = func(ctx context.Context, i int) error {
 		list, err := s.payers.next(each)
@@ -147,6 +152,7 @@ func (s *session) run(ctx context.Context, load string, each int, l measure.Load
 		return Figures{}, err
 	}
 	f := figures(load, result, each)
+	f.Callers = l.Callers
 	s.transfers += f.Transfers + (warmed.Operations-warmed.Failures)*each
 	f.Blocks = after.Height - before.Height
 	if f.Transfers > 0 {

@@ -16,7 +16,7 @@ import (
 func sample() *Report {
 	kv := figures(LoadSingle, measure.Result{Operations: 1000, Elapsed: time.Second, CPU: time.Second, P50: 300 * time.Millisecond, P99: 400 * time.Millisecond}, 1)
 	single := figures(LoadSingle, measure.Result{Operations: 4010, Failures: 10, Elapsed: time.Second, CPU: 2 * time.Second, P50: 200 * time.Millisecond, P99: 300 * time.Millisecond}, 1)
-	single.Generator, single.Blocks = 70, 10
+	single.Generator, single.Blocks, single.Callers, kv.Callers = 70, 10, 2048, 2048
 	light := figures(LoadLight, measure.Result{Operations: 100, Elapsed: time.Second, CPU: time.Second, P50: 60 * time.Millisecond}, 1)
 	batches := figures(LoadBatch, measure.Result{Operations: 14, Elapsed: time.Second, CPU: 2 * time.Second}, 500)
 	return &Report{
@@ -36,8 +36,8 @@ func TestReportSaysEverything(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"| one by one                     | 4000/s | 500 µs   | 70 µs     | 200 ms | 300 ms | 400               | 4.00           | 0.50          |",
-		"| in batches                     | 7000/s | 286 µs   |",
+		"| one by one                     | 2048    | 4000/s | 500 µs   | 70 µs     | 200 ms | 300 ms | 400               | 4.00           | 0.50          |",
+		"| in batches                     | 0       | 7000/s | 286 µs   |",
 		"On a node's disk 300 bytes for each of 10 transfers, of which a client sent 271: state 200 wal 100.",
 		"A new node caught up with 1000 transfers in 50 blocks within 0.5 s, 2000/s, at 120 µs of its CPU each.",
 		"| one by one, CPU of all nodes | ≤ 400 µs | 500 µs   | missed |",

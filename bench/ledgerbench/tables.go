@@ -20,9 +20,9 @@ func plural(n int, noun string) string {
 // Write writes the report in Markdown, whose tables line up as plain text too.
 func (r *Report) Write(w io.Writer) error {
 	var out strings.Builder
-	fmt.Fprintf(&out, "%s. %s for each figure; one by one by %d callers, in batches of %d by %d. Nodes are processes that sync to disk and check every signature; requests go over HTTP to all validators by turns and are answered "+
+	fmt.Fprintf(&out, "%s. %s for each figure; batches are of %d transfers. Nodes are processes that sync to disk and check every signature; requests go over HTTP to all validators by turns and are answered "+
 		"when they are in a block. CPU is that of all nodes together for each transfer; the program that hands transfers in, already signed, shares the machine and is counted apart.\n",
-		r.Conditions, r.Duration, r.Callers, r.Batch, r.Batchers)
+		r.Conditions, r.Duration, r.Batch)
 	for _, n := range r.Networks {
 		if err := r.writeNetwork(&out, n); err != nil {
 			return err
@@ -41,13 +41,13 @@ func (r *Report) Write(w io.Writer) error {
 func (r *Report) writeNetwork(out *strings.Builder, n *Network) error {
 	fmt.Fprintf(out, "\n## %s, %s\n\n", plural(n.Validators, "validator"), plural(n.Accounts, "account"))
 	beside := r.KVStore != nil && n == r.Networks[0]
-	columns := []string{"", "rate", "CPU each", "generator", "p50", "p99", "transfers a block"}
+	columns := []string{"", "callers", "rate", "CPU each", "generator", "p50", "p99", "transfers a block"}
 	if beside {
 		columns = append(columns, "rate : kvstore", "CPU : kvstore")
 	}
 	table := measure.NewTable(columns...)
 	row := func(name string, f *Figures, generator string) {
-		cells := []string{name, fmt.Sprintf("%.0f/s", f.Rate), fmt.Sprintf("%.0f µs", f.CPU), generator, fmt.Sprintf("%.0f ms", f.P50), fmt.Sprintf("%.0f ms", f.P99), fmt.Sprintf("%.0f", perBlock(f))}
+		cells := []string{name, fmt.Sprint(f.Callers), fmt.Sprintf("%.0f/s", f.Rate), fmt.Sprintf("%.0f µs", f.CPU), generator, fmt.Sprintf("%.0f ms", f.P50), fmt.Sprintf("%.0f ms", f.P99), fmt.Sprintf("%.0f", perBlock(f))}
 		if beside {
 			cells = append(cells, ratio(f.Rate, r.KVStore.Rate), ratio(f.CPU, r.KVStore.CPU))
 		}
