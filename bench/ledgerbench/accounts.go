@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	mathrand "math/rand/v2"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,6 +26,8 @@ const (
 	issuesEach = ledger.MaxOperations
 	// issueBatch is how many such transactions are handed in at once: as many as fit surely.
 	issueBatch = 16
+	// issuers is how many such batches are under way: about as much as a block holds.
+	issuers = 4
 	// issueTimeout bounds the time until all of a batch is in blocks.
 	issueTimeout = 5 * time.Minute
 )
@@ -143,26 +146,34 @@ func (p *payers) issue(ctx context.Context, n *network) error {
 	if err := p.commit(ctx, n, &ledger.DefineAsset{Asset: p.asset}); err != nil {
 		return err
 	}
-	var operations []ledger.Operation
-	for _, one := range p.people {
-		operations = append(operations, &ledger.Issue{Asset: p.asset, To: one.id, Amount: ledger.NewAmount(given)})
-	}
-	for len(operations) > 0 {
-		var batch [][]byte
-		for len(batch) < issueBatch && len(operations) > 0 {
-			some := operations[:min(issuesEach, len(operations))]
-			operations = operations[len(some):]
-			one, err := p.sign(p.mint, some...)
+	issuing, ctx := errgroup.WithContext(ctx)
+	issuing.SetLimit(issuers)
+	for some := range slices.Chunk(p.people, issueBatch*issuesEach) {
+		issuing.Go(func() error {
+			batch, err := p.issues(some)
 			if err != nil {
 				return err
 			}
-			batch = append(batch, one)
-		}
-		if err := n.insist(ctx, batch); err != nil {
-			return err
-		}
+			return n.insist(ctx, batch)
+		})
 	}
-	return nil
+	return issuing.Wait()
+}
+
+// issues returns transactions that give some people money.
+func (p *payers) issues(people []*person) (batch [][]byte, err error) {
+	for some := range slices.Chunk(people, issuesEach) {
+		var operations []ledger.Operation
+		for _, one := range some {
+			operations = append(operations, &ledger.Issue{Asset: p.asset, To: one.id, Amount: ledger.NewAmount(given)})
+		}
+		one, err := p.sign(p.mint, operations...)
+		if err != nil {
+			return nil, err
+		}
+		batch = append(batch, one)
+	}
+	return batch, nil
 }
 
 // insist hands in a batch, again while a busy machine needs longer than a request may take: it happens once.

@@ -100,6 +100,7 @@ func (c *Config) measure(ctx context.Context, r *Report, validators, accounts in
 		return err
 	}
 	defer func() { err = errors.Join(err, n.close()) }()
+	c.progress(what + ": give each account money")
 	if err := payers.issue(ctx, n); err != nil {
 		return fmt.Errorf("give %d accounts money: %w", accounts, err)
 	}
