@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -49,8 +50,8 @@ type testNode struct {
 	fs      vfs.FS
 	engine  *Engine
 	breakAt func(height int64) error
-	behind  time.Duration // how far its clock is
-	mayFail bool          // the engine may have an error to tell when it stops
+	behind  atomic.Int64 // how far its clock is, in nanoseconds
+	mayFail bool         // the engine may have an error to tell when it stops
 	// application makes an application in place of app; nil: app is used.
 	application func() abci.Application
 
@@ -136,8 +137,7 @@ func (n *testNode) start() {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	behind := n.behind
-	e.clock = func() time.Time { return time.Now().Add(-behind) }
+	e.clock = func() time.Time { return time.Now().Add(-time.Duration(n.behind.Load())) }
 	ctx, stop := context.WithCancel(context.Background())
 	n.engine, n.stop, n.done = e, stop, make(chan error, 1)
 	go func() { n.done <- e.Run(ctx) }()
