@@ -43,6 +43,14 @@ func (b ledgerBackend) Status(context.Context) (v1.Ledger, error) {
 	if hash, err := b.r.BlockHash(tip.Height); err == nil {
 		d.Trust = fmt.Sprintf("%d:%s", tip.Height, hash)
 	}
+	first, err := b.r.First()
+	if err != nil {
+		return d, err
+	}
+	d.First, d.Snapshots = first, b.r.Snapshots()
+	if f := engine.Fetching; engine.Syncing {
+		d.Fetching = &v1.Fetching{Stage: string(f.Stage), Target: f.Target, Snapshot: f.Snapshot, Parts: f.Chunks, Fetched: f.Applied}
+	}
 	validators, err := b.r.Validators()
 	if err != nil {
 		return d, err
@@ -208,7 +216,14 @@ func (b ledgerBackend) History(_ context.Context, id string, opts v1.HistoryOpti
 	if err != nil {
 		return v1.History{}, err
 	}
+	first, err := b.r.First()
+	if err != nil {
+		return v1.History{}, err
+	}
 	d := v1.History{Transactions: []v1.CommittedTransaction{}}
+	if first > 1 {
+		d.First = first
+	}
 	for _, e := range list {
 		d.Transactions = append(d.Transactions, b.committed(e.Transaction, e.Place))
 	}

@@ -9,6 +9,9 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/ledger/consensus"
+	"github.com/folkmoot/folkmoot/ledger/consensus/application"
+	"github.com/folkmoot/folkmoot/ledger/state"
 	"github.com/folkmoot/folkmoot/records"
 	"github.com/folkmoot/folkmoot/routing"
 	"github.com/folkmoot/folkmoot/routing/swim"
@@ -48,6 +51,8 @@ type Config struct {
 	NoLedger bool
 	// Validator makes the node one of the validators that vote one another in by a secret; nil: it is none of them. Home must hold a validator's key.
 	Validator *ValidatorConfig
+	// Ledger says how the ledger is kept, where the network has one.
+	Ledger LedgerConfig
 	// API describes the HTTP API; without a listen address there is none.
 	API APIConfig
 	// Version is the program's version as told to others.
@@ -74,6 +79,16 @@ type ValidatorConfig struct {
 	interval, patience time.Duration
 }
 
+// LedgerConfig says how a node keeps its network's ledger. The zero value is a sensible default.
+type LedgerConfig struct {
+	// Sync says how the node gets the ledger while it has no block of it.
+	Sync consensus.Sync
+	// KeepBlocks is how many of the newest blocks are kept, MinKeepBlocks or more; 0: all.
+	KeepBlocks int64
+	// SnapshotEvery is after how many blocks a snapshot is taken of which nodes that come later can begin; 0 means DefaultSnapshotEvery, less than 0 never. It should be the same on all nodes.
+	SnapshotEvery int64
+}
+
 // APIConfig describes a node's HTTP API.
 type APIConfig struct {
 	// Listen is HOST:PORT; port 0 takes a free one. Empty means no API.
@@ -91,8 +106,11 @@ const (
 	DefaultCopies    = records.DefaultCopies
 	MaxCopies        = records.MaxCopies
 	DefaultAwayGrace = time.Minute
-	MaxAwayGrace     = swim.MaxAbsence
-	MaxZone          = routing.MaxZone
+	// DefaultSnapshotEvery and MinKeepBlocks are for LedgerConfig.
+	DefaultSnapshotEvery = state.DefaultEvery
+	MinKeepBlocks        = application.MinKept
+	MaxAwayGrace         = swim.MaxAbsence
+	MaxZone              = routing.MaxZone
 )
 
 // Validate returns a fault.Invalid error that names the first field that cannot be accepted.
@@ -108,6 +126,8 @@ func (c *Config) Validate() error {
 		return fault.New(fault.Invalid, "quota: %d is negative", c.Quota)
 	case c.MaxConnections < 0:
 		return fault.New(fault.Invalid, "max connections: %d is negative", c.MaxConnections)
+	case c.Ledger.KeepBlocks != 0 && c.Ledger.KeepBlocks < MinKeepBlocks:
+		return fault.New(fault.Invalid, "keep blocks: %d: want %d or more, or 0 for all", c.Ledger.KeepBlocks, MinKeepBlocks)
 	case len(c.Zone) > MaxZone:
 		return fault.New(fault.Invalid, "zone: longer than %d bytes", MaxZone)
 	}

@@ -30,13 +30,26 @@ type Ledger struct {
 	Time    time.Time `json:"time" doc:"Time of the last block, which its validators agreed on"`
 	Root    string    `json:"root" doc:"Root of the state after the last block"`
 	Trust   string    `json:"trust,omitempty" doc:"HEIGHT:HASH of the last block, which receipts can be checked against"`
-	Syncing bool      `json:"syncing" doc:"The node fetches blocks that others have"`
+	Syncing bool      `json:"syncing" doc:"The node fetches what others have"`
+	// Fetching is there while Syncing.
+	Fetching  *Fetching `json:"fetching,omitempty" doc:"How the fetching goes on"`
+	First     int64     `json:"first" doc:"The lowest block that this node keeps"`
+	Snapshots []int64   `json:"snapshots,omitempty" nullable:"false" doc:"Heights of the snapshots that nodes which come later can fetch here, ascending"`
 	Peers   int       `json:"peers" doc:"Peers that this node keeps the ledger with"`
 	// Validator is the key that this node votes with, if it has one.
 	Validator string `json:"validator,omitempty" doc:"Key that this node votes with"`
 	Power     uint64 `json:"power" doc:"Voting power of this node's key"`
 	Total     uint64 `json:"total_power" doc:"Voting power of all validators"`
 	Problem   string `json:"problem,omitempty" doc:"Why the ledger does not go on, or why this node does not vote"`
+}
+
+// Fetching is how a node that lacks blocks gets them, or the state after them.
+type Fetching struct {
+	Stage    string `json:"stage" enum:"peers,state,blocks" doc:"peers: asks others how far they are; state: fetches a snapshot of the state; blocks: fetches blocks"`
+	Target   int64  `json:"target,omitempty" doc:"The height that others have, as far as is known"`
+	Snapshot int64  `json:"snapshot,omitempty" doc:"The block after which the state was as the snapshot has it"`
+	Parts    int    `json:"parts,omitempty" doc:"How many parts the snapshot has"`
+	Fetched  int    `json:"fetched,omitempty" doc:"How many of them are there"`
 }
 
 // Transaction is a transaction of the ledger as a document: what GET answers, and what several parties sign in turn. Numbers that may pass 2^53 are strings.
@@ -136,6 +149,7 @@ type Balance struct {
 type History struct {
 	Transactions []CommittedTransaction `json:"transactions" nullable:"false"`
 	Cursor       string                 `json:"cursor,omitempty" doc:"Pass it to get the next page; absent on the last"`
+	First        int64                  `json:"first,omitempty" doc:"The lowest block that this node keeps: what was before is not told; absent: nothing is missing"`
 }
 
 // Anchors is the answer of GET /v1/ledger/anchors/DIGEST: oldest first.

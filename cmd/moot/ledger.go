@@ -93,13 +93,44 @@ func (a *app) printLedger(l v1.Ledger, now time.Time) {
 		line("votes with", "%s", l.Validator)
 	}
 	line("peers", "%d", l.Peers)
+	if l.First > 1 {
+		line("blocks", "from %d on; this node does not keep those before", l.First)
+	}
+	if n := len(l.Snapshots); n > 0 {
+		line("snapshot", "of block %d, for nodes that come later", l.Snapshots[n-1])
+	}
 	if l.Syncing {
-		line("syncing", "the node fetches blocks that others have")
+		line("syncing", "%s", fetchingText(l))
 	}
 	if l.Problem != "" {
 		line("problem", "%s", l.Problem)
 	}
 	table.Flush()
+}
+
+// fetchingText says what a node fetches from others, and how far it is.
+func fetchingText(l v1.Ledger) string {
+	f := l.Fetching
+	if f == nil {
+		return "the node fetches blocks that others have"
+	}
+	var text string
+	switch {
+	case f.Stage == "peers":
+		text = "the node asks others how far they are"
+	case f.Stage == "state" && f.Snapshot > 0:
+		text = fmt.Sprintf("the node fetches the state after block %d: %d of %d parts", f.Snapshot, f.Fetched, f.Parts)
+	case f.Stage == "state":
+		text = "the node looks for a snapshot of the state"
+	case f.Target > l.Height:
+		return fmt.Sprintf("the node fetches blocks: %d of %d (%d%%)", l.Height, f.Target, l.Height*100/f.Target)
+	default:
+		return "the node fetches blocks that others have"
+	}
+	if f.Target > 0 {
+		text += fmt.Sprintf("; others are at %d", f.Target)
+	}
+	return text
 }
 
 // ledgerFailed is askFailed for the ledger.

@@ -240,6 +240,9 @@ func (a *app) accountHistory(ctx context.Context, text string, limit int, cursor
 		for i := range history.Transactions {
 			a.printEntry(tell, &history.Transactions[i])
 		}
+		if history.Cursor == "" && history.First > 0 {
+			a.notef("what was before block %d is not told: this node does not keep it", history.First)
+		}
 		if history.Cursor != "" {
 			a.notef("there are more: go on with --cursor %s", printable(history.Cursor))
 		}
@@ -254,7 +257,7 @@ func (u *ledgerUser) history(ctx context.Context, id ledger.AccountID, limit int
 		if err != nil {
 			return out, err
 		}
-		out.Transactions, out.Cursor = append(out.Transactions, page.Transactions...), page.Cursor
+		out.Transactions, out.Cursor, out.First = append(out.Transactions, page.Transactions...), page.Cursor, page.First
 		if out.Cursor == "" || len(out.Transactions) >= limit || len(page.Transactions) == 0 {
 			return out, nil
 		}

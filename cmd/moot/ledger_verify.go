@@ -66,7 +66,7 @@ func (a *app) root(ctx context.Context, genesis, trust string) (root light.Root,
 		return root, fault.New(fault.Invalid, "verify: what is trusted must be said: --genesis FILE or --trust HEIGHT:HASH")
 	}
 	if trust != "" {
-		return parseTrust(trust)
+		return parseTrust("--trust", trust)
 	}
 	if genesis == "-" {
 		return root, fault.New(fault.Invalid, "option --genesis: want a file")
@@ -81,14 +81,15 @@ func (a *app) root(ctx context.Context, genesis, trust string) (root light.Root,
 	return root, nil
 }
 
-func parseTrust(text string) (root light.Root, err error) {
+// parseTrust reads a block that is trusted, as an option has it.
+func parseTrust(option, text string) (root light.Root, err error) {
 	height, hash, _ := strings.Cut(text, ":")
 	root.Height, err = strconv.ParseInt(height, 10, 64)
 	if err == nil {
 		root.Hash, err = ledger.ParseHash(hash)
 	}
 	if err != nil || root.Height < 1 {
-		return root, advise(fault.New(fault.Invalid, "option --trust: %s is no HEIGHT:HASH of a block", quoteKey(text)), `"moot ledger status" tells one`)
+		return root, advise(fault.New(fault.Invalid, "option %s: %s is no HEIGHT:HASH of a block", option, quoteKey(text)), `"moot ledger status" tells one`)
 	}
 	return root, nil
 }

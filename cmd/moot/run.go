@@ -14,6 +14,7 @@ import (
 
 	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/internal/machine"
+	"github.com/folkmoot/folkmoot/ledger/consensus"
 	"github.com/folkmoot/folkmoot/node"
 )
 
@@ -28,6 +29,10 @@ type runOptions struct {
 	awayGrace                        time.Duration
 	rejoin                           bool
 	ledger                           bool
+	ledgerSync                       *choice
+	ledgerTrust                      string
+	ledgerKeepBlocks                 int64
+	ledgerSnapshots                  int64
 	maxConnections                   int
 	quota                            size
 	apiListen                        string
@@ -41,7 +46,8 @@ type runOptions struct {
 }
 
 func newRun(a *app) *cobra.Command {
-	o := runOptions{logLevel: newChoice("info", "debug", "info", "warn", "error"), logFormat: newChoice("text", "text", "json")}
+	o := runOptions{logLevel: newChoice("info", "debug", "info", "warn", "error"), logFormat: newChoice("text", "text", "json"),
+		ledgerSync: newChoice(string(consensus.Auto), string(consensus.Auto), string(consensus.Blocks), string(consensus.State))}
 	cmd := a.command("run [--network NAME --open]", "Run a node until it is stopped", wants(0, 0), func(ctx context.Context, _ []string) error {
 		return a.runNode(ctx, o)
 	})
@@ -71,6 +77,10 @@ new keys into the seat of one that is gone takes its place, and "moot leave" has
 	f.IntVar(&o.seat, "seat", -1, "`number` of this node's seat among the validators with that secret, from 0 on")
 	f.IntVar(&o.seats, "seats", 0, "how many validators with that secret there are to be")
 	f.BoolVar(&o.seatOfPod, "seat-of-pod", false, "take the seat from the number of this pod of a StatefulSet, and how many there are to be from its replicas")
+	addChoice(cmd, o.ledgerSync, "ledger-sync", fmt.Sprintf("how a node without a block gets the ledger: all blocks, a snapshot of the state and the blocks after it, or, with auto, the state if it lacks %d blocks", consensus.DefaultBehind))
+	f.StringVar(&o.ledgerTrust, "ledger-trust", "", "`HEIGHT:HASH` of a block that is known to be the ledger's; another history is refused")
+	f.Int64Var(&o.ledgerKeepBlocks, "ledger-keep-blocks", 0, fmt.Sprintf("`number` of the newest blocks to keep, %d or more; 0 keeps all", node.MinKeepBlocks))
+	f.Int64Var(&o.ledgerSnapshots, "ledger-snapshots", node.DefaultSnapshotEvery, "`number` of blocks after which a snapshot of the state is taken for nodes that come later, the same on all nodes; 0 takes none")
 	f.Var(&o.quota, "quota", "bytes of disk that records may use, such as 500MB or 10GiB; over it new ones are refused, and none is dropped (default: no bound)")
 	f.IntVar(&o.maxConnections, "max-connections", 0, "most connections to other peers (default: sized from the memory of the machine, or of the container)")
 	f.StringVar(&o.apiListen, "api-listen", defaultAPIListen, "`HOST:PORT` of the HTTP API; other addresses than loopback need a token and TLS")
@@ -207,10 +217,13 @@ func (a *app) nodeConfig(o runOptions) (node.Config, error) {
 	if err := o.check(); err != nil {
 		return cfg, err
 	}
+	var err error
+	if cfg.Ledger, err = o.ledgerConfig(); err != nil {
+		return cfg, err
+	}
 	if err := a.checkHome(o); err != nil {
 		return cfg, err
 	}
-	var err error
 	if cfg.Validator, err = a.validatorConfig(o); err != nil {
 		return cfg, err
 	}
@@ -221,6 +234,22 @@ func (a *app) nodeConfig(o runOptions) (node.Config, error) {
 	return cfg, err
 }
 
+// ledgerConfig turns the ledger's options into the node's.
+func (o *runOptions) ledgerConfig() (node.LedgerConfig, error) {
+	cfg := node.LedgerConfig{Sync: consensus.Sync{Mode: consensus.Mode(o.ledgerSync.value)}, KeepBlocks: o.ledgerKeepBlocks, SnapshotEvery: o.ledgerSnapshots}
+	if cfg.SnapshotEvery == 0 {
+		cfg.SnapshotEvery = -1
+	}
+	if o.ledgerTrust == "" {
+		return cfg, nil
+	}
+	root, err := parseTrust("--ledger-trust", o.ledgerTrust)
+	if err == nil {
+		cfg.Sync.Trust = &consensus.Trust{Height: root.Height, Hash: root.Hash}
+	}
+	return cfg, err
+}
+
 // check refuses what node.Config would take for "not given".
 func (o *runOptions) check() error {
 	switch {
@@ -228,6 +257,10 @@ func (o *runOptions) check() error {
 		return fault.New(fault.Invalid, "option --copies: want 1 to %d, got %d", node.MaxCopies, o.copies)
 	case o.awayGrace <= 0:
 		return fault.New(fault.Invalid, "option --away-grace: want more than 0, got %s", o.awayGrace)
+	case o.ledgerSnapshots < 0:
+		return fault.New(fault.Invalid, "option --ledger-snapshots: want 0 or more, got %d", o.ledgerSnapshots)
+	case o.ledgerKeepBlocks != 0 && o.ledgerKeepBlocks < node.MinKeepBlocks:
+		return fault.New(fault.Invalid, "option --ledger-keep-blocks: want %d or more, or 0 for all, got %d", node.MinKeepBlocks, o.ledgerKeepBlocks)
 	case o.apiListen == "":
 		return advise(fault.New(fault.Invalid, "option --api-listen is empty"), "write it like %s", defaultAPIListen)
 	case (o.apiTLSCert == "") != (o.apiTLSKey == ""):

@@ -84,7 +84,7 @@ type builder struct {
 // assemble opens the databases, brings the application to their height, and puts the parts together. If it fails, nothing is left open.
 func (e *Engine) assemble(ctx context.Context) (_ *parts, err error) {
 	b := &builder{engine: e, comet: e.cfg.comet()}
-	b.guard = &guard{fail: e.fail}
+	b.guard = &guard{fail: e.fail, warn: e.cfg.Logger.Warn}
 	b.log = logger{to: e.cfg.Logger.With("part", "cometbft"), failed: func(reason any) {
 		e.fail(fmt.Errorf("consensus stopped: %v", reason))
 	}}
@@ -162,7 +162,7 @@ func (b *builder) sameGenesis() error {
 
 func (b *builder) startApplication(context.Context) error {
 	c := &b.engine.cfg
-	b.conns = guardedConns{guard: b.guard, clock: b.engine.clock, log: c.Logger, witness: func(int64, int32) {}}
+	b.conns = guardedConns{guard: b.guard, clock: b.engine.clock, log: c.Logger, witness: func(int64, int32) {}, keepBelow: b.history.keepBelow}
 	if c.Signer != nil {
 		key, err := c.Signer.GetPubKey()
 		if err != nil {

@@ -31,6 +31,7 @@ type chainNet struct {
 	signer  *signer.Signer
 	every   int64
 	beat    time.Duration // between blocks
+	kept    int64         // blocks of the validator; 0: all
 }
 
 // chainNode is a node of it.
@@ -103,7 +104,7 @@ func (c *chainNode) start() {
 	if c.keeper, err = state.OpenKeeper(state.KeeperConfig{Dir: filepath.Join(c.dir, "snapshots"), Every: c.net.every, Kept: state.MaxKept}); err != nil {
 		t.Fatal(err)
 	}
-	c.app = application.New(application.Config{Store: c.store, Genesis: c.net.genesis, Keeper: c.keeper})
+	c.app = application.New(application.Config{Store: c.store, Genesis: c.net.genesis, Keeper: c.keeper, Kept: c.net.kept})
 	var snapshots Snapshots = c.app
 	if c.lie != nil {
 		snapshots = c.lie(c.app)

@@ -33,6 +33,7 @@ type guard struct {
 	fail func(error)
 	// behind is how far the clock is behind the last proposal in nanoseconds, where that is why it was refused, and otherwise 0.
 	behind atomic.Int64
+	warn   func(msg string, args ...any)
 	// syncing says that blocks come from the block sync's routine, which does not recover.
 	syncing atomic.Bool
 }
@@ -101,6 +102,8 @@ type guardedConns struct {
 	// address is the validator's, or nil; witness is told of its precommits in blocks.
 	address []byte
 	witness func(height int64, round int32)
+	// keepBelow keeps, before the blocks below a height are removed, what of them is needed for ever.
+	keepBelow func(height int64) error
 }
 
 func (c guardedConns) Consensus() proxy.AppConnConsensus {
@@ -153,6 +156,11 @@ func (c guardedConsensus) Commit(ctx context.Context) (*abci.ResponseCommit, err
 	v, err := recovered(func() (*abci.ResponseCommit, error) { return c.AppConnConsensus.Commit(ctx) })
 	if err != nil {
 		err = fmt.Errorf("commit a block: %w", err)
+	} else if v.RetainHeight > 0 && c.conns.keepBelow != nil {
+		if lost := c.conns.keepBelow(v.RetainHeight); lost != nil { // then the blocks stay too
+			c.conns.guard.warn("ledger: old blocks stay", "error", lost)
+			v = &abci.ResponseCommit{}
+		}
 	}
 	return v, c.conns.guard.check(err)
 }

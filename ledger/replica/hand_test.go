@@ -24,6 +24,7 @@ type hand struct {
 	t      *testing.T
 	height int64
 	salt   uint64
+	retain int64 // the block below which the last one said that blocks can go
 }
 
 // newHand makes one whose network was made at a time.
@@ -126,9 +127,11 @@ func (h *hand) block(at time.Time, envelopes ...[]byte) {
 	if _, err := h.app.FinalizeBlock(h.t.Context(), &abci.RequestFinalizeBlock{Height: h.height, Time: at, Hash: []byte{byte(h.height)}, Txs: envelopes}); err != nil {
 		h.t.Fatal(err)
 	}
-	if _, err := h.app.Commit(h.t.Context(), new(abci.RequestCommit)); err != nil {
+	r, err := h.app.Commit(h.t.Context(), new(abci.RequestCommit))
+	if err != nil {
 		h.t.Fatal(err)
 	}
+	h.retain = r.RetainHeight
 }
 
 // over returns what became of a submission, which must be known.

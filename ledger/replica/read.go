@@ -12,6 +12,15 @@ import (
 // Tip returns the last block that this node knows.
 func (r *Replica) Tip() state.Tip { return r.store.Tip() }
 
+// First returns the lowest block that this node keeps.
+func (r *Replica) First() (first int64, err error) {
+	err = r.read(func(v *state.View) error {
+		first, err = v.First()
+		return err
+	})
+	return max(first, 1), err
+}
+
 // Snapshots returns the heights of the snapshots of the state that others can fetch from this node, the newest last.
 func (r *Replica) Snapshots() (heights []int64) {
 	for _, s := range r.app.List() {
@@ -70,16 +79,21 @@ func find(v *state.View, id ledger.TransactionID) (*state.Block, uint32, error) 
 	if err != nil {
 		return nil, 0, err
 	}
-	missing := fault.New(fault.NotFound, "transaction %s is in no block", id)
 	if !ok {
-		return nil, 0, missing
+		first, err := v.First()
+		if err == nil && first > 1 {
+			err = fault.New(fault.NotFound, "transaction %s is in no block that this node keeps, the first of which is %d: a node that keeps all knows for sure", id, first)
+		} else if err == nil {
+			err = fault.New(fault.NotFound, "transaction %s is in no block", id)
+		}
+		return nil, 0, err
 	}
 	b, err := v.Block(at.Height)
 	if err != nil {
 		return nil, 0, err
 	}
 	if b == nil || int(at.Index) >= len(b.Results) {
-		return nil, 0, fault.New(fault.NotFound, "transaction %s is in block %d, which this node does not keep", id, at.Height)
+		return nil, 0, fault.New(fault.NotFound, "transaction %s is in block %d, which this node does not keep: ask one that keeps all blocks", id, at.Height)
 	}
 	return b, at.Index, nil
 }
@@ -215,7 +229,7 @@ func (r *Replica) Block(height int64) (b *state.Block, err error) {
 		case height < 1 || height > v.Tip.Height:
 			return fault.New(fault.NotFound, "there is no block %d: the last is %d", height, v.Tip.Height)
 		case height < first:
-			return fault.New(fault.NotFound, "block %d is not kept any more: the first that is kept is %d", height, first)
+			return fault.New(fault.NotFound, "block %d is not kept by this node, the first that is kept is %d: ask one that keeps all blocks", height, first)
 		}
 		b, err = v.Block(height)
 		return err

@@ -43,6 +43,8 @@ type Config struct {
 	Sync consensus.Sync
 	// SnapshotEvery is after how many blocks a snapshot of the state is taken, for nodes that come later; 0: state.DefaultEvery, less than 0: never. It should be the same on all nodes, which then have the same.
 	SnapshotEvery int64
+	// KeepBlocks is how many of the newest blocks are kept, application.MinKept or more; 0: all are.
+	KeepBlocks int64
 	// Registerer gets the metrics; nil: there are none.
 	Registerer prometheus.Registerer
 	// Logger may be nil.
@@ -84,6 +86,9 @@ func Open(cfg Config) (*Replica, error) {
 	if err := cfg.Genesis.Validate(); err != nil {
 		return nil, fmt.Errorf("open the ledger: the genesis: %w", err)
 	}
+	if cfg.KeepBlocks != 0 && cfg.KeepBlocks < application.MinKept {
+		return nil, fault.New(fault.Invalid, "open the ledger: keep %d blocks: want %d or more, or 0 for all", cfg.KeepBlocks, application.MinKept)
+	}
 	r := &Replica{
 		cfg: cfg, network: cfg.Genesis.ID(), wake: make(chan struct{}, 1), paused: make(chan struct{}, 1), pending: make(map[ledger.TransactionID][]*Submission), moved: make(chan struct{}),
 	}
@@ -98,7 +103,7 @@ func Open(cfg Config) (*Replica, error) {
 			return nil, errors.Join(fmt.Errorf("open the ledger: %w", err), r.store.Close())
 		}
 	}
-	r.app = application.New(application.Config{Store: r.store, Genesis: cfg.Genesis, Keeper: r.keeper, Committed: r.committed, Logger: cfg.Logger})
+	r.app = application.New(application.Config{Store: r.store, Genesis: cfg.Genesis, Keeper: r.keeper, Kept: cfg.KeepBlocks, Committed: r.committed, Logger: cfg.Logger})
 	r.engine, err = consensus.New(consensus.Config{
 		Dir: cfg.Dir, Host: cfg.Host, Network: consensus.NetworkID(cfg.Genesis), Genesis: consensus.GenesisDoc(cfg.Genesis), Application: r.app, Signer: cfg.Signer, Peers: cfg.Peers,
 		Snapshots: r.app, Sync: cfg.Sync, Changes: r.validatorChanges, MaxTransaction: application.MaxEnvelope, Timing: cfg.Timing, Registerer: cfg.Registerer, Logger: cfg.Logger, FS: cfg.FS,

@@ -28,6 +28,8 @@ type Config struct {
 	Genesis *ledger.Genesis
 	// Keeper keeps snapshots of the state for other nodes; nil: none are taken.
 	Keeper *state.Keeper
+	// Kept is how many of the newest blocks are kept, MinKept or more; 0: all are.
+	Kept int64
 	// Committed is called after each block, in order, and must not block; nil: nobody.
 	Committed func(Block)
 	// Logger may be nil.

@@ -144,5 +144,9 @@ func (a *Application) Commit(context.Context, *abci.RequestCommit) (*abci.Respon
 	if a.cfg.Committed != nil {
 		a.cfg.Committed(x.block)
 	}
-	return new(abci.ResponseCommit), nil
+	retain, err := a.prune(x.height)
+	if err != nil { // they are removed later
+		a.cfg.Logger.Warn("ledger: old blocks stay", "error", err)
+	}
+	return &abci.ResponseCommit{RetainHeight: retain}, nil
 }
