@@ -3,6 +3,7 @@ package consensus
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
@@ -25,13 +26,15 @@ import (
 
 // chainNet is a network with the real application, whose one validator makes blocks as fast as it can.
 type chainNet struct {
-	t       *testing.T
-	genesis *ledger.Genesis
-	peers   *consensustest.Members
-	signer  *signer.Signer
-	every   int64
-	beat    time.Duration // between blocks
-	kept    int64         // blocks of the validator; 0: all
+	t        *testing.T
+	genesis  *ledger.Genesis
+	peers    *consensustest.Members
+	signer   *signer.Signer
+	key      ed25519.PrivateKey // of the account that speaks for the validator
+	operator ledger.KeySet
+	every    int64
+	beat     time.Duration // between blocks
+	kept     int64         // blocks of the validator; 0: all
 }
 
 // chainNode is a node of it.
@@ -61,9 +64,14 @@ func newChainNet(t *testing.T, every int64) *chainNet {
 	if err != nil {
 		t.Fatal(err)
 	}
+	public, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.key, n.operator = key, ledger.KeySet{Threshold: 1, Keys: []ledger.PublicKey{ledger.PublicKey(public)}}
 	n.genesis = &ledger.Genesis{
 		Network: "chain", Created: time.Now().UTC().Truncate(time.Second), Limits: ledger.DefaultLimits(),
-		Validators: []ledger.GenesisValidator{{Key: s.PublicKey(), Power: 10}},
+		Validators: []ledger.GenesisValidator{{Key: s.PublicKey(), Power: 10, Operator: n.operator.ID()}},
 	}
 	if _, err := rand.Read(n.genesis.Salt[:]); err != nil {
 		t.Fatal(err)
@@ -111,7 +119,12 @@ func (c *chainNode) start() {
 	}
 	c.engine, err = New(Config{
 		Dir: c.dir, Host: c.host, Network: NetworkID(c.net.genesis), Genesis: GenesisDoc(c.net.genesis), Application: c.app, Signer: c.signer, Peers: c.net.peers,
-		Snapshots: snapshots, Sync: c.sync, Logger: logger1(), Timing: Timing{Heartbeat: c.net.beat, Propose: 600 * time.Millisecond, Stall: 20 * time.Second},
+		Snapshots: snapshots, Sync: c.sync, Changes: func(first, last int64) ([]int64, error) {
+			v := c.store.View()
+			heights, err := v.ValidatorChanges(first, last)
+			return heights, errors.Join(err, v.Close())
+		},
+		Logger: logger1(), Timing: Timing{Heartbeat: c.net.beat, Propose: 600 * time.Millisecond, Stall: 20 * time.Second},
 	})
 	if err != nil {
 		t.Fatal(err)

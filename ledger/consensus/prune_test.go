@@ -1,11 +1,14 @@
 package consensus
 
 import (
+	"bytes"
 	"testing"
 	"time"
 
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/ledger"
 	"github.com/folkmoot/folkmoot/ledger/consensus/application"
+	"github.com/folkmoot/folkmoot/ledger/consensus/light"
 )
 
 // TestPruning: a node that keeps few blocks goes on, is started again, says which blocks it does not have, and still leads from the genesis to those that it has.
@@ -46,4 +49,81 @@ func TestPruning(t *testing.T) {
 	if err := late.engine.Health(); fault.KindOf(err) != fault.Unavailable {
 		t.Errorf("without blocks and snapshots: %v", err)
 	}
+}
+
+// TestChangesStay: when the blocks at which validators changed are gone, paths over them are the same as before, here and at a node that fetched the state.
+func TestChangesStay(t *testing.T) {
+	n := newChainNet(t, 20)
+	v := n.validator(1)
+	at := n.setPower(v, 20)
+	v.reach(at + 30)
+	path, err := v.engine.Path(0, at+10)
+	if err != nil || len(path.Steps) != 1 {
+		t.Fatalf("%d changes of validators: %v", len(path.Steps), err)
+	}
+	err = v.engine.use(func(p *parts) error {
+		if err := p.history.keepBelow(at + 5); err != nil {
+			return err
+		}
+		chain, err := p.states.Load()
+		if err != nil {
+			return err
+		}
+		if _, _, err = p.blocks.PruneBlocks(at+5, chain); err != nil {
+			return err
+		}
+		return p.states.PruneStates(1, at+5, at+5)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := n.node(Sync{Mode: State})
+	late.start()
+	late.like(v)
+	height := max(at+10, late.engine.Status().Base)
+	v.reach(height)
+	for _, node := range []*chainNode{v, late} {
+		again, err := node.engine.Path(0, height)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(again.Steps) != 1 || !bytes.Equal(again.Steps[0].Append(nil), path.Steps[0].Append(nil)) {
+			t.Errorf("the path has %d changes of validators, or another", len(again.Steps))
+		}
+		if h, err := again.Verify(n.chainID(), light.Root{Genesis: n.genesis}); err != nil || h.Height != height || h.Power != 20 {
+			t.Errorf("it leads to %+v: %v", h, err)
+		}
+	}
+}
+
+func (n *chainNet) chainID() string { return ChainID(NetworkID(n.genesis)) }
+
+// setPower gives the validator another power, and returns the block in which that happened.
+func (n *chainNet) setPower(v *chainNode, power uint64) int64 {
+	t := n.t
+	t.Helper()
+	tx := &ledger.Transaction{Body: ledger.Body{ValidUntil: time.Now().Add(10 * time.Minute).UnixMilli(), Operations: []ledger.Operation{
+		&ledger.Propose{By: n.operator.ID(), Proposal: ledger.Proposal{SetPower: &ledger.SetPower{Validator: n.signer.PublicKey(), Operator: n.operator.ID(), Power: power}}},
+	}}}
+	if err := tx.Sign(n.genesis.ID(), n.operator.ID(), &n.operator, n.key); err != nil {
+		t.Fatal(err)
+	}
+	data, err := ledger.EncodeTransaction(tx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := v.engine.Submit(t.Context(), application.EncodeEnvelope(1, [][]byte{data})); err != nil {
+		t.Fatal(err)
+	}
+	var changes []int64
+	eventually(t, "a change of validators", func() bool {
+		view := v.store.View()
+		defer view.Close()
+		changes, err = view.ValidatorChanges(1, 1<<40)
+		return err != nil || len(changes) > 0
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return changes[0]
 }
