@@ -210,6 +210,7 @@ func (b *builder) handshake(ctx context.Context) error {
 		return fmt.Errorf("load the chain's state: %w", err)
 	}
 	b.first = b.chain.Copy()
+	b.engine.fetched.Store(b.chain.LastBlockHeight)
 	return nil
 }
 

@@ -239,6 +239,7 @@ func (b *beginning) bootstrap(state sm.State, commit *types.Commit) (err error) 
 	if err := b.parts.states.Bootstrap(state); err != nil {
 		return fmt.Errorf("keep the chain's state after block %d: %w", state.LastBlockHeight, err)
 	}
+	b.engine.fetched.Store(state.LastBlockHeight)
 	return nil
 }
 
@@ -270,7 +271,7 @@ func (e *Engine) followTargets(ctx context.Context, p *parts) {
 		if e.progress.report().Stage == StageBlocks {
 			if list := b.askTips(ctx); len(list) > 0 {
 				e.progress.aim(slices.MaxFunc(list, func(x, y tip) int { return cmp.Compare(x.height, y.height) }).height)
-				e.progress.warn(lacking(list, p.blocks.Height()+1))
+				e.progress.warn(lacking(list, max(p.blocks.Height(), e.fetched.Load())+1))
 			}
 		}
 		select {

@@ -39,6 +39,7 @@ type Engine struct {
 	failure error      // guarded by failing
 
 	progress progress
+	fetched  atomic.Int64 // the height of the state that the node began with; 0: the genesis
 }
 
 // New returns an engine that does nothing until Run.

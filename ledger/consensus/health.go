@@ -22,7 +22,7 @@ type Status struct {
 	Running bool
 	// Syncing says that blocks are still fetched from others. A validator does not vote before it has them all.
 	Syncing bool
-	// Height is that of the newest block, and Round that of the attempts to make the next one.
+	// Height is that of the newest block, or of the state where no block after it is there yet, and Round that of the attempts to make the next one.
 	Height int64
 	Round  int32
 	// Base is the lowest block that is kept; 0: there is none.
@@ -109,7 +109,7 @@ func (e *Engine) watch(ctx context.Context, p *parts) {
 	tick := time.NewTicker(watchInterval)
 	defer tick.Stop()
 	for checked := false; ; {
-		height := p.blocks.Height()
+		height := max(p.blocks.Height(), e.fetched.Load())
 		e.progress.see(height, time.Now())
 		if trust := e.cfg.Sync.Trust; !checked && trust != nil && height >= trust.Height {
 			checked = true
@@ -148,7 +148,7 @@ func (e *Engine) Status() Status {
 	_ = e.use(func(p *parts) error {
 		s.Running = true
 		s.Syncing = p.guard.syncing.Load()
-		s.Height, s.Base = p.blocks.Height(), p.blocks.Base()
+		s.Height, s.Base = max(p.blocks.Height(), e.fetched.Load()), p.blocks.Base()
 		s.Behind = time.Duration(p.guard.behind.Load())
 		if s.Syncing {
 			s.Fetching = e.progress.report()

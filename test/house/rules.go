@@ -142,7 +142,8 @@ func Folkmoot() Rules {
 			},
 		},
 		Fuzzed: []string{"backup", "swarm", "swarm/rpc", "routing", "records", "records/disk", "discovery/peercache", "ledger", "ledger/state", "ledger/tree",
-			"ledger/consensus/gate", "ledger/consensus/signer", "ledger/consensus/application", "ledger/enrol", "ledger/receipt", "api/ledgerdoc", "api/v1", "cmd/moot/internal/accounts", "cmd/moot/internal/payments"},
+			"ledger/consensus", "ledger/consensus/light", "ledger/consensus/gate", "ledger/consensus/signer", "ledger/consensus/application", "ledger/enrol", "ledger/receipt", "api/ledgerdoc", "api/v1", "cmd/moot/internal/accounts",
+			"cmd/moot/internal/payments"},
 		MaxLines: 500,
 		Text: []TextRule{
 			{regexp.MustCompile(`\b(TODO|FIXME|XXX|HACK)\b`), "unfinished work is finished or left out"},
