@@ -151,7 +151,13 @@ func (n *Node) depart(ctx context.Context, stopServing context.CancelFunc) {
 	defer stopServing()
 	began := time.Now()
 	retired := n.retire(ctx, drain/2)
-	err := errors.Join(retired, n.handOver(ctx, drain-time.Since(began)))
+	err := n.handOver(ctx, drain-time.Since(began))
+	switch {
+	case retired != nil && err != nil:
+		err = fmt.Errorf("%w; %w", retired, err) // one line
+	case retired != nil:
+		err = retired
+	}
 	if err == nil {
 		err = markLeft(n.cfg.Home, time.Now())
 	}

@@ -10,8 +10,8 @@ import (
 
 // How many questions a peer may ask a second and at once, and how many all together: each is answered with two hashes over what fits a packet or two.
 const (
-	questionsPerSecond = 5
-	questionsAtOnce    = 20
+	questionsPerSecond = 20
+	questionsAtOnce    = 40
 	allPerSecond       = 1000
 	// maxLimited is the most peers that are counted apart, and limitsKept how long one is remembered; by then it has its whole allowance again.
 	maxLimited = 4096

@@ -237,6 +237,9 @@ func (m *Member) round(ctx context.Context) {
 		return
 	}
 	seats, err := m.cfg.Seats(ctx)
+	if err == nil && (seats < 1 || seats > MaxSeats) {
+		err = fault.New(fault.Invalid, "%d: want 1 to %d", seats, MaxSeats)
+	}
 	if err != nil {
 		m.conclude(decision{why: "it is not known how many validators are wanted: " + err.Error()}, &state)
 		return

@@ -39,6 +39,7 @@ func TestChart(t *testing.T) {
 	town.passRecord("greeting", "hello there")
 	n.helm("test", town.name)
 	town.upgradeOne()
+	town.refuses("validators=4", "network is open, and can't be given a ledger")
 
 	alone := n.inventory()
 	village := install(n, "folkmoot-village", "replicas=2", "extra.replicas=1", "extra.drainTimeoutSeconds=20", "persistence.retain.whenDeleted=Delete",

@@ -76,6 +76,17 @@ func (r *release) upgrade(values ...string) {
 	r.helm(append([]string{"upgrade", r.name, chart(r.t), "--reuse-values"}, set(values)...)...)
 }
 
+// refuses checks that an upgrade to values fails, and says why.
+func (r *release) refuses(value, why string) {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(r.t.Context(), commandPatience)
+	defer cancel()
+	_, err := shared.Helm(ctx, "-n", r.namespace.name, "upgrade", r.name, chart(r.t), "--reuse-values", "--set", value)
+	if err == nil || !strings.Contains(err.Error(), why) {
+		r.t.Errorf("upgrade with %s: %v, want %q in it", value, err, why)
+	}
+}
+
 // A pod is a peer's.
 type pod struct {
 	Name, Node, IP string
