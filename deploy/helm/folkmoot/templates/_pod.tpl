@@ -157,10 +157,14 @@ spec:
         {{- if $validator }}
         - { name: validators, mountPath: /etc/moot/validators, readOnly: true }
         {{- end }}
+        {{- /* Parts of a snapshot of the ledger's state, while one is fetched. */}}
+        {{- if $ledger }}
+        - { name: tmp, mountPath: /tmp }
+        {{- end }}
         {{- if .api.tls.existingSecret }}
         - { name: tls, mountPath: /etc/moot/tls, readOnly: true }
         {{- end }}
-  {{- if or $extra $validator $outside .api.tls.existingSecret }}
+  {{- if or $extra $ledger $outside .api.tls.existingSecret }}
   volumes:
     {{- if $extra }}
     - name: data
@@ -171,6 +175,10 @@ spec:
     - name: outside
       configMap:
         name: {{ include "folkmoot.fullname" $root }}-outside
+    {{- end }}
+    {{- if $ledger }}
+    - name: tmp
+      emptyDir: {}
     {{- end }}
     {{- if $validator }}
     - name: validators
