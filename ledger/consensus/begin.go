@@ -52,7 +52,7 @@ func (e *Engine) begin(ctx context.Context, p *parts) {
 
 // run returns the state to go on from with blocks. An error is one with which the ledger cannot go on.
 func (b *beginning) run(ctx context.Context) (sm.State, error) {
-	pause := minPause
+	pause := min(minPause, b.engine.cfg.Sync.find)
 	for round := 1; ; round++ {
 		b.engine.progress.enter(StagePeers)
 		tips := b.tips(ctx)

@@ -58,7 +58,7 @@ type chainNode struct {
 
 func newChainNet(t *testing.T, every int64) *chainNet {
 	t.Helper()
-	n := &chainNet{t: t, peers: new(consensustest.Members), every: every, beat: 50 * time.Millisecond}
+	n := &chainNet{t: t, peers: new(consensustest.Members), every: every, beat: 10 * time.Millisecond}
 	dir := t.TempDir()
 	s, err := signer.Generate(dir)
 	if err != nil {
@@ -91,13 +91,16 @@ func (n *chainNet) node(s Sync) *chainNode {
 	return node
 }
 
-// validator starts the one that makes the blocks, and waits for a height.
+// validator starts the one that makes the blocks, waits for a height, and has it make few from then on, so that others come up to it soon.
 func (n *chainNet) validator(height int64) *chainNode {
 	n.t.Helper()
 	v := n.node(Sync{Mode: Blocks})
 	v.signer = n.signer
 	v.start()
 	v.reach(height)
+	v.halt()
+	n.beat = time.Second
+	v.start()
 	return v
 }
 
@@ -209,6 +212,7 @@ func (c *chainNode) newest() (s state.Snapshot) {
 
 // TestStateSync: a node fetches the state, can be stopped and started at once, and once more when it has lost what CometBFT noted; and another one fetches it from that one alone.
 func TestStateSync(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	n := newChainNet(t, 20)
 	v := n.validator(45)
 	late := n.node(Sync{Behind: 30})
@@ -283,18 +287,20 @@ func (l *liar) times() int {
 
 // TestForgedSnapshots: whatever others forge, the node ends with the right state: it turns to those who tell the truth.
 func TestForgedSnapshots(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	n := newChainNet(t, 50)
 	v := n.validator(60)
-	for v.halt(); ; v.halt() { // the last block comes some time after the last snapshot, and the next one takes long to come
-		if past := v.last % 50; past >= 10 && past < 40 {
-			break
-		}
+	last := v.last // some time after the last snapshot, where the test makes sense
+	for past := last % 50; past < 10 || past > 45; past = last % 50 {
+		v.halt()
+		n.beat = 10 * time.Millisecond
 		v.start()
-		v.reach(v.last/50*50 + 60)
+		v.reach((last/50+1)*50 + 15)
+		v.halt()
+		n.beat = time.Second
+		v.start()
+		last = v.last
 	}
-	n.beat = 3 * time.Second
-	v.start()
-	last := v.last
 	forgery := []byte("\x01z\x00\x01x")
 	invalid := []byte("not a chunk at all")
 	describe := func(height int64, chunk []byte) state.Snapshot {
@@ -344,6 +350,7 @@ func TestForgedSnapshots(t *testing.T) {
 
 // TestNoSnapshots: where nobody has a snapshot, a node fetches the blocks after a while, unless it is told not to; and says so.
 func TestNoSnapshots(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	n := newChainNet(t, 1<<40)
 	v := n.validator(15)
 	late := n.node(Sync{Behind: 10, find: 50 * time.Millisecond})
@@ -362,6 +369,7 @@ func TestNoSnapshots(t *testing.T) {
 
 // TestTrust: a node that is told which block it can trust refuses another history, however it gets the ledger, and goes on in the right one.
 func TestTrust(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	n := newChainNet(t, 10)
 	v := n.validator(12)
 	hash, err := v.engine.BlockHash(5)

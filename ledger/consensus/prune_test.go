@@ -13,10 +13,10 @@ import (
 
 // TestPruning: a node that keeps few blocks goes on, is started again, says which blocks it does not have, and still leads from the genesis to those that it has.
 func TestPruning(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	n := newChainNet(t, 1<<40)
-	n.beat, n.kept = 10*time.Millisecond, application.MinKept
-	v := n.validator(1)
-	eventually(t, "that blocks are removed", func() bool { return v.engine.Status().Base > 1 })
+	n.kept = application.MinKept
+	v := n.validator(2*application.MinKept + 50)
 	check := func() {
 		t.Helper()
 		s := v.engine.Status()
@@ -39,9 +39,6 @@ func TestPruning(t *testing.T) {
 			t.Errorf("the state has blocks from %d on, the chain from %d: %v", first, s.Base, err)
 		}
 	}
-	v.halt()
-	n.beat = 2 * time.Second
-	v.start()
 	check()
 	late := n.node(Sync{Mode: State, find: 50 * time.Millisecond})
 	late.start()
@@ -53,10 +50,16 @@ func TestPruning(t *testing.T) {
 
 // TestChangesStay: when the blocks at which validators changed are gone, paths over them are the same as before, here and at a node that fetched the state.
 func TestChangesStay(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	n := newChainNet(t, 20)
-	v := n.validator(1)
+	v := n.node(Sync{Mode: Blocks})
+	v.signer = n.signer
+	v.start()
 	at := n.setPower(v, 20)
-	v.reach(at + 30)
+	v.reach(at + 45)
+	v.halt()
+	n.beat = time.Second
+	v.start()
 	path, err := v.engine.Path(0, at+10)
 	if err != nil || len(path.Steps) != 1 {
 		t.Fatalf("%d changes of validators: %v", len(path.Steps), err)

@@ -31,6 +31,7 @@ func FuzzQuestion(f *testing.F) {
 
 // TestForgedAnswers: headers and changes of validators that are not the chain's are not believed, whoever gives them and however; and what was good of them stays.
 func TestForgedAnswers(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	n := newChainNet(t, 1<<40)
 	v := n.validator(1)
 	v.reach(n.setPower(v, 20) + 5)

@@ -53,7 +53,7 @@ type Sync struct {
 	// Trust is a block that the user knows to be of this ledger; nil: none. When the others' chain has another one at that height, the engine fails.
 	Trust *Trust
 
-	find time.Duration // how long others may take to offer a first snapshot; findTime, but in tests
+	find time.Duration // how long others may take to offer a first snapshot, and the most to wait before the second attempt; findTime, but in tests
 }
 
 // Trust is a block that is trusted.
