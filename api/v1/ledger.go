@@ -35,7 +35,7 @@ type Ledger struct {
 	Fetching  *Fetching `json:"fetching,omitempty" doc:"How the fetching goes on"`
 	First     int64     `json:"first" doc:"The lowest block that this node keeps"`
 	Snapshots []int64   `json:"snapshots,omitempty" nullable:"false" doc:"Heights of the snapshots that nodes which come later can fetch here, ascending"`
-	Peers   int       `json:"peers" doc:"Peers that this node keeps the ledger with"`
+	Peers     int       `json:"peers" doc:"Peers that this node keeps the ledger with"`
 	// Validator is the key that this node votes with, if it has one.
 	Validator string `json:"validator,omitempty" doc:"Key that this node votes with"`
 	Power     uint64 `json:"power" doc:"Voting power of this node's key"`

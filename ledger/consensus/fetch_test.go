@@ -240,7 +240,11 @@ func TestStateSync(t *testing.T) {
 	}
 
 	// From somebody who has no block since the first, blocks cannot be had; so even a node that lacks little fetches the state. The validator is away, and nobody makes blocks.
-	late.newest()
+	v.halt()
+	n.beat = 100 * time.Millisecond
+	v.start()
+	eventually(t, "a snapshot of a block that is there", func() bool { return late.newest().Height >= late.engine.Status().Base })
+	late.reach(late.newest().Height + 3)
 	v.halt()
 	n.peers.Expel(v.host.ID())
 	later := n.node(Sync{Behind: 1 << 40})
@@ -336,6 +340,7 @@ func TestForgedSnapshots(t *testing.T) {
 			l.list = func([]state.Snapshot) []state.Snapshot { return v.keeper.List() }
 		}
 		node.start()
+		eventually(t, "a liar with blocks", func() bool { return node.engine.Status().Base > 0 }) // others are not asked
 	}
 	late := n.node(Sync{Mode: State, find: 2 * time.Second})
 	late.start()

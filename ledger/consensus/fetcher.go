@@ -346,13 +346,21 @@ var _ proxy.AppConnSnapshot = (*snapshotConn)(nil)
 // Error returns nil: nothing is between the two.
 func (*snapshotConn) Error() error { return nil }
 
-// ListSnapshots tells which snapshots others can fetch.
+// ListSnapshots tells which snapshots others can fetch: those whose block is here too, since its header is asked for with them. A node that fetched the state has older ones from before perhaps.
 func (c *snapshotConn) ListSnapshots(context.Context, *abci.RequestListSnapshots) (*abci.ResponseListSnapshots, error) {
 	out := new(abci.ResponseListSnapshots)
 	if c.engine.cfg.Snapshots == nil {
 		return out, nil
 	}
+	base := int64(0)
+	_ = c.engine.use(func(p *parts) error { // when it does not run, nobody asks
+		base = p.blocks.Base()
+		return nil
+	})
 	for _, s := range c.engine.cfg.Snapshots.List() {
+		if base == 0 || s.Height < base {
+			continue
+		}
 		out.Snapshots = append(out.Snapshots, &abci.Snapshot{
 			Height: uint64(s.Height), Format: snapshotFormat, Chunks: uint32(len(s.Chunks)), Hash: snapshotHash(&s), Metadata: s.Encode(),
 		})

@@ -16,7 +16,7 @@ const (
 )
 
 // prune removes the oldest blocks where there are more than are to be kept, and returns the lowest that is left; 0: none was removed. The blocks of the hour before the last transaction stay, since those in them must not come again, and those
-// after the oldest snapshot: who fetches that needs them.
+// from that of the oldest snapshot on: who fetches it needs them.
 func (a *Application) prune(height int64) (int64, error) {
 	if a.cfg.Kept == 0 {
 		return 0, nil
@@ -27,7 +27,7 @@ func (a *Application) prune(height int64) (int64, error) {
 	}
 	to := min(height-a.cfg.Kept+1, recent)
 	if list := a.List(); len(list) > 0 {
-		to = min(to, list[0].Height+1)
+		to = min(to, list[0].Height)
 	}
 	if to-first < pruneStep {
 		return 0, nil
