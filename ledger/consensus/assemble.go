@@ -126,7 +126,7 @@ func (b *builder) space(prefix byte) dbm.DB { return guardedDB{b.store.Space(pre
 
 func (b *builder) openStores(context.Context) (err error) {
 	c := &b.engine.cfg
-	b.store, err = kv.Open(kv.Config{Dir: filepath.Join(c.Dir, "chain"), FS: c.FS, Logger: c.Logger})
+	b.store, err = kv.Open(kv.Config{Dir: filepath.Join(c.Dir, chainDir), FS: c.FS, Logger: c.Logger})
 	if err != nil {
 		return err
 	}
@@ -162,14 +162,14 @@ func (b *builder) sameGenesis() error {
 
 func (b *builder) startApplication(context.Context) error {
 	c := &b.engine.cfg
-	b.conns = guardedConns{guard: b.guard, clock: b.engine.clock, log: c.Logger, witness: func(int64, int32) {}, keepBelow: b.history.keepBelow}
+	b.conns = guardedConns{guard: b.guard, clock: b.engine.clock, log: c.Logger, keepBelow: b.history.keepBelow}
 	if c.Signer != nil {
 		key, err := c.Signer.GetPubKey()
 		if err != nil {
 			return err
 		}
 		b.key = key.Address()
-		b.conns.address, b.conns.witness = b.key, c.Signer.Witness
+		b.conns.address, b.conns.signer = b.key, c.Signer
 	}
 	conns := proxy.NewAppConns(proxy.NewConnSyncLocalClientCreator(guardedApplication{c.Application}), proxy.NopMetrics())
 	conns.SetLogger(b.log)
@@ -237,6 +237,7 @@ func (b *builder) checkSigner(context.Context) error {
 	if c := b.blocks.LoadSeenCommit(b.chain.LastBlockHeight); c != nil {
 		b.engine.witness(c)
 	}
+	b.engine.cfg.Signer.Begin(b.blocks.Height(), b.alone())
 	return nil
 }
 
@@ -266,10 +267,20 @@ func (b *builder) mayBeBehind() bool {
 	return own == nil || c.Mode == State || c.Trust != nil || own.VotingPower < b.chain.Validators.TotalVotingPower()/3
 }
 
+// alone says whether this node's is the only validator.
+func (b *builder) alone() bool {
+	return b.chain.Validators.Size() == 1 && b.chain.Validators.HasAddress(b.key)
+}
+
 // build makes CometBFT's parts. Nothing runs yet.
 func (b *builder) build(context.Context) error {
 	c := b.comet
-	b.sync = b.chain.Validators.Size() != 1 || !b.chain.Validators.HasAddress(b.key)
+	// A validator without a vote, as one that was restored, fetches what others may have like any other node.
+	votes := b.key
+	if votes != nil && b.engine.cfg.Signer.Barred() != nil {
+		votes = nil
+	}
+	b.sync = votes == nil || !b.alone()
 	b.guard.syncing.Store(b.sync)
 	b.fresh = b.mayBeBehind()
 
@@ -296,7 +307,7 @@ func (b *builder) build(context.Context) error {
 	if b.blocks.Height() == 0 {
 		fetched = b.chain.LastBlockHeight
 	}
-	b.blocksync = blocksync.NewReactor(b.sync && !b.fresh, false, b.chain.Copy(), executor, b.blocks, b.key, fetched, blocksync.NopMetrics())
+	b.blocksync = blocksync.NewReactor(b.sync && !b.fresh, false, b.chain.Copy(), executor, b.blocks, votes, fetched, blocksync.NopMetrics())
 	b.blocksync.SetLogger(b.log)
 
 	b.state = cs.NewState(c.Consensus, b.chain.Copy(), executor, b.blocks, b.pool, b.proofs)

@@ -18,6 +18,7 @@ import (
 	sm "github.com/cometbft/cometbft/state"
 
 	"github.com/folkmoot/folkmoot/ledger/consensus/kv"
+	"github.com/folkmoot/folkmoot/ledger/consensus/signer"
 )
 
 // maxAhead is how far the time of a proposal may be ahead of this node's clock: a node does not vote for one that is further ahead, so that the ledger's time goes on only with the clocks of more than two thirds.
@@ -99,9 +100,9 @@ type guardedConns struct {
 	guard *guard
 	clock func() time.Time
 	log   *slog.Logger
-	// address is the validator's, or nil; witness is told of its precommits in blocks.
+	// address is the validator's, or nil, and signer is told of its precommits in blocks, and of each block that was decided.
 	address []byte
-	witness func(height int64, round int32)
+	signer  *signer.Signer
 	// keepBelow keeps, before the blocks below a height are removed, what of them is needed for ever.
 	keepBelow func(height int64) error
 }
@@ -138,18 +139,26 @@ func (c guardedConsensus) ProcessProposal(ctx context.Context, r *abci.RequestPr
 }
 
 func (c guardedConsensus) FinalizeBlock(ctx context.Context, r *abci.RequestFinalizeBlock) (*abci.ResponseFinalizeBlock, error) {
-	if c.conns.address != nil {
-		for _, v := range r.DecidedLastCommit.Votes {
-			if v.BlockIdFlag != cmtproto.BlockIDFlagAbsent && bytes.Equal(v.Validator.Address, c.conns.address) {
-				c.conns.witness(r.Height-1, r.DecidedLastCommit.Round)
-			}
-		}
+	if c.conns.signer != nil {
+		c.conns.tellSigner(r)
 	}
 	v, err := recovered(func() (*abci.ResponseFinalizeBlock, error) { return c.AppConnConsensus.FinalizeBlock(ctx, r) })
 	if err != nil {
 		err = fmt.Errorf("execute block %d: %w", r.Height, err)
 	}
 	return v, c.conns.guard.check(err)
+}
+
+// tellSigner tells the signer what a block that was decided says of its key.
+func (c guardedConns) tellSigner(r *abci.RequestFinalizeBlock) {
+	signed := false
+	for _, v := range r.DecidedLastCommit.Votes {
+		if v.BlockIdFlag != cmtproto.BlockIDFlagAbsent && bytes.Equal(v.Validator.Address, c.address) {
+			signed = true
+			c.signer.Witness(r.Height-1, r.DecidedLastCommit.Round)
+		}
+	}
+	c.signer.Decided(r.Height, r.Time, signed)
 }
 
 func (c guardedConsensus) Commit(ctx context.Context) (*abci.ResponseCommit, error) {

@@ -93,7 +93,7 @@ func Open(cfg Config) (*Replica, error) {
 		cfg: cfg, network: cfg.Genesis.ID(), wake: make(chan struct{}, 1), paused: make(chan struct{}, 1), pending: make(map[ledger.TransactionID][]*Submission), moved: make(chan struct{}),
 	}
 	var err error
-	r.store, err = state.Open(state.Config{Dir: filepath.Join(cfg.Dir, "state"), Network: r.network, FS: cfg.FS, Logger: cfg.Logger})
+	r.store, err = state.Open(state.Config{Dir: filepath.Join(cfg.Dir, stateDir), Network: r.network, FS: cfg.FS, Logger: cfg.Logger})
 	if err != nil {
 		return nil, err
 	}

@@ -7,10 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/cometbft/cometbft/crypto"
 	cmted25519 "github.com/cometbft/cometbft/crypto/ed25519"
@@ -39,6 +39,7 @@ type Signer struct {
 	mu     sync.Mutex
 	state  state // guarded by mu
 	broken error // why the state could not be written, guarded by mu
+	quiet  int   // how many blocks in a row were decided without the key since its owner vouched for it, guarded by mu
 }
 
 var _ types.PrivValidator = (*Signer)(nil)
@@ -49,7 +50,10 @@ func Create(dir, chain string) (*Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a validator's key: %w", err)
 	}
-	return create(dir, chain, key, "")
+	if err := validateChain(chain); err != nil {
+		return nil, err
+	}
+	return write(dir, key, &state{key: publicOf(key), chain: chain})
 }
 
 // Generate makes a new key for a chain that is not known yet, as its genesis is made of the keys of its validators, in a folder that has neither key nor state. Bind says later which chain it is. An error is
@@ -59,7 +63,7 @@ func Generate(dir string) (*Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a validator's key: %w", err)
 	}
-	return write(dir, "", key, "")
+	return write(dir, key, &state{key: publicOf(key)})
 }
 
 // Bind says which chain the key that Generate made is for. It can be said once: an error is fault.Conflict when another was said before. The kinds of other errors are those of Open.
@@ -86,18 +90,6 @@ func Bind(dir, chain string) (*Signer, error) {
 	return s, nil
 }
 
-// Import writes a key that may have signed before, as one from a backup has. The signer is barred until it is resumed.
-func Import(dir, chain string, seed [ed25519.SeedSize]byte) (*Signer, error) {
-	return create(dir, chain, ed25519.NewKeyFromSeed(seed[:]), "the key was imported, and may have signed elsewhere")
-}
-
-func create(dir, chain string, key ed25519.PrivateKey, bar string) (*Signer, error) {
-	if err := validateChain(chain); err != nil {
-		return nil, err
-	}
-	return write(dir, chain, key, bar)
-}
-
 func validateChain(chain string) error {
 	if chain == "" || len(chain) > types.MaxChainIDLen {
 		return fault.New(fault.Invalid, "a signer for a chain whose id has %d bytes: want 1 to %d", len(chain), types.MaxChainIDLen)
@@ -106,15 +98,14 @@ func validateChain(chain string) error {
 }
 
 // write makes the files of a signer.
-func write(dir, chain string, key ed25519.PrivateKey, bar string) (*Signer, error) {
+func write(dir string, key ed25519.PrivateKey, first *state) (*Signer, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("create a signer: %w", err)
 	}
 	if _, err := os.Lstat(filepath.Join(dir, KeyFile)); err == nil {
 		return nil, fault.New(fault.Conflict, "create a signer: %s has a validator's key already", dir)
 	}
-	s := &Signer{path: filepath.Join(dir, StateFile), key: cmted25519.PrivKey(key)}
-	s.state = state{key: publicOf(key), chain: chain, bar: bar}
+	s := &Signer{path: filepath.Join(dir, StateFile), key: cmted25519.PrivKey(key), state: *first}
 	// The state comes first: a key without one is refused, a state without a key does no harm.
 	data, err := s.state.encode()
 	if err != nil {
@@ -139,7 +130,7 @@ func createError(path string, err error) error {
 	return fmt.Errorf("create %s: %w", path, err)
 }
 
-// Open reads what Create or Import made. An error is fault.NotFound when there is no key, and fault.Invalid when a file is damaged, readable by others, or the
+// Open reads what Create or Restore made. An error is fault.NotFound when there is no key, and fault.Invalid when a file is damaged, readable by others, or the
 // state is missing or of another key or chain.
 func Open(dir, chain string) (*Signer, error) {
 	s, err := Read(dir)
@@ -152,7 +143,7 @@ func Open(dir, chain string) (*Signer, error) {
 	return s, nil
 }
 
-// Read reads what Generate, Create or Import made, whatever its chain. The kinds of errors are those of Open.
+// Read reads what Generate, Create or Restore made, whatever its chain. The kinds of errors are those of Open.
 func Read(dir string) (*Signer, error) {
 	keyPath, statePath := filepath.Join(dir, KeyFile), filepath.Join(dir, StateFile)
 	data, err := privatefile.Read(keyPath, maxFile)
@@ -245,7 +236,7 @@ func (s *Signer) Witness(height int64, round int32) {
 	s.save(next)
 }
 
-// Barred returns why the signer signs nothing any more, or nil. Its kind is fault.Forbidden when the owner may resume it.
+// Barred returns why the signer signs nothing any more, or nil. Its kind is fault.Forbidden when the owner may vouch for it.
 func (s *Signer) Barred() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -253,23 +244,23 @@ func (s *Signer) Barred() error {
 }
 
 func (s *Signer) barred() error {
+	if err := s.writable(); err != nil {
+		return err
+	}
+	switch {
+	case s.state.bar == "":
+		return nil
+	case s.state.vouched > 0:
+		return fault.New(fault.Forbidden, "the validator waits for blocks without it, as its owner vouched on %s that nothing else signs with its key; before, it was barred: %s",
+			time.UnixMilli(s.state.vouched).UTC().Format(time.RFC3339), s.state.bar)
+	}
+	return fault.New(fault.Forbidden, "the validator is barred: %s", s.state.bar)
+}
+
+// writable returns why nothing can be written down any more, or nil.
+func (s *Signer) writable() error {
 	if s.broken != nil {
 		return fmt.Errorf("what was signed can't be written down: %w", s.broken)
 	}
-	if s.state.bar != "" {
-		return fault.New(fault.Forbidden, "the validator is barred: %s", s.state.bar)
-	}
 	return nil
-}
-
-// Resume lifts the bar. The signer will sign nothing at or below the given height: its owner vouches that the key signed nothing above it and is
-// not in use elsewhere.
-func (s *Signer) Resume(height int64) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if height < 1 || s.state.compare(height, math.MaxInt32, precommit) < 0 {
-		return fault.New(fault.Invalid, "resume a validator above height %d: it signed at height %d", height, s.state.height)
-	}
-	s.save(state{key: s.state.key, chain: s.state.chain, height: height, round: math.MaxInt32, step: precommit})
-	return s.barred()
 }

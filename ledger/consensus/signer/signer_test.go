@@ -170,12 +170,15 @@ func TestWitness(t *testing.T) {
 	if err := s.SignVote(chain, vote(cmtproto.PrecommitType, 100, 0, 'a', noon)); fault.KindOf(err) != fault.Forbidden {
 		t.Fatalf("signed: %v", err)
 	}
-	if err := s.Resume(6); fault.KindOf(err) != fault.Invalid {
-		t.Errorf("resumed below what it signed: %v", err)
-	}
-	if err := s.Resume(50); err != nil {
+	// In a network of one the owner can give up what the state does not know of.
+	if err := s.Vouch(noon, true); err != nil {
 		t.Fatal(err)
 	}
+	s = reopen(t, dir)
+	if s.Begin(50, false); fault.KindOf(s.Barred()) != fault.Forbidden {
+		t.Fatalf("not barred among others: %v", s.Barred())
+	}
+	s.Begin(50, true)
 	s = reopen(t, dir)
 	if err := s.SignVote(chain, vote(cmtproto.PrecommitType, 50, math.MaxInt32, 'a', noon)); fault.KindOf(err) != fault.Conflict {
 		t.Errorf("signed at the height it was resumed above: %v", err)
@@ -183,23 +186,8 @@ func TestWitness(t *testing.T) {
 	if err := s.SignVote(chain, vote(cmtproto.PrevoteType, 51, 0, 'a', noon)); err != nil {
 		t.Error(err)
 	}
-}
-
-// An imported key signs nothing until its owner vouches for it.
-func TestImport(t *testing.T) {
-	dir := t.TempDir()
-	s, err := Import(dir, chain, [32]byte{1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.SignVote(chain, vote(cmtproto.PrevoteType, 1, 0, 'a', noon)); fault.KindOf(err) != fault.Forbidden {
-		t.Fatalf("signed: %v", err)
-	}
-	if err := errors.Join(s.Resume(10), s.SignVote(chain, vote(cmtproto.PrevoteType, 11, 0, 'a', noon))); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Create(dir, chain); fault.KindOf(err) != fault.Conflict {
-		t.Errorf("made a second key: %v", err)
+	if err := s.Vouch(noon, true); fault.KindOf(err) != fault.Invalid {
+		t.Errorf("vouched for a key that votes: %v", err)
 	}
 }
 
@@ -310,9 +298,11 @@ func FuzzDecodeState(f *testing.F) {
 	add()
 	s.Witness(9, 0)
 	add()
-	if err := s.Resume(10); err != nil {
+	if err := s.Vouch(noon, true); err != nil {
 		f.Fatal(err)
 	}
+	add()
+	s.Begin(10, true)
 	add()
 	f.Fuzz(func(t *testing.T, data []byte) {
 		got, err := decodeState(data)

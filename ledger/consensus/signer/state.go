@@ -27,8 +27,11 @@ const (
 
 var stepNames = [...]string{"none", "proposal", "prevote", "precommit"}
 
-// stateVersion is the form of the state file.
-const stateVersion = 1
+// stateVersion is the form of the state file, and restoredVersion that of one with what only the state of a restored key has: a program that does not know how such a key comes back to its vote refuses it.
+const (
+	stateVersion    = 1
+	restoredVersion = 2
+)
 
 // maxBar is the length limit of the reason for a bar, in bytes.
 const maxBar = 512
@@ -47,6 +50,20 @@ type state struct {
 	bytes, signature []byte
 	// bar is why nothing may be signed any more, or "".
 	bar string
+	// restored is when the backup that the key comes from was taken, in milliseconds since 1970, and stopped that its node did not run then; 0: from none.
+	restored int64
+	stopped  bool
+	// vouched is when the owner of a barred key vouched that nothing else signs with it, in milliseconds since 1970, and given that what it signed since the backup is lost; 0: not yet.
+	vouched int64
+	given   bool
+}
+
+// version returns the form in which the state is written.
+func (s *state) version() int {
+	if s.restored != 0 || s.vouched != 0 {
+		return restoredVersion
+	}
+	return stateVersion
 }
 
 // stateFile is the state as it is written.
@@ -60,12 +77,17 @@ type stateFile struct {
 	Bytes     string `json:"bytes"`
 	Signature string `json:"signature"`
 	Bar       string `json:"bar"`
+	Restored  int64  `json:"restored,omitempty"`
+	Stopped   bool   `json:"stopped,omitempty"`
+	Vouched   int64  `json:"vouched,omitempty"`
+	GivenUp   bool   `json:"given_up,omitempty"`
 }
 
 func (s *state) encode() ([]byte, error) {
 	b, err := json.MarshalIndent(stateFile{
-		Version: stateVersion, Key: hex.EncodeToString(s.key), Chain: s.chain, Height: s.height, Round: s.round, Step: stepNames[s.step],
+		Version: s.version(), Key: hex.EncodeToString(s.key), Chain: s.chain, Height: s.height, Round: s.round, Step: stepNames[s.step],
 		Bytes: hex.EncodeToString(s.bytes), Signature: hex.EncodeToString(s.signature), Bar: s.bar,
+		Restored: s.restored, Stopped: s.stopped, Vouched: s.vouched, GivenUp: s.given,
 	}, "", "  ")
 	return append(b, '\n'), err
 }
@@ -78,10 +100,10 @@ func decodeState(data []byte) (*state, error) {
 	if err := d.Decode(&f); err != nil {
 		return nil, errStateDamaged
 	}
-	if f.Version != stateVersion {
-		return nil, fmt.Errorf("it is of version %d, this program knows %d", f.Version, stateVersion)
+	if f.Version != stateVersion && f.Version != restoredVersion {
+		return nil, fmt.Errorf("it is of version %d, this program knows versions up to %d", f.Version, restoredVersion)
 	}
-	s := &state{chain: f.Chain, height: f.Height, round: f.Round, step: -1, bar: f.Bar}
+	s := &state{chain: f.Chain, height: f.Height, round: f.Round, step: -1, bar: f.Bar, restored: f.Restored, stopped: f.Stopped, vouched: f.Vouched, given: f.GivenUp}
 	for i, name := range stepNames {
 		if f.Step == name {
 			s.step = step(i)
@@ -110,6 +132,8 @@ func decodeState(data []byte) (*state, error) {
 func (s *state) sound() bool {
 	switch {
 	case s.chain == "" && (s.step != none || s.bar != "") || len(s.bar) > maxBar:
+		return false
+	case s.restored < 0 || s.vouched < 0 || s.bar == "" && (s.restored > 0 || s.vouched > 0) || s.stopped && s.restored == 0 || s.given && s.vouched == 0:
 		return false
 	case s.step == none:
 		return s.height == 0 && s.round == 0 && s.bytes == nil

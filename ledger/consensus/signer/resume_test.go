@@ -1,0 +1,173 @@
+package signer
+
+import (
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
+
+	"github.com/folkmoot/folkmoot/fault"
+)
+
+// restored returns a signer that was restored from a backup taken at noon of one that had signed at height 7.
+func restored(t *testing.T, stopped bool) (*Signer, string) {
+	t.Helper()
+	s, dir := create1(t)
+	if err := s.SignVote(chain, vote(cmtproto.PrecommitType, 7, 2, 'a', noon)); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Take(dir, stopped)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := filepath.Join(t.TempDir(), "restored")
+	if err := Restore(to, chain, c, noon); err != nil {
+		t.Fatal(err)
+	}
+	return reopen(t, to), to
+}
+
+func wantBarred(t *testing.T, s *Signer, why string) {
+	t.Helper()
+	if err := s.Barred(); fault.KindOf(err) != fault.Forbidden {
+		t.Fatalf("%s: not barred: %v", why, err)
+	}
+	if err := s.SignVote(chain, vote(cmtproto.PrevoteType, 1_000_000, 0, 'a', noon)); fault.KindOf(err) != fault.Forbidden {
+		t.Fatalf("%s: signed: %v", why, err)
+	}
+}
+
+// A restored key comes back once blocks are made without it after its owner vouched, and never before.
+func TestRestoredKeyWaitsForTheChain(t *testing.T) {
+	s, dir := restored(t, false)
+	s.Begin(9, false)
+	for h := range int64(9) {
+		s.Decided(10+h, noon.Add(time.Hour), false)
+	}
+	wantBarred(t, s, "before anybody vouched")
+	if err := s.Vouch(noon, false); err != nil {
+		t.Fatal(err)
+	}
+	s = reopen(t, dir)
+	s.Begin(20, true)
+	wantBarred(t, s, "nothing was given up")
+	late := noon.Add(clockLeeway + time.Millisecond)
+	for i, c := range []struct {
+		at     time.Time
+		signed bool
+	}{
+		{noon.Add(clockLeeway), false}, {noon.Add(clockLeeway), false}, {noon.Add(clockLeeway), false}, // of a time at which it may have been in use
+		{late, false}, {late, false}, {late, true}, // it is in use
+		{late, false}, {late, false},
+	} {
+		s.Decided(int64(21+i), c.at, c.signed)
+		wantBarred(t, s, "too early")
+	}
+	s.Decided(29, late, false)
+	if err := s.Barred(); err != nil {
+		t.Fatal(err)
+	}
+	s = reopen(t, dir)
+	if err := s.SignVote(chain, vote(cmtproto.PrecommitType, 29, math.MaxInt32, 'a', noon)); fault.KindOf(err) != fault.Conflict {
+		t.Errorf("signed where the old one may have: %v", err)
+	}
+	if err := s.SignVote(chain, vote(cmtproto.PrevoteType, 30, 0, 'a', noon)); err != nil {
+		t.Error(err)
+	}
+	// The old one was not gone after all.
+	s.Witness(31, 0)
+	wantBarred(t, s, "seen elsewhere")
+}
+
+// What was signed since a backup can be given up where nobody had to see it, or where nothing was.
+func TestGivenUp(t *testing.T) {
+	for _, c := range []struct {
+		name                        string
+		vouched, given, stopped, at bool
+		want                        bool
+	}{
+		{"alone", true, true, false, true, true},
+		{"among others, of a stopped node", true, true, true, false, true},
+		{"among others, of a running node", true, true, false, false, false},
+		{"nothing given up", true, false, true, true, false},
+		{"nobody vouched", false, false, true, true, false},
+	} {
+		s, dir := restored(t, c.stopped)
+		if c.vouched {
+			if err := s.Vouch(noon, c.given); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.Begin(0, c.at)
+		if !c.want {
+			wantBarred(t, s, c.name)
+			continue
+		}
+		s = reopen(t, dir)
+		// What the backup knows of is not signed again but as it was.
+		if err := s.SignVote(chain, vote(cmtproto.PrecommitType, 7, 2, 'b', noon)); fault.KindOf(err) != fault.Conflict {
+			t.Errorf("%s: signed twice: %v", c.name, err)
+		}
+		if err := errors.Join(s.SignVote(chain, vote(cmtproto.PrecommitType, 7, 2, 'a', noon)), s.SignVote(chain, vote(cmtproto.PrevoteType, 8, 0, 'a', noon))); err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+func TestRestoreRefuses(t *testing.T) {
+	s, dir := create1(t)
+	c, err := Take(dir, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, other := create1(t)
+	foreign, err := Take(other, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, r := range map[string]struct {
+		dir, chain string
+		copy       Copy
+		want       fault.Kind
+	}{
+		"another chain":       {filepath.Join(t.TempDir(), "x"), "other-chain", *c, fault.Invalid},
+		"no chain":            {filepath.Join(t.TempDir(), "x"), "", *c, fault.Invalid},
+		"another key's state": {filepath.Join(t.TempDir(), "x"), chain, Copy{Key: c.Key, State: foreign.State}, fault.Invalid},
+		"no key":              {filepath.Join(t.TempDir(), "x"), chain, Copy{State: c.State}, fault.Invalid},
+		"no state":            {filepath.Join(t.TempDir(), "x"), chain, Copy{Key: c.Key}, fault.Invalid},
+		"over another key":    {other, chain, *c, fault.Conflict},
+	} {
+		if err := Restore(r.dir, r.chain, &r.copy, noon); fault.KindOf(err) != r.want {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := Take(t.TempDir(), true); fault.KindOf(err) != fault.NotFound {
+		t.Errorf("a copy of nothing: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, StateFile), []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Take(dir, true); fault.KindOf(err) != fault.Invalid {
+		t.Errorf("a copy of a damaged state: %v", err)
+	}
+	if err := s.Vouch(noon, false); fault.KindOf(err) != fault.Invalid {
+		t.Errorf("vouched for a key that votes: %v", err)
+	}
+	// A key that was made and is for no chain yet is for the network's when it is restored, and barred all the same.
+	unused := filepath.Join(t.TempDir(), "unused")
+	if _, err := Generate(unused); err != nil {
+		t.Fatal(err)
+	}
+	to := filepath.Join(t.TempDir(), "to")
+	if c, err = Take(unused, true); err == nil {
+		err = Restore(to, chain, c, noon)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantBarred(t, reopen(t, to), "unused")
+}
