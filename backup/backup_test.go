@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -20,6 +21,7 @@ var header = Header{Network: "net", Peer: "peer", Taken: time.Date(2030, 1, 2, 3
 type contents struct {
 	files   map[string]string
 	records []string
+	ledger  []string // name, content, ...
 }
 
 func write(t testing.TB, c contents) []byte {
@@ -38,6 +40,11 @@ func write(t testing.TB, c contents) []byte {
 	}
 	for _, r := range c.records {
 		if err := w.Record([]byte(r)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := 0; i < len(c.ledger); i += 2 {
+		if err := w.Ledger(c.ledger[i], int64(len(c.ledger[i+1])), strings.NewReader(c.ledger[i+1])); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -61,12 +68,17 @@ func read(r io.Reader) (c contents, m Manifest, err error) {
 			}
 			return nil
 		},
+		Ledger: func(name string, content io.Reader) error {
+			data, err := io.ReadAll(content)
+			c.ledger = append(c.ledger, name, string(data))
+			return err
+		},
 	})
 	return c, m, err
 }
 
 func sample(records int) contents {
-	c := contents{files: map[string]string{NetworkFile: `{"name":"net"}`, PeersFile: "[]", IdentityFile: "sealed"}}
+	c := contents{files: map[string]string{NetworkFile: `{"name":"net"}`, PeersFile: "[]", IdentityFile: "sealed", KeysFile: "sealed, too"}}
 	for i := range records {
 		c.records = append(c.records, strings.Repeat(string(rune('a'+i%26)), 1+i*7919%100_000))
 	}
@@ -77,6 +89,7 @@ func sample(records int) contents {
 func small() contents {
 	c := sample(0)
 	c.records = []string{"one", "two", "and three"}
+	c.ledger = []string{"chain/000001.log", "blocks", "state/MANIFEST-000001", "", "wal/wal.000", "votes"}
 	return c
 }
 
@@ -84,13 +97,14 @@ func TestRoundTrip(t *testing.T) {
 	for name, c := range map[string]contents{
 		"all": sample(300), "no records": sample(0), "one": sample(1), "largest record": {files: sample(0).files, records: []string{strings.Repeat("x", MaxRecord)}},
 		"network only": {files: map[string]string{NetworkFile: "{}"}},
+		"ledger":       small(), "ledger without records": {files: sample(0).files, ledger: []string{"chain/000001.sst", strings.Repeat("x", 1<<20)}},
 	} {
 		data := write(t, c)
 		got, m, err := read(bytes.NewReader(data))
-		if err != nil || fmt.Sprint(got.files) != fmt.Sprint(c.files) || fmt.Sprint(got.records) != fmt.Sprint(c.records) {
+		if err != nil || fmt.Sprint(got.files) != fmt.Sprint(c.files) || fmt.Sprint(got.records) != fmt.Sprint(c.records) || fmt.Sprint(got.ledger) != fmt.Sprint(c.ledger) {
 			t.Errorf("%s: %d files, %d records, %v", name, len(got.files), len(got.records), err)
 		}
-		if m.Records != int64(len(c.records)) || m.Peer != "peer" || m.Network != "net" || !m.Taken.Equal(header.Taken) || m.HasIdentity() != (c.files[IdentityFile] != "") {
+		if m.Records != int64(len(c.records)) || m.Peer != "peer" || m.Network != "net" || !m.Taken.Equal(header.Taken) || m.HasIdentity() != (c.files[IdentityFile] != "") || m.HasKeys() != (c.files[KeysFile] != "") || m.LedgerFiles != int64(len(c.ledger)/2) {
 			t.Errorf("%s: manifest %+v", name, m)
 		}
 		if !bytes.Equal(data, write(t, c)) {
@@ -148,7 +162,7 @@ func TestRefusals(t *testing.T) {
 		"no backup of a node":                 nil,
 		"this is no backup":                   []byte(strings.Repeat("not a backup ", 200)),
 		"is no backup of a":                   archive("README", "hello"),
-		"format 2, of a newer program":        archive(headerName, `{"format":2}`),
+		"format 3, of a newer program":        archive(headerName, `{"format":3}`),
 		"format 0":                            archive(headerName, `{}`),
 		"damaged: header.json":                archive(headerName, `{`),
 		"it was cut off":                      archive(headerName, head, NetworkFile, "{}"),
@@ -161,7 +175,13 @@ func TestRefusals(t *testing.T) {
 		"record 1 has a length of 0":          archive(headerName, head, NetworkFile, "{}", recordsName+"00000001", "\x00\x00\x00\x00"),
 		"it ends in the length":               archive(headerName, head, NetworkFile, "{}", recordsName+"00000001", "\x00\x00\x00\x01x\x00"),
 		"it is empty":                         archive(headerName, head, NetworkFile, "{}", recordsName+"00000001", ""),
-		"at most 65536 are allowed":           archive(headerName, head, NetworkFile, strings.Repeat(" ", maxDocument+1)),
+		"at most 524288 are allowed":          archive(headerName, head, NetworkFile, strings.Repeat(" ", maxNetwork+1)),
+		`"ledger/chain/../x" has no place`:    archive(headerName, head, NetworkFile, "{}", "ledger/chain/../x", "x"),
+		`"ledger/x/y" has no place`:           archive(headerName, head, NetworkFile, "{}", "ledger/x/y", "x"),
+		`"ledger/chain/.x" has no place`:      archive(headerName, head, NetworkFile, "{}", "ledger/chain/.x", "x"),
+		`"ledger/chain/b" has no place`:       archive(headerName, head, NetworkFile, "{}", "ledger/chain/b", "x", "ledger/chain/b", "x"),
+		`"ledger/chain/c" has no place`:       archive(headerName, head, "ledger/chain/c", "x"),
+		`"records/00000003" has no place`:     archive(headerName, head, NetworkFile, "{}", "ledger/chain/b", "x", recordsName+"00000003", "\x00\x00\x00\x01x"),
 		"files are missing":                   archive(headerName, head, NetworkFile, "{}", manifestName, head),
 	} {
 		if _, _, err := read(bytes.NewReader(data)); fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), want) {
@@ -175,7 +195,8 @@ func TestRefusals(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, err := range []error{w.Record(nil), w.Record(make([]byte, MaxRecord+1)), w.File("other", nil), w.File(NetworkFile, make([]byte, maxDocument+1))} {
+	for _, err := range []error{w.Record(nil), w.Record(make([]byte, MaxRecord+1)), w.File("other", nil), w.File(NetworkFile, make([]byte, maxNetwork+1)),
+		w.Ledger("chain/../x", 0, strings.NewReader("")), w.Ledger("chain/x", 2, strings.NewReader("x")), w.Ledger("chain/x", maxLedgerFile+1, strings.NewReader("")), w.Record([]byte("after the ledger"))} {
 		if err == nil {
 			t.Error("it was written")
 		}
@@ -199,6 +220,59 @@ func TestSeal(t *testing.T) {
 	}
 }
 
+// TestFormat1 reads a backup of the first format, as programs before the ledger's backups wrote it.
+func TestFormat1(t *testing.T) {
+	data, err := os.ReadFile("testdata/format1.tar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, m, err := read(bytes.NewReader(data))
+	if err != nil || m.Format != 1 || fmt.Sprint(c.records) != "[one two and three]" || c.files[IdentityFile] != "sealed" || m.HasKeys() || len(c.ledger) > 0 {
+		t.Errorf("%+v, %+v, %v", c, m, err)
+	}
+}
+
+func TestKeys(t *testing.T) {
+	k := &Keys{Validator: &Validator{Key: []byte("key"), State: []byte("state"), Stopped: true}, Accounts: map[string][]byte{"ann.key": []byte("a"), "book.json": nil}}
+	data, err := k.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := ParseKeys(data)
+	if err != nil || string(got.Validator.Key) != "key" || string(got.Validator.State) != "state" || !got.Validator.Stopped || len(got.Accounts) != 2 || string(got.Accounts["ann.key"]) != "a" {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for _, text := range []string{
+		"", "{}", `{"format":2}`, `{"format":1}{}`, `{"format":1,"other":1}`, `{"format":1,"accounts":{"../x":""}}`, `{"format":1,"accounts":{"":""}}`, `{"format":1,"accounts":{".x":""}}`,
+		`{"format":1,"accounts":{"a/b":""}}`, `{"format":1,"accounts":{"x":"` + strings.Repeat("AAAA", maxAccountFile/3+1) + `"}}`,
+	} {
+		if _, err := ParseKeys([]byte(text)); err == nil {
+			t.Errorf("read %.80s", text)
+		}
+	}
+}
+
+func FuzzKeys(f *testing.F) {
+	data, err := (&Keys{Validator: &Validator{Key: []byte("key")}, Accounts: map[string][]byte{"ann.key": []byte("a")}}).Encode()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(data)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		k, err := ParseKeys(data)
+		if err != nil {
+			return
+		}
+		again, err := k.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ParseKeys(again); err != nil {
+			t.Fatalf("%s: %v", again, err)
+		}
+	})
+}
+
 // FuzzRead checks that what is accepted is within its bounds and is what is written again.
 func FuzzRead(f *testing.F) {
 	f.Add(write(f, small()))
@@ -217,6 +291,9 @@ func FuzzRead(f *testing.F) {
 				t.Fatalf("a record of %d bytes", len(r))
 			}
 			bytesRead += int64(len(r))
+		}
+		if m.LedgerFiles != int64(len(c.ledger)/2) {
+			t.Fatalf("%d files of the ledger, want %d", len(c.ledger)/2, m.LedgerFiles)
 		}
 		if int64(len(c.records)) != m.Records || bytesRead != m.Bytes || len(c.files) != len(m.Files)-1 {
 			t.Fatalf("%+v for %d records of %d bytes, %d files", m, len(c.records), bytesRead, len(c.files))

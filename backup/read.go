@@ -23,6 +23,8 @@ type Taker struct {
 	File func(name string, content []byte) error
 	// Records takes the signed envelopes of one part; their signatures are not checked.
 	Records func(envelopes [][]byte) error
+	// Ledger takes a file of the ledger: its name is one of a folder, "chain", "wal" or "state", and a file in it. What it does not read is passed over. nil: the ledger is passed over.
+	Ledger func(name string, content io.Reader) error
 }
 
 // Read reads a backup to the end and checks it against its manifest. It is fault.Invalid for what is no backup, is damaged, was cut off, or is in a newer format.
@@ -41,6 +43,8 @@ func Read(r io.Reader, take Taker) (Manifest, error) {
 			return b.manifest(entry)
 		case isPart(entry.Name):
 			err = b.part(entry)
+		case isLedger(entry.Name):
+			err = b.ledgerFile(entry)
 		default:
 			err = b.file(entry)
 		}
@@ -56,6 +60,9 @@ type reader struct {
 	place int      // index into files of the next that may come
 	found Manifest // what was read
 	sum   hash.Hash
+
+	ledger     hash.Hash // of the ledger's files, nil before the first
+	ledgerLast string    // name of the last one
 }
 
 // next returns the next entry; a backup ends with its manifest, not before.
@@ -137,7 +144,7 @@ func (b *reader) file(entry *tar.Header) error {
 
 func (b *reader) part(entry *tar.Header) error {
 	b.found.Parts++
-	if b.place == 0 || entry.Name != partName(b.found.Parts) {
+	if b.place == 0 || b.ledger != nil || entry.Name != partName(b.found.Parts) {
 		return damaged("%q has no place in it", entry.Name)
 	}
 	b.place = len(files())
@@ -190,6 +197,9 @@ func (b *reader) manifest(entry *tar.Header) (Manifest, error) {
 		return Manifest{}, damaged("%s: %w", manifestName, err)
 	}
 	b.found.RecordsSum = hex.EncodeToString(b.sum.Sum(nil))
+	if b.ledger != nil {
+		b.found.LedgerSum = hex.EncodeToString(b.ledger.Sum(nil))
+	}
 	for name := range maps.Keys(m.Files) {
 		if b.found.Files[name] != m.Files[name] {
 			return Manifest{}, damaged("%s is not what was written", name)
@@ -200,6 +210,8 @@ func (b *reader) manifest(entry *tar.Header) (Manifest, error) {
 		return Manifest{}, damaged("files are missing, or there are more than were written")
 	case m.Records != b.found.Records || m.Bytes != b.found.Bytes || m.Parts != b.found.Parts || m.RecordsSum != b.found.RecordsSum:
 		return Manifest{}, damaged("its %d records are not the %d that were written", b.found.Records, m.Records)
+	case m.LedgerFiles != b.found.LedgerFiles || m.LedgerBytes != b.found.LedgerBytes || m.LedgerSum != b.found.LedgerSum:
+		return Manifest{}, damaged("its %d files of the ledger are not the %d that were written", b.found.LedgerFiles, m.LedgerFiles)
 	case m.Network != b.found.Network || m.Peer != b.found.Peer || !m.Taken.Equal(b.found.Taken):
 		return Manifest{}, damaged("%s and %s do not belong together", headerName, manifestName)
 	}

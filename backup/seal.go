@@ -37,7 +37,7 @@ func Seal(content []byte, passphrase string, work int) ([]byte, error) {
 	return sealed.Bytes(), nil
 }
 
-// Unseal decrypts what Seal made. It is fault.Forbidden when the passphrase is another one.
+// Unseal decrypts what Seal made. It is fault.Forbidden when the passphrase is another one, and fault.Invalid when what is sealed is damaged or larger than anything in a backup.
 func Unseal(sealed []byte, passphrase string) ([]byte, error) {
 	identity, err := age.NewScryptIdentity(passphrase)
 	if err != nil {
@@ -48,9 +48,12 @@ func Unseal(sealed []byte, passphrase string) ([]byte, error) {
 	if err != nil {
 		return nil, fault.New(fault.Forbidden, "decrypt the key: %w; is it the right passphrase?", err)
 	}
-	content, err := io.ReadAll(io.LimitReader(r, maxDocument))
+	content, err := io.ReadAll(io.LimitReader(r, maxKeys+1))
 	if err != nil {
-		return nil, damaged("%s: %w", IdentityFile, err)
+		return nil, damaged("what is encrypted: %w", err)
+	}
+	if len(content) > maxKeys {
+		return nil, damaged("what is encrypted has more than %d bytes", maxKeys)
 	}
 	return content, nil
 }

@@ -14,13 +14,14 @@ import (
 	"github.com/folkmoot/folkmoot/fault"
 )
 
-// A Writer writes one backup. Its methods are called in the order File, Record, Close; files in the order of the format.
+// A Writer writes one backup. Its methods are called in the order File, Record, Ledger, Close; files in the order of the format.
 type Writer struct {
 	tar      *tar.Writer
 	manifest Manifest
 	next     int // index into files
 	part     bytes.Buffer
 	sum      hash.Hash // of all parts
+	ledger   hash.Hash // of the ledger's files, nil before the first
 }
 
 // NewWriter begins a backup. The header's format is set.
@@ -53,6 +54,9 @@ func (b *Writer) File(name string, content []byte) error {
 
 // Record writes the signed envelope of a record.
 func (b *Writer) Record(envelope []byte) error {
+	if b.ledger != nil {
+		return fault.New(fault.Invalid, "a record has no place here in a backup")
+	}
 	if len(envelope) == 0 || len(envelope) > MaxRecord {
 		return fault.New(fault.TooLarge, "a record of %d bytes: 1 to %d fit a backup", len(envelope), MaxRecord)
 	}
@@ -75,12 +79,22 @@ func (b *Writer) endPart() error {
 	return err
 }
 
+// endParts writes what is left of the records.
+func (b *Writer) endParts() error {
+	b.next = len(files())
+	if b.part.Len() == 0 {
+		return nil
+	}
+	return b.endPart()
+}
+
 // Close writes what is left and the manifest: without it the backup is no backup.
 func (b *Writer) Close() error {
-	if b.part.Len() > 0 {
-		if err := b.endPart(); err != nil {
-			return err
-		}
+	if err := b.endParts(); err != nil {
+		return err
+	}
+	if b.ledger != nil {
+		b.manifest.LedgerSum = hex.EncodeToString(b.ledger.Sum(nil))
 	}
 	b.manifest.RecordsSum = hex.EncodeToString(b.sum.Sum(nil))
 	doc, err := json.MarshalIndent(&b.manifest, "", "  ")
@@ -101,9 +115,7 @@ func (b *Writer) entry(name string, content []byte) error {
 		sum := sha256.Sum256(content)
 		b.manifest.Files[name] = hex.EncodeToString(sum[:])
 	}
-	err := b.tar.WriteHeader(&tar.Header{
-		Name: name, Mode: 0o600, Size: int64(len(content)), ModTime: b.manifest.Taken, Typeflag: tar.TypeReg, Format: tar.FormatUSTAR,
-	})
+	err := b.begin(name, int64(len(content)))
 	if err == nil {
 		_, err = b.tar.Write(content)
 	}
@@ -111,4 +123,9 @@ func (b *Writer) entry(name string, content []byte) error {
 		return fmt.Errorf("write the backup: %s: %w", name, err)
 	}
 	return nil
+}
+
+// begin begins an entry.
+func (b *Writer) begin(name string, size int64) error {
+	return b.tar.WriteHeader(&tar.Header{Name: name, Mode: 0o600, Size: size, ModTime: b.manifest.Taken, Typeflag: tar.TypeReg, Format: tar.FormatUSTAR})
 }

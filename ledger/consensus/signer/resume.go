@@ -19,10 +19,10 @@ const (
 
 // Copy is a validator's key with what it had signed, as a backup holds them.
 type Copy struct {
-	Key   []byte `json:"key"`   // the file of the key
-	State []byte `json:"state"` // the file of what it signed last
+	Key   []byte // the file of the key
+	State []byte // the file of what it signed last
 	// Stopped says that the node did not run when the copy was taken.
-	Stopped bool `json:"stopped"`
+	Stopped bool
 }
 
 // Take returns a copy of the key in dir, whether it is in use or not. It is fault.NotFound when there is none.
