@@ -29,7 +29,7 @@ const (
 // DefaultLimits returns the limits of networks that want no others.
 func DefaultLimits() Limits { return Limits{BlockCost: 20_000, AccountTransactions: 5_000} }
 
-// Genesis is what a ledger begins with, and its hash is the network's id: who knows the id has the whole beginning.
+// Genesis is what a ledger begins with, and its hash is the ledger's id: who knows the id has the whole beginning.
 type Genesis struct {
 	// Network is the network's name, for people.
 	Network string `json:"network"`
@@ -40,6 +40,8 @@ type Genesis struct {
 	// Validators are 1 to MaxValidators, in strictly ascending order of keys.
 	Validators []GenesisValidator `json:"validators"`
 	Limits     Limits             `json:"limits"`
+	// Predecessor is the ledger that this one goes on from, nil where it begins with nothing.
+	Predecessor *Predecessor `json:"predecessor,omitempty"`
 }
 
 // GenesisValidator is one of the first validators.
@@ -80,10 +82,10 @@ func (g *Genesis) Validate() error {
 	if total > MaxPower {
 		return fault.New(fault.Invalid, "the validators have a power of %d together: at most %d", total, uint64(MaxPower))
 	}
-	return nil
+	return g.validatePredecessor()
 }
 
-// ID returns the network's id.
+// ID returns the id of the ledger, which is that of the network unless there is a predecessor; see Origin.
 func (g *Genesis) ID() Hash {
 	b := append(binary.BigEndian.AppendUint16(nil, uint16(len(g.Network))), g.Network...)
 	b = binary.BigEndian.AppendUint64(b, uint64(g.Created.Unix()))
@@ -92,10 +94,14 @@ func (g *Genesis) ID() Hash {
 		entry := Validator{v.Power, v.Operator}
 		b = append(append(b, v.Key[:]...), entry.Marshal()...)
 	}
+	if p := g.Predecessor; p != nil {
+		id, height := p.Genesis.ID(), binary.BigEndian.AppendUint64(nil, uint64(p.Height))
+		return hashOf(domainSuccessor, id[:], height, p.Block[:], p.State[:], b)
+	}
 	return hashOf(domainGenesis, b)
 }
 
-// Entries returns the entries of the first state, sorted by key.
+// Entries returns the entries of the first state, sorted by key, of a ledger without a predecessor.
 func (g *Genesis) Entries() []Change {
 	rules := Rules{Active: 1}
 	entries := []Change{{RulesKey(), rules.Marshal()}, {LimitsKey(), g.Limits.Marshal()}}

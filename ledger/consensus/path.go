@@ -39,36 +39,41 @@ func (e *Engine) BlockHash(height int64) (hash ledger.Hash, err error) {
 // Path returns the path that leads to the header of block "to": from block "since", or from the genesis when that is 0. It is fault.NotFound for a height that is not reached, or not kept.
 func (e *Engine) Path(since, to int64) (p light.Path, err error) {
 	err = e.use(func(parts *parts) error {
-		h := parts.history
-		if since > 0 {
-			header, err := loadHeader(h.blocks, since)
-			if err != nil {
-				return err
-			}
-			p.Start = new(light.Start)
-			if p.Start.Header, err = light.EncodeHeader(header); err != nil {
-				return fmt.Errorf("encode the header of block %d: %w", since, err)
-			}
-			if p.Start.Next, err = loadValidators(h.states, since+1); err != nil {
-				return err
-			}
-		}
-		heights, err := h.heights(since+1, to-1)
-		if err != nil {
-			return err
-		}
-		for _, height := range heights {
-			s, ok, err := h.step(height)
-			if err != nil {
-				return err
-			}
-			if ok {
-				p.Steps = append(p.Steps, s)
-			}
-		}
-		_, p.Last, err = loadSigned(h.blocks, to)
+		p, err = parts.history.path(since, to)
 		return err
 	})
+	return p, err
+}
+
+// path returns a path from what is kept.
+func (h *history) path(since, to int64) (p light.Path, err error) {
+	if since > 0 {
+		header, err := loadHeader(h.blocks, since)
+		if err != nil {
+			return p, err
+		}
+		p.Start = new(light.Start)
+		if p.Start.Header, err = light.EncodeHeader(header); err != nil {
+			return p, fmt.Errorf("encode the header of block %d: %w", since, err)
+		}
+		if p.Start.Next, err = loadValidators(h.states, since+1); err != nil {
+			return p, err
+		}
+	}
+	heights, err := h.heights(since+1, to-1)
+	if err != nil {
+		return p, err
+	}
+	for _, height := range heights {
+		s, ok, err := h.step(height)
+		if err != nil {
+			return p, err
+		}
+		if ok {
+			p.Steps = append(p.Steps, s)
+		}
+	}
+	_, p.Last, err = loadSigned(h.blocks, to)
 	return p, err
 }
 

@@ -111,15 +111,19 @@ type Statement struct {
 	Header light.Header
 }
 
-// Verify returns what the receipt proves to somebody who trusts the root. Errors are of kind fault.Invalid.
+// Verify returns what the receipt proves to somebody who trusts the root. Who trusts a genesis trusts the ledgers that it goes on from, up to the last block that it names of each. Errors are of kind fault.Invalid.
 func (r *Receipt) Verify(root light.Root) (Statement, error) {
 	s := Statement{Network: r.Network}
-	if root.Genesis != nil && root.Genesis.ID() != r.Network {
-		return s, fault.New(fault.Invalid, "the receipt is of the network %s, and the genesis of the network %s", r.Network, root.Genesis.ID())
+	root, last, err := r.rootOf(root)
+	if err != nil {
+		return s, err
 	}
 	header, err := r.Path.Verify(consensus.ChainID(swarm.NetworkID(r.Network)), root)
 	if err != nil {
 		return s, err
+	}
+	if last != nil && (header.Height > last.Height || header.Height == last.Height && header.Hash != last.Block) {
+		return s, fault.New(fault.Invalid, "the proof is in block %d:%s of a ledger of which the one that goes on from it knows blocks up to %d:%s", header.Height, header.Hash, last.Height, last.Block)
 	}
 	s.Header = header
 	switch {
@@ -135,6 +139,17 @@ func (r *Receipt) Verify(root light.Root) (Statement, error) {
 		err = r.Balance.verify(&s)
 	}
 	return s, err
+}
+
+// rootOf returns what is trusted of the receipt's ledger, with where that one ends if the trusted genesis is that of one that goes on from it.
+func (r *Receipt) rootOf(root light.Root) (light.Root, *ledger.Predecessor, error) {
+	if root.Genesis == nil || root.Genesis.ID() == r.Network {
+		return root, nil, nil
+	}
+	if p := root.Genesis.Ancestor(r.Network); p != nil {
+		return light.Root{Genesis: p.Genesis}, p, nil
+	}
+	return root, nil, fault.New(fault.Invalid, "the receipt is of the network %s, and the genesis of the network %s", r.Network, root.Genesis.ID())
 }
 
 func (t *Transaction) verify(s *Statement) (err error) {

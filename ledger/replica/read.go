@@ -184,17 +184,22 @@ type Validator struct {
 // Validators returns those with power, in the order of their keys.
 func (r *Replica) Validators() (list []Validator, err error) {
 	err = r.read(func(v *state.View) error {
-		var wrong error
-		err := v.Ascend(ledger.Validators(), func(key, value []byte) bool {
-			var one Validator
-			copy(one.Key[:], key[1:])
-			wrong = one.Unmarshal(value)
-			list = append(list, one)
-			return wrong == nil
-		})
-		return errors.Join(err, wrong)
+		list, err = validators(v)
+		return err
 	})
 	return list, err
+}
+
+func validators(v *state.View) (list []Validator, err error) {
+	var wrong error
+	err = v.Ascend(ledger.Validators(), func(key, value []byte) bool {
+		var one Validator
+		copy(one.Key[:], key[1:])
+		wrong = one.Unmarshal(value)
+		list = append(list, one)
+		return wrong == nil
+	})
+	return list, errors.Join(err, wrong)
 }
 
 // Proposal is one that is open.

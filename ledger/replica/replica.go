@@ -106,7 +106,7 @@ func Open(cfg Config) (*Replica, error) {
 	r.app = application.New(application.Config{Store: r.store, Genesis: cfg.Genesis, Keeper: r.keeper, Kept: cfg.KeepBlocks, Committed: r.committed, Logger: cfg.Logger})
 	r.engine, err = consensus.New(consensus.Config{
 		Dir: cfg.Dir, Host: cfg.Host, Network: consensus.NetworkID(cfg.Genesis), Genesis: consensus.GenesisDoc(cfg.Genesis), Application: r.app, Signer: cfg.Signer, Peers: cfg.Peers,
-		Snapshots: r.app, Sync: cfg.Sync, Changes: r.validatorChanges, MaxTransaction: application.MaxEnvelope, Timing: cfg.Timing, Registerer: cfg.Registerer, Logger: cfg.Logger, FS: cfg.FS,
+		Snapshots: r.app, Sync: cfg.Sync, Changes: changesOf(r.store), MaxTransaction: application.MaxEnvelope, Timing: cfg.Timing, Registerer: cfg.Registerer, Logger: cfg.Logger, FS: cfg.FS,
 	})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the ledger: %w", err), r.Close())
@@ -152,13 +152,13 @@ func (r *Replica) Close() error {
 	return errors.Join(err, r.store.Close())
 }
 
-// validatorChanges returns the heights of the blocks that changed validators, of those that this node carried out.
-func (r *Replica) validatorChanges(first, last int64) (heights []int64, err error) {
-	err = r.read(func(v *state.View) error {
-		heights, err = v.ValidatorChanges(first, last)
-		return err
-	})
-	return heights, err
+// changesOf returns a function that returns the heights of the blocks that changed validators, of those whose changes a store has carried out.
+func changesOf(store *state.Store) func(first, last int64) ([]int64, error) {
+	return func(first, last int64) ([]int64, error) {
+		v := store.View()
+		heights, err := v.ValidatorChanges(first, last)
+		return heights, errors.Join(err, v.Close())
+	}
 }
 
 // Started is closed when Run takes part in the ledger, so that transactions are taken.

@@ -90,9 +90,12 @@ func (a *Application) Info(context.Context, *abci.RequestInfo) (*abci.ResponseIn
 	return &abci.ResponseInfo{LastBlockHeight: tip.Height, LastBlockAppHash: tip.Root[:]}, nil
 }
 
-// InitChain makes the state of the genesis. Where that was done before the first block, it is done already.
+// InitChain makes the state of the genesis. Where that was done before the first block, it is done already: that of a successor is, when its home is made.
 func (a *Application) InitChain(_ context.Context, r *abci.RequestInitChain) (*abci.ResponseInitChain, error) {
 	tip := a.cfg.Store.Tip()
+	if tip == (state.Tip{}) && a.cfg.Genesis.Predecessor != nil {
+		return nil, fault.New(fault.NotFound, "the state of the ledger that this one goes on from is not here")
+	}
 	if tip == (state.Tip{}) {
 		if err := a.found(); err != nil {
 			return nil, err

@@ -171,3 +171,40 @@ func TestRestoreRefuses(t *testing.T) {
 	}
 	wantBarred(t, reopen(t, to), "unused")
 }
+
+// A key that was moved to another chain begins there, and signs for the first no more.
+func TestMove(t *testing.T) {
+	const second = "second-chain"
+	s, dir := create1(t)
+	if err := s.SignVote(chain, vote(cmtproto.PrecommitType, 7, 2, 'a', noon)); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time nothing is left to do
+		if err := Move(dir, chain, second); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := Open(dir, chain); fault.KindOf(err) != fault.Invalid {
+		t.Errorf("opened for the first chain: %v", err)
+	}
+	s, err := Open(dir, second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.SignVote(chain, vote(cmtproto.PrevoteType, 8, 0, 'a', noon)); fault.KindOf(err) != fault.Invalid {
+		t.Errorf("signed for the first chain: %v", err)
+	}
+	if err := s.SignVote(second, vote(cmtproto.PrevoteType, 1, 0, 'a', noon)); err != nil {
+		t.Error(err)
+	}
+	if err := Move(dir, chain, "third"); fault.KindOf(err) != fault.Conflict {
+		t.Errorf("moved from where it was not: %v", err)
+	}
+	_, barred := restored(t, false)
+	if err := Move(barred, chain, second); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = Open(barred, second); err != nil || fault.KindOf(s.Barred()) != fault.Forbidden {
+		t.Errorf("a move lifts the bar: %v", err)
+	}
+}
