@@ -46,8 +46,8 @@ type Backend interface {
 	Leave(ctx context.Context, opts LeaveOptions, progress func(left int64)) error
 	// StopLeaving ends a Leave under way at once, as if its time were up.
 	StopLeaving(ctx context.Context) error
-	// Backup writes a backup of the node, without its identity's key, to w.
-	Backup(ctx context.Context, w io.Writer) error
+	// Backup writes a backup of the node, without its keys, to w.
+	Backup(ctx context.Context, w io.Writer, opts BackupOptions) error
 }
 
 // What requests and answers carry besides JSON documents.
@@ -57,6 +57,8 @@ type (
 	GetOptions   = v1.GetOptions
 	ListOptions  = v1.ListOptions
 	LeaveOptions = v1.LeaveOptions
+
+	BackupOptions = v1.BackupOptions
 )
 
 // MaxPage is the most entries in one page of a listing.

@@ -37,7 +37,7 @@ func (r *routes) endRoutes() {
 	}, r.stopLeaving)
 	handle(r, huma.Operation{
 		OperationID: "backup", Method: http.MethodPost, Path: backupPath, Tags: tags,
-		Summary: "A backup of this node without its identity's key",
+		Summary: "A backup of this node without its keys",
 		Responses: map[string]*huma.Response{"200": {Content: map[string]*huma.MediaType{
 			typeBackup: {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}},
 		}}},
@@ -130,10 +130,15 @@ func (l *leaveAnswer) end(ctx context.Context, err error) {
 	}
 }
 
-func (r *routes) backup(context.Context, *struct{}) (*stream, error) {
+type backupInput struct {
+	Ledger bool `query:"ledger" default:"true" doc:"Whether the ledger is in it; without it a restored node fetches it from the others"`
+}
+
+func (r *routes) backup(_ context.Context, in *backupInput) (*stream, error) {
+	opts := BackupOptions{NoLedger: !in.Ledger}
 	return &stream{func(ctx huma.Context) {
 		f := newFlow(ctx, typeBackup)
-		if err := r.backend.Backup(ctx.Context(), f); err != nil {
+		if err := r.backend.Backup(ctx.Context(), f, opts); err != nil {
 			f.fail(err)
 		}
 	}}, nil

@@ -59,7 +59,7 @@ type brokenBackup struct {
 	piece string
 }
 
-func (b brokenBackup) Backup(_ context.Context, w io.Writer) error {
+func (b brokenBackup) Backup(_ context.Context, w io.Writer, _ api.BackupOptions) error {
 	if b.piece != "" {
 		if _, err := io.WriteString(w, b.piece); err != nil {
 			return err

@@ -68,8 +68,11 @@ func read(r io.Reader) (c contents, m Manifest, err error) {
 			}
 			return nil
 		},
-		Ledger: func(name string, content io.Reader) error {
+		Ledger: func(name string, size int64, content io.Reader) error {
 			data, err := io.ReadAll(content)
+			if err == nil && int64(len(data)) != size {
+				err = fmt.Errorf("%s has %d bytes, not %d", name, len(data), size)
+			}
 			c.ledger = append(c.ledger, name, string(data))
 			return err
 		},

@@ -82,7 +82,7 @@ func (b *reader) ledgerFile(entry *tar.Header) error {
 	beginLedgerSum(b.ledger, name, entry.Size)
 	content := &entryReader{io.TeeReader(b.tar, b.ledger), entry.Name}
 	if b.take.Ledger != nil {
-		if err := b.take.Ledger(name, content); err != nil {
+		if err := b.take.Ledger(name, entry.Size, content); err != nil {
 			return fmt.Errorf("%s: %w", entry.Name, err)
 		}
 	}

@@ -24,7 +24,7 @@ type Taker struct {
 	// Records takes the signed envelopes of one part; their signatures are not checked.
 	Records func(envelopes [][]byte) error
 	// Ledger takes a file of the ledger: its name is one of a folder, "chain", "wal" or "state", and a file in it. What it does not read is passed over. nil: the ledger is passed over.
-	Ledger func(name string, content io.Reader) error
+	Ledger func(name string, size int64, content io.Reader) error
 }
 
 // Read reads a backup to the end and checks it against its manifest. It is fault.Invalid for what is no backup, is damaged, was cut off, or is in a newer format.

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/folkmoot/folkmoot/api"
 	"github.com/folkmoot/folkmoot/backup"
 	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/internal/atomicfile"
@@ -19,12 +20,14 @@ import (
 
 // BackupOptions are the options of Backup.
 type BackupOptions struct {
-	// Passphrase encrypts the identity's key; without one the key is not in the backup.
+	// Passphrase encrypts the keys: of the identity, of the validator, of accounts. Without one they are not in the backup.
 	Passphrase string
 	// Work is the cost of the passphrase; 0 means backup.DefaultWork. Tests take less.
 	Work int
 	// Program is the version of the program, for the backup's header.
 	Program string
+	// NoLedger leaves the ledger out: a restored node fetches it from the others, if there are any.
+	NoLedger bool
 }
 
 // Backup writes a backup of the node of home, which must not run, to w. After an error w holds a part of one.
@@ -43,36 +46,35 @@ func Backup(ctx context.Context, home string, w io.Writer, opts BackupOptions) (
 		return fmt.Errorf("open the record store: %w", err)
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	identity, err := SealedIdentity(home, opts)
+	keys, err := sealKeys(home, opts, true)
 	if err != nil {
 		return err
 	}
-	return writeBackup(ctx, home, info, w, identity, opts.Program, store.Export)
+	s := saving{home: home, info: info, keys: keys, program: opts.Program, records: store.Export}
+	if !opts.NoLedger {
+		s.ledger = filepath.Join(home, ledgerDir)
+	}
+	return s.write(ctx, w)
 }
 
-// SealedIdentity returns the encrypted key of the identity of home, nil when there is no passphrase.
-func SealedIdentity(home string, opts BackupOptions) ([]byte, error) {
-	if opts.Passphrase == "" {
-		return nil, nil
-	}
-	key, err := os.ReadFile(filepath.Join(home, identityFile))
-	if err != nil {
-		return nil, fmt.Errorf("read the identity: %w", err)
-	}
-	work := opts.Work
-	if work == 0 {
-		work = backup.DefaultWork
-	}
-	return backup.Seal(key, opts.Passphrase, work)
+// saving is what a backup is made of.
+type saving struct {
+	home    string
+	info    HomeInfo
+	keys    SealedKeys
+	program string
+	records func(context.Context, func([]byte) error) error
+	// ledger is a folder with the ledger's files, which nobody changes; "": they are left out.
+	ledger string
 }
 
-func writeBackup(ctx context.Context, home string, info HomeInfo, w io.Writer, identity []byte, program string, export func(context.Context, func([]byte) error) error) error {
-	b, err := backup.NewWriter(w, backup.Header{Network: info.NetworkID.String(), Peer: info.ID.String(), Taken: time.Now(), Program: program})
+func (s *saving) write(ctx context.Context, w io.Writer) error {
+	b, err := backup.NewWriter(w, backup.Header{Network: s.info.NetworkID.String(), Peer: s.info.ID.String(), Taken: time.Now(), Program: s.program})
 	if err != nil {
 		return err
 	}
 	for _, name := range []string{networkFile, peersFile} {
-		content, err := os.ReadFile(filepath.Join(home, name))
+		content, err := os.ReadFile(filepath.Join(s.home, name))
 		if errors.Is(err, fs.ErrNotExist) && name == peersFile {
 			continue
 		}
@@ -83,19 +85,22 @@ func writeBackup(ctx context.Context, home string, info HomeInfo, w io.Writer, i
 			return err
 		}
 	}
-	if identity != nil {
-		if err := b.File(backup.IdentityFile, identity); err != nil {
+	if err := s.keys.add(b); err != nil {
+		return err
+	}
+	if err := s.records(ctx, b.Record); err != nil {
+		return err
+	}
+	if s.ledger != "" {
+		if err := saveLedger(ctx, b, s.ledger); err != nil {
 			return err
 		}
-	}
-	if err := export(ctx, b.Record); err != nil {
-		return err
 	}
 	return b.Close()
 }
 
-// AddIdentity copies a backup of the node of home and adds the encrypted key to it.
-func AddIdentity(w io.Writer, r io.Reader, identity []byte) error {
+// AddKeys copies a backup of the node of home and adds the encrypted keys to it.
+func AddKeys(w io.Writer, r io.Reader, keys SealedKeys) error {
 	var b *backup.Writer
 	added := false
 	add := func() error {
@@ -103,7 +108,7 @@ func AddIdentity(w io.Writer, r io.Reader, identity []byte) error {
 			return nil
 		}
 		added = true
-		return b.File(backup.IdentityFile, identity)
+		return keys.add(b)
 	}
 	_, err := backup.Read(r, backup.Taker{
 		Header: func(h backup.Header) (err error) {
@@ -122,6 +127,12 @@ func AddIdentity(w io.Writer, r io.Reader, identity []byte) error {
 			}
 			return nil
 		},
+		Ledger: func(name string, size int64, content io.Reader) error {
+			if err := add(); err != nil {
+				return err
+			}
+			return b.Ledger(name, size, content)
+		},
 	})
 	if err != nil {
 		return err
@@ -129,17 +140,24 @@ func AddIdentity(w io.Writer, r io.Reader, identity []byte) error {
 	return errors.Join(add(), b.Close())
 }
 
-// Backup writes a backup of the running node, without its identity's key, to w.
-func (b backend) Backup(ctx context.Context, w io.Writer) error {
+// Backup writes a backup of the running node, without its keys, to w.
+func (b backend) Backup(ctx context.Context, w io.Writer, opts api.BackupOptions) (err error) {
 	n := b.n
-	return writeBackup(ctx, n.cfg.Home, n.home, w, nil, n.cfg.Version, n.store.Export)
+	s := saving{home: n.cfg.Home, info: n.home, program: n.cfg.Version, records: n.store.Export}
+	if n.ledger != nil && !opts.NoLedger {
+		if s.ledger, err = n.copyLedger(); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(s.ledger)) }()
+	}
+	return s.write(ctx, w)
 }
 
 // RestoreOptions are the options of Restore.
 type RestoreOptions struct {
 	// Passphrase returns the passphrase of the identity's key, empty when there is none. It is called when the backup has a key; nil is no passphrase.
 	Passphrase func() (string, error)
-	// NewIdentity makes a new identity though the backup has a key.
+	// NewIdentity makes a new identity though the backup has a key; then no other key is restored either.
 	NewIdentity bool
 }
 
@@ -149,10 +167,16 @@ type Restored struct {
 	Home     HomeInfo
 	// SameIdentity says that the node has the identity of the one that was backed up.
 	SameIdentity bool
+	// Validator says that the node has the key that the other voted with; it does not vote with it before its owner vouches for it. See ResumeValidator.
+	Validator bool
+	// Accounts is how many files of accounts were restored.
+	Accounts int
+	// Height is that of the last block of the ledger in the backup; 0: it has none.
+	Height int64
 }
 
-// Restore makes home, which must be missing or empty, the node that a backup is of. The home appears once everything in the backup was checked: sums, form, and the signature of
-// every record. It is fault.Conflict when home is there and not empty, fault.Invalid when the backup is damaged, and fault.Forbidden when the passphrase is wrong or missing.
+// Restore makes home, which must be missing or empty, the node that a backup is of. The home appears once everything in the backup was checked: sums, form, the signature of
+// every record, and that the ledger's validators have signed its last block. It is fault.Conflict when home is there and not empty, fault.Invalid when the backup is damaged, and fault.Forbidden when the passphrase is wrong or missing.
 func Restore(ctx context.Context, home string, r io.Reader, opts RestoreOptions) (done Restored, err error) {
 	home, err = filepath.Abs(home)
 	if err != nil {
@@ -181,7 +205,10 @@ func Restore(ctx context.Context, home string, r io.Reader, opts RestoreOptions)
 	if done.Home, err = ReadHome(temporary); err != nil {
 		return done, err
 	}
-	done.SameIdentity = done.Home.ID.String() == done.Manifest.Peer
+	done.SameIdentity, done.Validator, done.Accounts = done.Home.ID.String() == done.Manifest.Peer, res.validator, res.accounts
+	if done.Height, err = checkRestoredLedger(ctx, temporary, done.Home); err != nil {
+		return done, err
+	}
 	return done, place(temporary, home)
 }
 
@@ -213,7 +240,12 @@ type restoring struct {
 	home   string
 	opts   RestoreOptions
 	header backup.Header
+	info   HomeInfo
 	store  *records.Archive
+
+	passphrase string // once it was asked for
+	validator  bool
+	accounts   int
 }
 
 func (r *restoring) read(in io.Reader) (backup.Manifest, error) {
@@ -221,6 +253,7 @@ func (r *restoring) read(in io.Reader) (backup.Manifest, error) {
 		Header:  func(h backup.Header) error { r.header = h; return nil },
 		File:    r.file,
 		Records: func(envelopes [][]byte) error { return r.store.Import(r.ctx, envelopes) },
+		Ledger:  r.ledger,
 	})
 	if err == nil && r.store != nil {
 		err = r.store.Imported(r.ctx, r.header.Taken)
@@ -238,7 +271,17 @@ func (r *restoring) file(name string, content []byte) error {
 	case backup.PeersFile:
 		return atomicfile.Write(filepath.Join(r.home, peersFile), content, 0o600)
 	}
-	return r.identity(content)
+	if r.opts.NewIdentity {
+		return nil
+	}
+	opened, err := r.unseal(content)
+	if err != nil {
+		return err
+	}
+	if name == backup.KeysFile {
+		return r.keys(opened)
+	}
+	return r.identity(opened)
 }
 
 // network writes the network's document with a new identity, which the backup's may replace, and opens the store.
@@ -254,28 +297,26 @@ func (r *restoring) network(content []byte) error {
 	if err != nil {
 		return err
 	}
+	r.info = info
 	r.store, err = records.OpenArchive(filepath.Join(r.home, recordsDir), info.NetworkID, nil)
 	return err
 }
 
-func (r *restoring) identity(sealed []byte) error {
-	if r.opts.NewIdentity {
-		return nil
-	}
-	passphrase := ""
-	if r.opts.Passphrase != nil {
+// unseal decrypts what is under the passphrase, for which is asked once.
+func (r *restoring) unseal(sealed []byte) ([]byte, error) {
+	if r.passphrase == "" && r.opts.Passphrase != nil {
 		var err error
-		if passphrase, err = r.opts.Passphrase(); err != nil {
-			return err
+		if r.passphrase, err = r.opts.Passphrase(); err != nil {
+			return nil, err
 		}
 	}
-	if passphrase == "" {
-		return fault.New(fault.Forbidden, "the backup holds the identity's key: its passphrase is needed")
+	if r.passphrase == "" {
+		return nil, fault.New(fault.Forbidden, "the backup holds the identity's key: its passphrase is needed")
 	}
-	key, err := backup.Unseal(sealed, passphrase)
-	if err != nil {
-		return err
-	}
+	return backup.Unseal(sealed, r.passphrase)
+}
+
+func (r *restoring) identity(key []byte) error {
 	path := filepath.Join(r.home, identityFile)
 	if err := atomicfile.Write(path, key, 0o600); err != nil {
 		return fmt.Errorf("write the identity: %w", err)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/folkmoot/folkmoot/api"
 	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/records"
 )
@@ -143,14 +144,14 @@ func TestBackupOfARunningNode(t *testing.T) {
 		t.Errorf("a backup past the node that runs: %v", err)
 	}
 	var plain, whole bytes.Buffer
-	if err := (backend{n}).Backup(t.Context(), &plain); err != nil {
+	if err := (backend{n}).Backup(t.Context(), &plain, api.BackupOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	identity, err := SealedIdentity(home, secret)
+	keys, err := SealKeys(home, secret)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := AddIdentity(&whole, bytes.NewReader(plain.Bytes()), identity); err != nil {
+	if err := AddKeys(&whole, bytes.NewReader(plain.Bytes()), keys); err != nil {
 		t.Fatal(err)
 	}
 	done, err := Restore(t.Context(), filepath.Join(t.TempDir(), "home"), &whole, RestoreOptions{Passphrase: passphrase("correct horse")})
@@ -159,7 +160,7 @@ func TestBackupOfARunningNode(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := (backend{n}).Backup(ctx, &bytes.Buffer{}); err == nil {
+	if err := (backend{n}).Backup(ctx, &bytes.Buffer{}, api.BackupOptions{}); err == nil {
 		t.Error("a backup goes on when nobody waits for it")
 	}
 }

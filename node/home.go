@@ -13,7 +13,6 @@ import (
 	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/internal/atomicfile"
 	"github.com/folkmoot/folkmoot/ledger"
-	"github.com/folkmoot/folkmoot/ledger/consensus"
 	"github.com/folkmoot/folkmoot/swarm"
 )
 
@@ -27,13 +26,16 @@ const (
 	recordsDir   = "records"
 	ledgerDir    = "ledger"
 	validatorDir = "validator"
+	// AccountsDir holds the keys of accounts and the address book, which the commands use.
+	AccountsDir = "accounts"
 )
 
-// homeFormat is the version of the home folder's layout; an older program refuses a newer one. ledgerFormat is that of a home whose network has a ledger.
+// homeFormat is the version of the home folder's layout; an older program refuses a newer one. ledgerFormat is that of a home whose network has a ledger, and successorFormat that of one whose ledger goes on from another.
 const (
-	homeFormat   = 2
-	openFormat   = 1
-	ledgerFormat = 2
+	homeFormat      = 3
+	openFormat      = 1
+	ledgerFormat    = 2
+	successorFormat = 3
 )
 
 // HomeInfo is what a home folder says of its node.
@@ -41,12 +43,12 @@ type HomeInfo struct {
 	ID        peer.ID
 	Network   string
 	NetworkID swarm.NetworkID
-	// Open says that everybody who knows the network's name may enter; otherwise the network began with Genesis, and has a ledger.
+	// Open says that everybody who knows the network's name may enter; otherwise the network has a ledger, which began with Genesis, and so did the network unless that has a predecessor.
 	Open    bool
 	Genesis *ledger.Genesis
 }
 
-// networkDocument names the network of a home. With a genesis, name and id are the genesis's.
+// networkDocument names the network of a home. With a genesis, name and id are the genesis's, the id that of the first ledger of the network.
 type networkDocument struct {
 	Format  int             `json:"format"`
 	Name    string          `json:"name"`
@@ -66,7 +68,14 @@ func foundedDocument(g *ledger.Genesis) (networkDocument, error) {
 	if _, err := swarm.OpenNetwork(g.Network); err != nil { // one rule for names
 		return networkDocument{}, err
 	}
-	return networkDocument{Format: ledgerFormat, Name: g.Network, ID: consensus.NetworkID(g).String(), Genesis: g}, g.Validate()
+	if err := g.Validate(); err != nil {
+		return networkDocument{}, err
+	}
+	doc := networkDocument{Format: ledgerFormat, Name: g.Network, ID: swarm.NetworkID(g.Origin()).String(), Genesis: g}
+	if g.Predecessor != nil {
+		doc.Format = successorFormat
+	}
+	return doc, nil
 }
 
 // check returns the network's id when the parts of a document belong together.
@@ -104,8 +113,10 @@ func JoinHome(home string, genesis *ledger.Genesis) (HomeInfo, error) {
 func initHome(home string, doc networkDocument) (HomeInfo, error) {
 	info, err := ReadHome(home)
 	switch {
-	case err == nil && info.NetworkID.String() == doc.ID:
+	case err == nil && info.NetworkID.String() == doc.ID && sameLedger(info.Genesis, doc.Genesis):
 		return info, nil
+	case err == nil && info.NetworkID.String() == doc.ID:
+		return HomeInfo{}, fault.New(fault.Conflict, "home %s is a node of this network, whose ledger is %s there, and %s here: \"moot ledger recover\" makes one go on from the other", home, info.Genesis.ID(), doc.Genesis.ID())
 	case err == nil && info.Network == doc.Name:
 		return HomeInfo{}, fault.New(fault.Conflict, "home %s is a node of another network that is called %q, too: give another --home", home, info.Network)
 	case err == nil:
@@ -126,6 +137,11 @@ func initHome(home string, doc networkDocument) (HomeInfo, error) {
 		return HomeInfo{}, fmt.Errorf("write the network's document: %w", err)
 	}
 	return ReadHome(home)
+}
+
+// sameLedger says whether two geneses are of one ledger; nil is none.
+func sameLedger(a, b *ledger.Genesis) bool {
+	return a == nil && b == nil || a != nil && b != nil && a.ID() == b.ID()
 }
 
 // ReadHome tells what node home holds. It is fault.NotFound when there is none.

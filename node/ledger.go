@@ -54,7 +54,10 @@ func (n *Node) openLedger(crypto.PrivKey) error {
 	if n.home.Genesis == nil || n.cfg.NoLedger {
 		return nil
 	}
-	s, err := signer.Bind(filepath.Join(n.cfg.Home, validatorDir), consensus.ChainID(n.home.NetworkID))
+	if err := n.checkLedger(); err != nil {
+		return err
+	}
+	s, err := signer.Bind(filepath.Join(n.cfg.Home, validatorDir), chainID(n.home.Genesis))
 	if err != nil && fault.KindOf(err) != fault.NotFound { // most nodes have no vote
 		return err
 	}
@@ -69,6 +72,9 @@ func (n *Node) openLedger(crypto.PrivKey) error {
 	n.onClose("close the ledger", n.ledger.Close)
 	return nil
 }
+
+// chainID returns the id of the chain of a ledger.
+func chainID(g *ledger.Genesis) string { return consensus.ChainID(consensus.NetworkID(g)) }
 
 // ledgerPeers are the peers that a node keeps the ledger with.
 type ledgerPeers struct{ n *Node }

@@ -80,7 +80,7 @@ func (b *Backend) StopLeaving(ctx context.Context) error {
 }
 
 // Backup implements api.Backend: it writes BackupText.
-func (b *Backend) Backup(ctx context.Context, w io.Writer) error {
+func (b *Backend) Backup(ctx context.Context, w io.Writer, _ api.BackupOptions) error {
 	if err := b.enter(ctx, "Backup"); err != nil {
 		return err
 	}

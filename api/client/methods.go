@@ -23,11 +23,12 @@ const (
 
 // What requests and answers carry besides JSON documents.
 type (
-	Record       = v1.RawRecord
-	PutOptions   = v1.PutOptions
-	GetOptions   = v1.GetOptions
-	ListOptions  = v1.ListOptions
-	LeaveOptions = v1.LeaveOptions
+	Record        = v1.RawRecord
+	PutOptions    = v1.PutOptions
+	GetOptions    = v1.GetOptions
+	ListOptions   = v1.ListOptions
+	LeaveOptions  = v1.LeaveOptions
+	BackupOptions = v1.BackupOptions
 )
 
 // Node describes the node.

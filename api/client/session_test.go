@@ -104,7 +104,7 @@ func TestStreamsEndOrFail(t *testing.T) {
 		t.Errorf("a node that fell silent: %v, %d left", err, left)
 	}
 	var got bytes.Buffer
-	if err := c.Backup(t.Context(), &got); fault.KindOf(err) != fault.Unavailable || got.String() != "half" {
+	if err := c.Backup(t.Context(), &got, client.BackupOptions{}); fault.KindOf(err) != fault.Unavailable || got.String() != "half" {
 		t.Errorf("a backup that broke off: %v, %q", err, &got)
 	}
 }

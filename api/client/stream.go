@@ -116,9 +116,13 @@ func (c *Client) StopLeaving(ctx context.Context) error {
 	return err
 }
 
-// Backup writes a backup of the node, without its identity's key, to w. After an error w holds a part of one.
-func (c *Client) Backup(ctx context.Context, w io.Writer) error {
-	return c.stream(ctx, call{method: http.MethodPost, path: backupPath, accept: backupType}, func(body io.Reader) error {
+// Backup writes a backup of the node, without its keys, to w. After an error w holds a part of one.
+func (c *Client) Backup(ctx context.Context, w io.Writer, opts v1.BackupOptions) error {
+	query := url.Values{}
+	if opts.NoLedger {
+		query.Set("ledger", "false")
+	}
+	return c.stream(ctx, call{method: http.MethodPost, path: backupPath, query: query, accept: backupType}, func(body io.Reader) error {
 		_, err := io.Copy(w, body)
 		return err
 	})

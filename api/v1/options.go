@@ -53,6 +53,12 @@ type LeaveOptions struct {
 	DrainTimeout time.Duration
 }
 
+// BackupOptions are the options of POST /v1/backup; they travel in the query.
+type BackupOptions struct {
+	// NoLedger leaves the ledger out.
+	NoLedger bool
+}
+
 // DefaultDrainTimeout and MaxDrainTimeout bound how long a node takes to hand over what it holds before it leaves.
 const (
 	DefaultDrainTimeout = 5 * time.Minute

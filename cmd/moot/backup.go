@@ -18,18 +18,22 @@ import (
 
 func newBackup(a *app) *cobra.Command {
 	var passphraseFile string
+	ledger := true
 	cmd := a.command("backup FILE", "Save a node to a file", wants(1, 1), func(ctx context.Context, args []string) error {
-		return a.backup(ctx, args[0], passphraseFile)
+		return a.backup(ctx, args[0], passphraseFile, !ledger)
 	})
-	cmd.Long = `Save the node of the home to one file, whether it runs or not: its network, the peers that it knows, the records on its disk with their signatures and, encrypted
-with a passphrase, the key of its identity. The passphrase comes from --passphrase-file, from ` + passphraseVariable + `, or is asked for on a terminal. Without one the key is not in
-the backup, and a node that is restored from it has a new identity.
+	cmd.Long = `Save the node of the home to one file, whether it runs or not: its network, the peers that it knows, the records on its disk with their signatures, its copy of the ledger
+and, encrypted with a passphrase, its keys: of its identity, the one that it votes with, those of accounts, and the address book. The passphrase comes from --passphrase-file, from
+` + passphraseVariable + `, or is asked for on a terminal. Without one no key is in the backup, and a node that is restored from it has a new identity.
 
-With --api the node at that address is saved, without its key. The file appears once it is whole.
+The ledger makes up most of a backup where it is large. With --ledger=false it is left out: a restored node fetches it from the others. Where there are none, as in a network of one validator, it is needed.
+
+With --api the node at that address is saved, without its keys. The file appears once it is whole.
 A network keeps its records without backups; "moot export" saves those of all its peers.`
 	cmd.Example = `  moot backup node.tar
   moot backup node.tar --passphrase-file passphrase`
 	addPassphraseFile(cmd, &passphraseFile)
+	cmd.Flags().BoolVar(&ledger, "ledger", true, "save the ledger, too")
 	cmd.ValidArgsFunction = completeFiles
 	return cmd
 }
@@ -46,17 +50,17 @@ func completeFiles(_ *cobra.Command, args []string, _ string) ([]cobra.Completio
 type saved struct {
 	File     string  `json:"file"`
 	Bytes    int64   `json:"bytes"`
-	Identity bool    `json:"identity"` // the key is in it
+	Identity bool    `json:"identity"` // its keys are in it
 	Running  bool    `json:"running"`  // it was taken of a running node
 	Seconds  float64 `json:"seconds"`
 }
 
-func (a *app) backup(ctx context.Context, file, passphraseFile string) error {
+func (a *app) backup(ctx context.Context, file, passphraseFile string, noLedger bool) error {
 	passphrase, err := a.passphrase(passphraseFile, true)
 	if err != nil {
 		return fmt.Errorf("backup: %w", err)
 	}
-	opts := node.BackupOptions{Passphrase: passphrase, Program: thisBuild().Version}
+	opts := node.BackupOptions{Passphrase: passphrase, Program: thisBuild().Version, NoLedger: noLedger}
 	began := time.Now()
 	doc := saved{File: file, Identity: passphrase != ""}
 	doc.Bytes, err = writeWhole(file, func(w io.Writer) error {
@@ -70,7 +74,7 @@ func (a *app) backup(ctx context.Context, file, passphraseFile string) error {
 	return a.show(doc, func() {
 		a.printf("saved %s in %s\n", byteSize(doc.Bytes), file)
 		if !doc.Identity {
-			a.printf("the identity's key is not in it: a node that is restored from it has a new one\n")
+			a.printf("its keys are not in it: a node that is restored from it has a new identity, and no vote\n")
 		}
 	})
 }
@@ -79,9 +83,9 @@ func (a *app) backup(ctx context.Context, file, passphraseFile string) error {
 func (a *app) writeBackup(ctx context.Context, w io.Writer, opts node.BackupOptions) (running bool, err error) {
 	if a.api != "" {
 		if opts.Passphrase != "" {
-			return true, advise(fault.New(fault.Invalid, "the key of a node is saved from its home only"), "leave --api or the passphrase out")
+			return true, advise(fault.New(fault.Invalid, "the keys of a node are saved from its home only"), "leave --api or the passphrase out")
 		}
-		return true, a.downloadBackup(ctx, w, nil)
+		return true, a.downloadBackup(ctx, w, nil, opts)
 	}
 	if err := a.needHome(); err != nil {
 		return false, err
@@ -93,38 +97,43 @@ func (a *app) writeBackup(ctx context.Context, w io.Writer, opts node.BackupOpti
 	if err != nil {
 		return false, err
 	}
-	identity, err := node.SealedIdentity(a.home, opts)
-	if err != nil {
-		return true, err
+	var keys *node.SealedKeys
+	if opts.Passphrase != "" {
+		sealed, err := node.SealKeys(a.home, opts)
+		if err != nil {
+			return true, err
+		}
+		keys = &sealed
 	}
-	err = a.downloadBackup(ctx, w, identity)
+	err = a.downloadBackup(ctx, w, keys, opts)
 	if errors.Is(err, client.ErrNotRunning) { // what it left in the home is from a crash
 		return false, node.Backup(ctx, a.home, w, opts)
 	}
 	return true, err
 }
 
-// downloadBackup writes the backup that the running node makes of itself, with its identity unless that is nil.
-func (a *app) downloadBackup(ctx context.Context, w io.Writer, identity []byte) error {
+// downloadBackup writes the backup that the running node makes of itself, with its keys unless they are nil.
+func (a *app) downloadBackup(ctx context.Context, w io.Writer, keys *node.SealedKeys, opts node.BackupOptions) error {
 	a.timeout = max(a.timeout, streamPatience)
 	c, err := a.client()
 	if err != nil {
 		return err
 	}
-	if identity == nil {
-		return c.Backup(ctx, w)
+	what := client.BackupOptions{NoLedger: opts.NoLedger}
+	if keys == nil {
+		return c.Backup(ctx, w, what)
 	}
 	r, pipe := io.Pipe()
 	copied := make(chan error, 1)
 	go func() {
-		err := node.AddIdentity(w, r, identity)
+		err := node.AddKeys(w, r, *keys)
 		if err == nil {
 			_, err = io.Copy(io.Discard, r) // the end of the archive
 		}
 		r.CloseWithError(err)
 		copied <- err
 	}()
-	err = c.Backup(ctx, pipe)
+	err = c.Backup(ctx, pipe, what)
 	pipe.CloseWithError(err) // nil is the end
 	if copyErr := <-copied; err == nil || errors.Is(err, copyErr) {
 		err = copyErr
@@ -160,8 +169,8 @@ func newRestore(a *app) *cobra.Command {
 	})
 	cmd.Long = `Make a node in a home that is missing or empty from what "moot backup" saved; "moot run" then runs it. Everything in the file is checked before the home appears.
 
-When the key is in the backup its passphrase is needed, and the node has the same identity: the one that was saved must not run any more. Otherwise, and with --new-identity, it has a
-new one. The records of a backup that is older than a week are taken over as far as the network still knows them.`
+When the keys are in the backup their passphrase is needed, and the node has the same identity: the one that was saved must not run any more. Otherwise, and with --new-identity, it has a
+new one, and no other key of the old one. A restored node keeps the ledger, but does not vote: what its key signed since the backup is not known. "moot ledger validators resume" says how it votes again. The records of a backup that is older than a week are taken over as far as the network still knows them.`
 	cmd.Example = `  moot restore node.tar --home /var/lib/moot
   moot restore node.tar --passphrase-file passphrase`
 	addPassphraseFile(cmd, &passphraseFile)
@@ -190,9 +199,15 @@ func (a *app) restore(ctx context.Context, file, passphraseFile string, opts nod
 	}
 	return a.show(map[string]any{
 		"home": a.home, "id": done.Home.ID.String(), "same_identity": done.SameIdentity, "network": done.Home.Network,
-		"records": done.Manifest.Records, "taken": done.Manifest.Taken,
+		"records": done.Manifest.Records, "taken": done.Manifest.Taken, "height": done.Height, "validator": done.Validator, "account_files": done.Accounts,
 	}, func() {
 		a.printf("restored %s of %s\n", plural(done.Manifest.Records, "record"), done.Manifest.Taken.Local().Format("2006-01-02 15:04:05"))
+		if done.Height > 0 {
+			a.printf("the ledger has blocks up to %d\n", done.Height)
+		}
+		if done.Validator {
+			a.printf("it does not vote before its owner vouches that the old one is gone: see %q\n", a.withHome("moot ledger validators resume"))
+		}
 		identity := "the same as before"
 		if !done.SameIdentity {
 			identity = "new"

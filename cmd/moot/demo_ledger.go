@@ -53,7 +53,7 @@ func foundDemo(dir string, peers int) error {
 
 // fillDemo puts something into the ledger, through the first node, with keys that are left in its home.
 func fillDemo(ctx context.Context, dir string, n *node.Node) (*demoLedger, error) {
-	folder := accounts.Folder(filepath.Join(demoHome(dir, 0), accountsDir))
+	folder := accounts.Folder(filepath.Join(demoHome(dir, 0), node.AccountsDir))
 	d := &demoLedger{Accounts: make(map[string]string)}
 	own := make(map[string]accounts.Own)
 	for _, name := range []string{demoMint, demoAnn, demoBob} {

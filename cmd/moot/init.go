@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -17,9 +18,6 @@ import (
 // operatorName is the name of the account that speaks for this node's validator.
 const operatorName = "operator"
 
-// accountsDir is the folder of a home that holds the keys of accounts and the address book.
-const accountsDir = "accounts"
-
 // initOptions are the options of moot init.
 type initOptions struct {
 	network             string
@@ -27,6 +25,7 @@ type initOptions struct {
 	genesis, validators string
 	configMap           string
 	validator           bool
+	state               string
 }
 
 func newInit(a *app) *cobra.Command {
@@ -39,6 +38,7 @@ func newInit(a *app) *cobra.Command {
 With --network NAME alone a new network is founded, with a ledger whose one validator this node is; an account "operator" is made that speaks for it. With --validators FILE the
 new network has the validators of the file: a JSON list of what "moot ledger validators key" prints at each of them. Others enter a network with --genesis FILE, the document that
 "moot ledger genesis" prints at any of its nodes: whoever has it may enter. With --validator such a node makes a validator's key and the account, too, and can be voted in.
+Where the network's ledger goes on from another one ("moot ledger recover"), --state FILE is needed, too: what "moot ledger recover state" wrote at one of its nodes.
 
 In a pod of Kubernetes, --genesis-configmap takes the document from a ConfigMap of the pod's namespace, and waits until it is there. Pod 0 of a StatefulSet that is given --validator founds the network where
 there is no such ConfigMap, by creating it: of several that try, one succeeds, and the others enter its network. A pod that has its home already goes on without, should the API server not answer.
@@ -51,6 +51,7 @@ With --open the network is open, and has no ledger: everybody who knows its name
   moot init --network playground --open`
 	addNetworkOptions(cmd, &o.network, &o.open)
 	cmd.Flags().StringVar(&o.genesis, "genesis", "", "`FILE` with the genesis document of the network to enter; - for standard input")
+	cmd.Flags().StringVar(&o.state, "state", "", "`FILE` with the state that the ledger of the network to enter goes on from")
 	cmd.Flags().StringVar(&o.validators, "validators", "", "`FILE` with the first validators of the network to found")
 	cmd.Flags().StringVar(&o.configMap, "genesis-configmap", "", "`NAME` of the ConfigMap with the genesis document of the network to enter, in the pod's namespace")
 	cmd.Flags().BoolVar(&o.validator, "validator", false, "make a validator's key and its operator's account, so that this node can be voted in")
@@ -74,6 +75,8 @@ func (o *initOptions) check() error {
 		return advise(fault.New(fault.Invalid, "make a node: no network was named"), "say: moot init --network NAME, or --genesis FILE to enter one that is there")
 	case o.genesis != "" && (o.open || o.validators != ""):
 		return fault.New(fault.Invalid, "make a node: --genesis says all there is to say of the network; leave --open and --validators out")
+	case o.state != "" && o.genesis == "":
+		return fault.New(fault.Invalid, "make a node: --state is for --genesis FILE")
 	case o.open && o.validators != "":
 		return fault.New(fault.Invalid, "make a node: an open network has no ledger, and no validators; leave --open or --validators out")
 	}
@@ -130,7 +133,7 @@ func (a *app) makeHome(ctx context.Context, o initOptions, before node.HomeInfo)
 		if err != nil {
 			return node.HomeInfo{}, err
 		}
-		return a.join(g, o.genesis, o.network)
+		return a.join(g, o.genesis, o, before)
 	case before.Network == o.network && !before.Open:
 		return before, nil
 	case before.Network != "":
@@ -139,12 +142,25 @@ func (a *app) makeHome(ctx context.Context, o initOptions, before node.HomeInfo)
 	return a.found(ctx, o)
 }
 
-// join makes the home a node of the network that began with a genesis. from says where that is from, and network is the name that was asked for, empty for any.
-func (a *app) join(g *ledger.Genesis, from, network string) (node.HomeInfo, error) {
-	if network != "" && network != g.Network {
-		return node.HomeInfo{}, fault.New(fault.Invalid, "%s is the genesis of network %s, not of %s", from, quoteKey(g.Network), quoteKey(network))
+// join makes the home a node of the network that began with a genesis. from says where that is from. The options may name the network, and where its ledger goes on from another one they have the file with that one's last state.
+func (a *app) join(g *ledger.Genesis, from string, o initOptions, before node.HomeInfo) (node.HomeInfo, error) {
+	if o.network != "" && o.network != g.Network {
+		return node.HomeInfo{}, fault.New(fault.Invalid, "%s is the genesis of network %s, not of %s", from, quoteKey(g.Network), quoteKey(o.network))
 	}
-	return node.JoinHome(a.home, g)
+	switch {
+	case before.Genesis != nil && before.Genesis.ID() == g.ID() && o.state == "":
+		return before, nil
+	case g.Predecessor == nil && o.state == "":
+		return node.JoinHome(a.home, g)
+	case o.state == "":
+		return node.HomeInfo{}, advise(fault.New(fault.Invalid, "the network's ledger goes on from another one, whose last state is needed"), `give --state FILE, which "moot ledger recover state" writes at one of its nodes`)
+	}
+	f, err := os.Open(o.state)
+	if err != nil {
+		return node.HomeInfo{}, advise(fmt.Errorf("option --state: %w", err), "check the file's name")
+	}
+	defer f.Close()
+	return node.JoinSuccessor(a.home, g, f)
 }
 
 // found founds a network.
@@ -168,7 +184,7 @@ func (a *app) found(ctx context.Context, o initOptions) (node.HomeInfo, error) {
 
 // ownValidator returns the validator that the node of home would be, with its key and the account that speaks for it, which are made where they are not there.
 func ownValidator(home string) (v ledger.GenesisValidator, err error) {
-	folder := accounts.Folder(filepath.Join(home, accountsDir))
+	folder := accounts.Folder(filepath.Join(home, node.AccountsDir))
 	operator, err := folder.Own(operatorName)
 	if fault.KindOf(err) == fault.NotFound {
 		operator, err = folder.Create(operatorName, nil)

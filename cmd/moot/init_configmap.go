@@ -41,7 +41,7 @@ func (a *app) enterByConfigMap(ctx context.Context, o initOptions, before node.H
 	if err != nil {
 		return node.HomeInfo{}, err
 	}
-	return a.join(g, "ConfigMap "+o.configMap, o.network)
+	return a.join(g, "ConfigMap "+o.configMap, o, before)
 }
 
 // awaitGenesis returns the genesis in the ConfigMap when it is there. The first pod of the validators makes it where it is not.

@@ -33,7 +33,7 @@ transaction may still happen until its time is over; "moot ledger tx ID" tells.`
   moot ledger tx ID --receipt > receipt.json`
 	addCommands(cmd, newLedgerStatus(a), newLedgerAccount(a), newLedgerBook(a), newLedgerAsset(a), newLedgerIssue(a), newLedgerTransfer(a), newLedgerRetire(a), newLedgerAnchor(a),
 		newLedgerTx(a), newLedgerBalances(a), newLedgerBlock(a), newLedgerValidators(a), newLedgerVerify(a), newLedgerGenesis(a),
-		newLedgerImport(a), newLedgerExport(a))
+		newLedgerImport(a), newLedgerExport(a), newLedgerRecover(a))
 	return cmd
 }
 

@@ -21,7 +21,7 @@ for is in force at once. Proposals are open for a week.`
   moot ledger validators vote PROPOSAL --by bob`
 	list := a.command("list", "List the validators and the proposals", wants(0, 0), func(ctx context.Context, _ []string) error { return a.validators(ctx) })
 	list.Long, list.Example, list.ValidArgsFunction = `List the validators with their voting power, and the proposals that are open.`, `  moot ledger validators list`, cobra.NoFileCompletions
-	addCommands(cmd, list, newValidatorsKey(a), newValidatorsPropose(a), newValidatorsVote(a))
+	addCommands(cmd, list, newValidatorsKey(a), newValidatorsPropose(a), newValidatorsVote(a), newValidatorsResume(a))
 	return cmd
 }
 

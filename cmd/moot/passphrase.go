@@ -19,14 +19,14 @@ const maxPassphrase = 1 << 10
 const passphraseVariable = "MOOT_PASSPHRASE"
 
 func addPassphraseFile(cmd *cobra.Command, file *string) {
-	cmd.Flags().StringVar(file, "passphrase-file", "", "`file` with the passphrase of the identity's key, one line (or the passphrase itself in "+passphraseVariable+")")
+	cmd.Flags().StringVar(file, "passphrase-file", "", "`file` with the passphrase of the keys, one line (or the passphrase itself in "+passphraseVariable+")")
 }
 
-// passphrase returns the passphrase of the identity's key: see askPassphrase.
+// passphrase returns the passphrase of the keys in a backup: see askPassphrase.
 func (a *app) passphrase(file string, fresh bool) (string, error) {
-	prompt := "Passphrase of the identity's key: "
+	prompt := "Passphrase of the keys: "
 	if fresh {
-		prompt = "Passphrase for the identity's key (empty: the key is left out): "
+		prompt = "Passphrase for the keys (empty: they are left out): "
 	}
 	return a.askPassphrase(file, prompt, fresh)
 }

@@ -40,7 +40,7 @@ func (a *app) validatorConfig(o runOptions) (*node.ValidatorConfig, error) {
 	if _, err := ownValidator(a.home); err != nil {
 		return nil, fmt.Errorf("make the validator's keys: %w", err)
 	}
-	v.Operator, err = accounts.Folder(filepath.Join(a.home, accountsDir)).Open(operatorName, func([]byte) ([]byte, error) {
+	v.Operator, err = accounts.Folder(filepath.Join(a.home, node.AccountsDir)).Open(operatorName, func([]byte) ([]byte, error) {
 		return nil, advise(fault.New(fault.Forbidden, "it is under a passphrase"), "a node that votes by itself needs it without one")
 	})
 	if err != nil {
