@@ -64,10 +64,10 @@ func (b ledgerBackend) Status(context.Context) (v1.Ledger, error) {
 	if b.n.validator != nil {
 		d.Validator = ledger.PublicKey(b.n.validator.PublicKey()).String()
 	}
-	if err := b.r.Health(); err != nil {
+	if err := b.r.Health(); engine.Barred != nil && engine.Failure == nil {
+		d.Problem = engine.Barred.Error() + ` (see "moot help ledger validators resume")`
+	} else if err != nil {
 		d.Problem = err.Error()
-	} else if engine.Barred != nil {
-		d.Problem = engine.Barred.Error()
 	} else if engine.Behind > 0 && d.Power > 0 {
 		d.Problem = fmt.Sprintf("this node's clock is %s behind the ledger's: it votes for nothing until its clock is right", engine.Behind.Round(time.Second))
 	}

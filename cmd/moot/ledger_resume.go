@@ -18,8 +18,8 @@ func newValidatorsResume(a *app) *cobra.Command {
 	cmd.Long = `Let the validator of --home vote again after it was restored from a backup, or after its key was seen to sign elsewhere. The node must not run meanwhile.
 
 A key that signs two blocks of one height does harm, and loses its power. So you vouch here, with --accept-old-gone, that nothing else signs with the key any more, and never will: that the old node is off, and
-its disk gone or wiped. The node follows the ledger then, and votes again by itself once three blocks in a row were made without it, a minute after you vouched at the earliest: whatever the key signed before
-is for no later block. This machine's clock must be right to within that minute.
+its disk gone or wiped. The node follows the ledger then, and votes again by itself with the first block that is later by two minutes, and three in a row without the key: whatever the key signed before is for no later
+block. Should the key be seen to sign meanwhile, it stays without a vote, and you have to vouch again. This machine's clock must be right to within a minute.
 
 Where no block is made without the validator, as in a network of fewer than four, it would wait for ever. With --accept-lost-since you vouch, too, that whatever the key signed since the backup is lost, and nobody
 has it. It votes at once then. In a network of one validator that gives up the blocks since the backup: whoever has a receipt of one of them has one that this ledger contradicts, and what others know of them
@@ -46,9 +46,9 @@ func (a *app) resumeValidator(gone, lost bool) error {
 	}
 	return a.show(map[string]any{"home": a.home, "lost_since": lost}, func() {
 		if lost {
-			a.printf("it votes once it runs, if it is the only validator or its backup was taken while it did not run; otherwise when three blocks were made without it\n")
+			a.printf("it votes once it runs, if it is the only validator or its backup was taken while it did not run; otherwise when blocks were made without it for two minutes\n")
 		} else {
-			a.printf("it votes once it runs and three blocks were made without it, in a minute at the earliest\n")
+			a.printf("it votes once it runs and blocks were made without it for two minutes\n")
 		}
 		a.printf("next     %s\n", a.withHome("moot run"))
 	})

@@ -13,7 +13,9 @@ import (
 const (
 	// clockLeeway is how far the validators' time may be ahead of the clock by which an owner vouched. Blocks further ahead are not voted for.
 	clockLeeway = time.Minute
-	// quietBlocks is how many blocks in a row the others must commit without the key before it votes again: one that is in use is rarely missing even in one.
+	// quietTime is how long the chain is watched for signatures of the key after that, and quietBlocks how many blocks in a row must be without one at the end. A commit need not have the signatures of all, but who signs
+	// is not missing for long.
+	quietTime   = time.Minute
 	quietBlocks = 3
 )
 
@@ -97,7 +99,8 @@ func (s *Signer) Begin(height int64, alone bool) {
 }
 
 // Decided tells the signer that the block of a height and time was decided, and whether the key signed the block before it. While the key is barred and its owner vouches that nothing else signs with it any more,
-// the bar is lifted by the third block in a row that is later than that and has no signature of the key.
+// the bar is lifted by a block that is later than that by two minutes, when it is at least the third in a row without a signature of the key. If a signature is given after the owner vouched, the owner was wrong, and has
+// to vouch again.
 //
 // That is safe: a block's time is the median of the times at which the block before it was voted for. So that one was decided after the owner vouched, and what the key had signed until then is for no block
 // above it. Nothing at or below the present one is signed.
@@ -107,12 +110,21 @@ func (s *Signer) Decided(height int64, at time.Time, signed bool) {
 	if s.state.bar == "" || s.state.vouched == 0 || s.broken != nil {
 		return
 	}
-	if signed || at.UnixMilli() <= s.state.vouched+clockLeeway.Milliseconds() {
+	vouched := time.UnixMilli(s.state.vouched).Add(clockLeeway)
+	switch {
+	case !at.After(vouched):
 		s.quiet = 0
-		return
-	}
-	if s.quiet++; s.quiet >= quietBlocks {
-		s.lift(height)
+	case signed:
+		s.quiet = 0
+		next := s.state
+		next.vouched, next.given = 0, false
+		next.bar = fmt.Sprintf("the key was seen to sign block %d, after its owner had vouched that nothing else signs with it", height-1)
+		s.save(next)
+	default:
+		s.quiet++
+		if s.quiet >= quietBlocks && at.After(vouched.Add(quietTime)) {
+			s.lift(height)
+		}
 	}
 }
 

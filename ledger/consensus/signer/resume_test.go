@@ -55,32 +55,56 @@ func TestRestoredKeyWaitsForTheChain(t *testing.T) {
 	s = reopen(t, dir)
 	s.Begin(20, true)
 	wantBarred(t, s, "nothing was given up")
-	late := noon.Add(clockLeeway + time.Millisecond)
-	for i, c := range []struct {
-		at     time.Time
-		signed bool
-	}{
-		{noon.Add(clockLeeway), false}, {noon.Add(clockLeeway), false}, {noon.Add(clockLeeway), false}, // of a time at which it may have been in use
-		{late, false}, {late, false}, {late, true}, // it is in use
-		{late, false}, {late, false},
+	early, late := noon.Add(clockLeeway), noon.Add(clockLeeway+quietTime+time.Millisecond)
+	for i, at := range []time.Time{
+		early, early, early, // of a time at which it may have been in use
+		early.Add(time.Second), early.Add(time.Second), early.Add(time.Second), early.Add(quietTime), // not watched for long enough
 	} {
-		s.Decided(int64(21+i), c.at, c.signed)
+		s.Decided(int64(21+i), at, at.Equal(early))
 		wantBarred(t, s, "too early")
 	}
-	s.Decided(29, late, false)
+	s = reopen(t, dir)
+	for h := range int64(2) {
+		s.Decided(28+h, late, false)
+		wantBarred(t, s, "one block without the key, or two")
+	}
+	s.Decided(30, late, false)
 	if err := s.Barred(); err != nil {
 		t.Fatal(err)
 	}
 	s = reopen(t, dir)
-	if err := s.SignVote(chain, vote(cmtproto.PrecommitType, 29, math.MaxInt32, 'a', noon)); fault.KindOf(err) != fault.Conflict {
+	if err := s.SignVote(chain, vote(cmtproto.PrecommitType, 30, math.MaxInt32, 'a', noon)); fault.KindOf(err) != fault.Conflict {
 		t.Errorf("signed where the old one may have: %v", err)
 	}
-	if err := s.SignVote(chain, vote(cmtproto.PrevoteType, 30, 0, 'a', noon)); err != nil {
+	if err := s.SignVote(chain, vote(cmtproto.PrevoteType, 31, 0, 'a', noon)); err != nil {
 		t.Error(err)
 	}
 	// The old one was not gone after all.
-	s.Witness(31, 0)
+	s.Witness(32, 0)
 	wantBarred(t, s, "seen elsewhere")
+}
+
+// An owner who is proven wrong has to vouch again.
+func TestOldOneIsNotGone(t *testing.T) {
+	s, dir := restored(t, false)
+	if err := s.Vouch(noon, false); err != nil {
+		t.Fatal(err)
+	}
+	s.Decided(20, noon.Add(clockLeeway+time.Millisecond), true)
+	s = reopen(t, dir)
+	for h := range int64(9) {
+		s.Decided(21+h, noon.Add(time.Hour), false)
+	}
+	wantBarred(t, s, "the old one signs")
+	if err := s.Vouch(noon, false); err != nil {
+		t.Fatal(err)
+	}
+	for h := range int64(3) {
+		s.Decided(30+h, noon.Add(time.Hour), false)
+	}
+	if err := s.Barred(); err != nil {
+		t.Error(err)
+	}
 }
 
 // What was signed since a backup can be given up where nobody had to see it, or where nothing was.
