@@ -58,6 +58,12 @@ func newTown(t *testing.T, validators int) *town {
 		n.start(i)
 	}
 	n.commit(0, n.ann, &ledger.DefineAsset{Asset: n.eur, Scale: 2}, &ledger.Issue{Asset: n.eur, To: n.ann.id, Amount: ledger.NewAmount(1000)})
+	for i := range n.nodes {
+		n.eventually("all have the first block", func() bool {
+			a, err := n.client(i).Account(t.Context(), n.ann.id.String())
+			return err == nil && len(a.Balances) == 1
+		})
+	}
 	return n
 }
 

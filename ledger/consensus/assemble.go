@@ -169,7 +169,7 @@ func (b *builder) startApplication(context.Context) error {
 			return err
 		}
 		b.key = key.Address()
-		b.conns.address, b.conns.signer = b.key, c.Signer
+		b.conns.address, b.conns.signer, b.conns.seen = b.key, c.Signer, b.blocks.LoadSeenCommit
 	}
 	conns := proxy.NewAppConns(proxy.NewConnSyncLocalClientCreator(guardedApplication{c.Application}), proxy.NopMetrics())
 	conns.SetLogger(b.log)
@@ -234,27 +234,9 @@ func (b *builder) checkSigner(context.Context) error {
 	if b.key == nil {
 		return nil
 	}
-	if c := b.blocks.LoadSeenCommit(b.chain.LastBlockHeight); c != nil {
-		b.engine.witness(c)
-	}
+	b.conns.witness(b.blocks.LoadSeenCommit(b.chain.LastBlockHeight))
 	b.engine.cfg.Signer.Begin(b.blocks.Height(), b.alone())
 	return nil
-}
-
-// witness tells the signer when it has signed a commit.
-func (e *Engine) witness(c *types.Commit) {
-	if e.cfg.Signer == nil {
-		return
-	}
-	key, err := e.cfg.Signer.GetPubKey()
-	if err != nil {
-		return // the engine would not have started
-	}
-	for _, s := range c.Signatures {
-		if s.BlockIDFlag != types.BlockIDFlagAbsent && bytes.Equal(s.ValidatorAddress, key.Address()) {
-			e.cfg.Signer.Witness(c.Height, c.Round)
-		}
-	}
 }
 
 // mayBeBehind says whether a node without blocks has to ask others how far they are. A validator of the genesis without which nothing is decided, or nearly so, has missed nothing, and must not wait for anybody.

@@ -229,7 +229,7 @@ func (b *beginning) bootstrap(state sm.State, commit *types.Commit) (err error) 
 			err = fmt.Errorf("panic: %v", r)
 		}
 	}()
-	b.engine.witness(commit)
+	b.parts.conns.witness(commit)
 	if err := b.parts.history.keep(b.provider.through(state.LastBlockHeight + 1)); err != nil {
 		return err
 	}

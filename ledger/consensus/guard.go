@@ -16,6 +16,7 @@ import (
 	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
 	"github.com/cometbft/cometbft/proxy"
 	sm "github.com/cometbft/cometbft/state"
+	"github.com/cometbft/cometbft/types"
 
 	"github.com/folkmoot/folkmoot/ledger/consensus/kv"
 	"github.com/folkmoot/folkmoot/ledger/consensus/signer"
@@ -103,6 +104,8 @@ type guardedConns struct {
 	// address is the validator's, or nil, and signer is told of its precommits in blocks, and of each block that was decided.
 	address []byte
 	signer  *signer.Signer
+	// seen returns the signatures with which this node saw a block decided, or nil.
+	seen func(height int64) *types.Commit
 	// keepBelow keeps, before the blocks below a height are removed, what of them is needed for ever.
 	keepBelow func(height int64) error
 }
@@ -149,7 +152,7 @@ func (c guardedConsensus) FinalizeBlock(ctx context.Context, r *abci.RequestFina
 	return v, c.conns.guard.check(err)
 }
 
-// tellSigner tells the signer what a block that was decided says of its key.
+// tellSigner tells the signer what a block that was decided, and the signatures under it, say of its key: before the node votes on the next one.
 func (c guardedConns) tellSigner(r *abci.RequestFinalizeBlock) {
 	signed := false
 	for _, v := range r.DecidedLastCommit.Votes {
@@ -159,6 +162,19 @@ func (c guardedConns) tellSigner(r *abci.RequestFinalizeBlock) {
 		}
 	}
 	c.signer.Decided(r.Height, r.Time, signed)
+	c.witness(c.seen(r.Height))
+}
+
+// witness tells the signer, if there is one, when its key's precommit is in a commit.
+func (c guardedConns) witness(commit *types.Commit) {
+	if commit == nil || c.signer == nil {
+		return
+	}
+	for _, s := range commit.Signatures {
+		if s.BlockIDFlag != types.BlockIDFlagAbsent && bytes.Equal(s.ValidatorAddress, c.address) {
+			c.signer.Witness(commit.Height, commit.Round)
+		}
+	}
 }
 
 func (c guardedConsensus) Commit(ctx context.Context) (*abci.ResponseCommit, error) {
