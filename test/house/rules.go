@@ -63,7 +63,7 @@ func Folkmoot() Rules {
 			{Folder: "ledger/tree", May: []string{"fault"}},
 			{Folder: "ledger/state", May: []string{"ledger", "ledger/tree", "fault"}},
 			{Folder: "ledger/consensus", May: []string{"ledger", "ledger/state", "ledger/tree", "swarm", "routing", "fault", "internal"}},
-			{Folder: "ledger/receipt", May: []string{"ledger", "ledger/tree", "ledger/consensus", "swarm", "fault"}},
+			{Folder: "ledger/receipt", May: []string{"ledger", "ledger/tree", "ledger/consensus", "records", "swarm", "fault"}}, // a receipt may prove a record
 			{Folder: "ledger/enrol", May: []string{"ledger", "swarm", "fault", "internal"}},
 			{Folder: "ledger/replica", May: []string{"ledger", "ledger/state", "ledger/tree", "ledger/consensus", "ledger/receipt", "fault"}},
 			{Folder: "backup", May: []string{"fault"}},
