@@ -158,7 +158,7 @@ func (c guardedConns) tellSigner(r *abci.RequestFinalizeBlock) {
 	for _, v := range r.DecidedLastCommit.Votes {
 		if v.BlockIdFlag != cmtproto.BlockIDFlagAbsent && bytes.Equal(v.Validator.Address, c.address) {
 			signed = true
-			c.signer.Witness(r.Height-1, r.DecidedLastCommit.Round)
+			c.signer.Witness(r.Height-1, r.DecidedLastCommit.Round, nil)
 		}
 	}
 	c.signer.Decided(r.Height, r.Time, signed)
@@ -172,7 +172,7 @@ func (c guardedConns) witness(commit *types.Commit) {
 	}
 	for _, s := range commit.Signatures {
 		if s.BlockIDFlag != types.BlockIDFlagAbsent && bytes.Equal(s.ValidatorAddress, c.address) {
-			c.signer.Witness(commit.Height, commit.Round)
+			c.signer.Witness(commit.Height, commit.Round, s.Signature)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package signer
 
 import (
+	"bytes"
 	"errors"
 	"math"
 	"os"
@@ -80,8 +81,23 @@ func TestRestoredKeyWaitsForTheChain(t *testing.T) {
 		t.Error(err)
 	}
 	// The old one was not gone after all.
-	s.Witness(32, 0)
+	s.Witness(32, 0, nil)
 	wantBarred(t, s, "seen elsewhere")
+}
+
+// A key whose signature is seen where this signer gave another one is in use elsewhere.
+func TestWitnessOfAnother(t *testing.T) {
+	s, dir := create1(t)
+	v := vote(cmtproto.PrecommitType, 7, 0, 'a', noon)
+	if err := s.SignVote(chain, v); err != nil {
+		t.Fatal(err)
+	}
+	s.Witness(7, 0, v.Signature)
+	if err := s.Barred(); err != nil {
+		t.Fatal(err)
+	}
+	s.Witness(7, 0, bytes.Repeat([]byte{1}, 64))
+	wantBarred(t, reopen(t, dir), "another signature")
 }
 
 // An owner who is proven wrong has to vouch again.

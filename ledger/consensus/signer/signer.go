@@ -223,16 +223,21 @@ func (s *Signer) SignVote(chain string, v *cmtproto.Vote) error {
 	return nil
 }
 
-// Witness tells the signer that a commit holds its precommit of the given height and round. If it never gave that, it is barred.
-func (s *Signer) Witness(height int64, round int32) {
+// Witness tells the signer that a commit holds its precommit of the given height and round, with its signature where that is known, or nil. If it never gave that, it is barred.
+func (s *Signer) Witness(height int64, round int32, signature []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state.bar != "" || s.state.compare(height, round, precommit) <= 0 {
+	at := s.state.compare(height, round, precommit)
+	other := at == 0 && signature != nil && s.state.bytes != nil && !bytes.Equal(signature, s.state.signature)
+	if s.state.bar != "" || at <= 0 && !other {
 		return
 	}
 	next := s.state
 	next.bar = fmt.Sprintf("the key was seen to sign at height %d, round %d, above height %d, round %d, which is the last that this state knows of", height, round,
 		s.state.height, s.state.round)
+	if other {
+		next.bar = fmt.Sprintf("the key was seen to sign something else than this state knows of at height %d, round %d", height, round)
+	}
 	s.save(next)
 }
 

@@ -158,11 +158,11 @@ func TestWitness(t *testing.T) {
 		height int64
 		round  int32
 	}{{6, 9}, {7, 1}, {7, 2}} {
-		if s.Witness(c.height, c.round); s.Barred() != nil {
+		if s.Witness(c.height, c.round, nil); s.Barred() != nil {
 			t.Fatalf("barred for its own signature at %v: %v", c, s.Barred())
 		}
 	}
-	s.Witness(7, 3)
+	s.Witness(7, 3, nil)
 	if fault.KindOf(s.Barred()) != fault.Forbidden {
 		t.Fatalf("not barred: %v", s.Barred())
 	}
@@ -296,7 +296,7 @@ func FuzzDecodeState(f *testing.F) {
 		f.Fatal(err)
 	}
 	add()
-	s.Witness(9, 0)
+	s.Witness(9, 0, nil)
 	add()
 	if err := s.Vouch(noon, true); err != nil {
 		f.Fatal(err)
