@@ -53,6 +53,7 @@ func (n *town) recover(i int, agreed ledger.Hash, keep ...ledger.PublicKey) node
 
 // TestRecover: of four validators two are gone for good. The other two found a successor from the last block, and everything goes on.
 func TestRecover(t *testing.T) {
+	t.Parallel()
 	n := newTown(t, 4)
 	ctx := t.Context()
 	bystander := loopback(t.TempDir(), n.addresses()...) // keeps records only, all along

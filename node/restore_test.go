@@ -25,6 +25,7 @@ func (n *town) vouched(i int, last time.Time) {
 
 // TestRestoredValidator: one of four is restored while it still runs, and has no vote; it comes back once the old one is gone.
 func TestRestoredValidator(t *testing.T) {
+	t.Parallel()
 	const original = 3
 	n := newTown(t, 4)
 	data := n.backup(original)
@@ -89,6 +90,7 @@ func TestRestoredValidator(t *testing.T) {
 
 // TestRestoreTheOnlyValidator: a network of one validator goes on from a backup, with the blocks that others have.
 func TestRestoreTheOnlyValidator(t *testing.T) {
+	t.Parallel()
 	n := newTown(t, 1)
 	n.pay(0, 10)
 	data := n.backup(0)
