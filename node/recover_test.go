@@ -3,6 +3,8 @@ package node_test
 import (
 	"bytes"
 	"context"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -111,6 +113,8 @@ func TestRecover(t *testing.T) {
 		n.recover(i, agreed, n.keys[0], n.keys[1]) // once more does no harm
 	}
 
+	n.brokenOff(1, agreed)
+
 	// What was there is there, and goes on.
 	n.bootstrap = records.Addrs()
 	n.start(0)
@@ -136,6 +140,21 @@ func TestRecover(t *testing.T) {
 	n.verify(old, plan.Genesis, before.Height)
 	n.verify(n.receiptOf(0, after.ID), plan.Genesis, after.Height)
 	n.newcomer(plan.Genesis)
+}
+
+// brokenOff checks that a home in which the last step of a succession was not done says so, and that the same command does it.
+func (n *town) brokenOff(i int, agreed ledger.Hash) {
+	n.t.Helper()
+	dir := filepath.Join(n.homes[i], "ledger")
+	if err := os.Rename(dir, dir+"-"+agreed.String()); err != nil {
+		n.t.Fatal(err)
+	}
+	cfg := loopback(n.homes[i])
+	cfg.Network = ""
+	if _, err := node.New(cfg); fault.KindOf(err) != fault.Conflict || !strings.Contains(err.Error(), "once more") {
+		n.t.Fatalf("a home that was half made one of the successor runs: %v", err)
+	}
+	n.recover(i, agreed, n.keys[0], n.keys[1])
 }
 
 // passOn has a survivor pass on the blocks that another lacks, up to a height, after forged ones were refused.
