@@ -126,6 +126,15 @@ func (n *town) pay(i int, amount uint64) v1.TransactionStatus {
 	return n.commit(i, n.ann, &ledger.Transfer{Asset: n.eur, From: n.ann.id, To: n.bob.id, Amount: ledger.NewAmount(amount)})
 }
 
+// height returns that of the last block at a node, -1 where it does not answer.
+func (n *town) height(i int) int64 {
+	l, err := n.client(i).Ledger(n.t.Context())
+	if err != nil {
+		return -1
+	}
+	return l.Height
+}
+
 // bobs is what Bob has, as a node knows it.
 func (n *town) bobs(i int) string {
 	n.t.Helper()

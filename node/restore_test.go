@@ -112,6 +112,7 @@ func TestRestoreTheOnlyValidator(t *testing.T) {
 	if got := n.problem(restored); !strings.Contains(got, "restored from a backup") {
 		t.Fatalf("the restored node says %q", got)
 	}
+	n.eventually("the restored node has the last block that others have", func() bool { return n.height(restored) == n.height(follower) })
 	n.stop(restored)
 	if err := node.ResumeValidator(n.homes[restored], node.ResumeOptions{GivenUp: true}); err != nil {
 		t.Fatal(err)

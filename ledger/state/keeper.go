@@ -226,13 +226,14 @@ func (k *Keeper) write(v *View) (Snapshot, error) {
 		if err == nil && k.closing() {
 			err = errClosing
 		}
+		sum := sha256.Sum256(chunk) // before it is written, which may change it
 		if err == nil {
 			err = writeFile(k.cfg.FS, k.path(name, chunkName(len(s.Chunks))), chunk)
 		}
 		if err != nil {
 			return fail(err)
 		}
-		s.Chunks = append(s.Chunks, sha256.Sum256(chunk))
+		s.Chunks = append(s.Chunks, sum)
 	}
 	if len(s.Chunks) == 0 {
 		return fail(fault.New(fault.Invalid, "the state is empty"))

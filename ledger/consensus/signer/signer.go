@@ -172,7 +172,7 @@ func Read(dir string) (*Signer, error) {
 
 // PublicKey returns the bytes of the public key.
 func (s *Signer) PublicKey() [ed25519.PublicKeySize]byte {
-	return [ed25519.PublicKeySize]byte(s.state.key)
+	return [ed25519.PublicKeySize]byte(publicOf(ed25519.PrivateKey(s.key)))
 }
 
 // GetPubKey returns the public key as CometBFT has it.
