@@ -56,7 +56,8 @@ type parts struct {
 	conns   guardedConns
 	bus     *types.EventBus
 	pool    *mempool.CListMempool
-	proofs  *evidence.Pool
+	proofs  *evidencePool
+	gossip  *evidenceReactor
 	reactor *consensusReactor
 	state   *cs.State
 
@@ -68,6 +69,7 @@ type parts struct {
 	fresh     bool     // there is no block yet, and others may have some: see Engine.begin
 	gate      *gate.Gate
 	swtch     *lp2p.Switch
+	endWaits  context.CancelFunc // ends what waits for other nodes
 }
 
 // builder holds what the steps of assemble share.
@@ -107,8 +109,14 @@ func (e *Engine) assemble(ctx context.Context) (_ *parts, err error) {
 // undo closes what was opened by the steps so far.
 func (b *builder) undo() error {
 	var err error
+	if b.endWaits != nil {
+		b.endWaits()
+	}
 	if b.gate != nil {
 		err = b.gate.Close()
+	}
+	if b.proofs != nil {
+		err = errors.Join(err, b.proofs.asker.close())
 	}
 	if b.bus != nil {
 		err = errors.Join(err, b.bus.Stop())
@@ -255,8 +263,9 @@ func (b *builder) alone() bool {
 }
 
 // build makes CometBFT's parts. Nothing runs yet.
-func (b *builder) build(context.Context) error {
+func (b *builder) build(ctx context.Context) error {
 	c := b.comet
+	ctx, b.endWaits = context.WithCancel(ctx)
 	// A validator without a vote, as one that was restored, fetches what others may have like any other node.
 	votes := b.key
 	if votes != nil && b.engine.cfg.Signer.Barred() != nil {
@@ -276,12 +285,12 @@ func (b *builder) build(context.Context) error {
 	transactions.SetLogger(b.log)
 
 	var err error
-	if b.proofs, err = evidence.NewPool(b.space(spaceEvidence), b.states, b.blocks); err != nil {
-		return fmt.Errorf("open the evidence: %w", err)
+	now := new(turn)
+	if b.proofs, err = b.newEvidencePool(ctx, now); err != nil {
+		return err
 	}
-	b.proofs.SetLogger(b.log)
-	proofs := evidence.NewReactor(b.proofs)
-	proofs.SetLogger(b.log)
+	b.gossip = &evidenceReactor{Reactor: evidence.NewReactor(b.proofs.Pool), pool: b.proofs}
+	b.gossip.SetLogger(b.log)
 
 	// Without CometBFT's own tolerance for times of blocks, which it holds decided blocks to as well: see maxAhead.
 	executor := sm.NewBlockExecutor(b.states, b.log, b.conns.Consensus(), b.pool, b.proofs, b.blocks)
@@ -297,7 +306,7 @@ func (b *builder) build(context.Context) error {
 	if b.engine.cfg.Signer != nil {
 		b.state.SetPrivValidator(b.engine.cfg.Signer)
 	}
-	b.reactor = &consensusReactor{Reactor: cs.NewReactor(b.state, b.sync), guard: b.guard, began: b.engine.consensusBegan(b.state)}
+	b.reactor = &consensusReactor{Reactor: cs.NewReactor(b.state, b.sync), guard: b.guard, turn: now, began: b.engine.consensusBegan(b.state)}
 	b.reactor.SetLogger(b.log)
 	b.reactor.SetEventBus(b.bus)
 
@@ -307,7 +316,7 @@ func (b *builder) build(context.Context) error {
 	conn.reactor = b.snapshots
 	return b.newSwitch([]lp2p.SwitchReactor{
 		{Name: "MEMPOOL", Reactor: transactions}, {Name: "BLOCKSYNC", Reactor: b.blocksync}, {Name: reactorConsensus, Reactor: b.reactor},
-		{Name: "EVIDENCE", Reactor: proofs}, {Name: "STATESYNC", Reactor: b.snapshots},
+		{Name: "EVIDENCE", Reactor: b.gossip}, {Name: "STATESYNC", Reactor: b.snapshots},
 	})
 }
 

@@ -37,20 +37,9 @@ func (h *history) heights(first, last int64) ([]int64, error) {
 	if first > last {
 		return nil, nil
 	}
-	it, err := h.own.Iterator(stepKey(first), stepKey(last+1))
+	list, err := h.listed(first, last)
 	if err != nil {
-		return nil, fmt.Errorf("read the changes of validators: %w", err)
-	}
-	var list []int64
-	for ; it.Valid(); it.Next() {
-		list = append(list, int64(binary.BigEndian.Uint64(it.Key()[len(stepPrefix):])))
-	}
-	if err := it.Error(); err != nil {
-		_ = it.Close()
-		return nil, fmt.Errorf("read the changes of validators: %w", err)
-	}
-	if err := it.Close(); err != nil {
-		return nil, fmt.Errorf("read the changes of validators: %w", err)
+		return nil, err
 	}
 	if h.hints != nil && last > 1 {
 		more, err := h.hints(max(first-1, 1), last-1)
@@ -63,6 +52,25 @@ func (h *history) heights(first, last int64) ([]int64, error) {
 	}
 	slices.Sort(list)
 	return slices.Compact(list), nil
+}
+
+// listed returns the heights in the list from first to last, in ascending order.
+func (h *history) listed(first, last int64) (list []int64, err error) {
+	it, err := h.own.Iterator(stepKey(first), stepKey(last+1))
+	if err != nil {
+		return nil, fmt.Errorf("read the changes of validators: %w", err)
+	}
+	for ; it.Valid(); it.Next() {
+		list = append(list, int64(binary.BigEndian.Uint64(it.Key()[len(stepPrefix):])))
+	}
+	if err := it.Error(); err != nil {
+		_ = it.Close()
+		return nil, fmt.Errorf("read the changes of validators: %w", err)
+	}
+	if err := it.Close(); err != nil {
+		return nil, fmt.Errorf("read the changes of validators: %w", err)
+	}
+	return list, nil
 }
 
 // step returns the change of validators at a height; ok is false when they did not change there. It is fault.NotFound when the height is not reached, or what is needed is not kept.

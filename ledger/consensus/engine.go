@@ -37,6 +37,7 @@ type Engine struct {
 
 	failing sync.Mutex // one of its own: what fails may be using the databases
 	failure error      // guarded by failing
+	ending  bool       // guarded by failing; see cutOff
 
 	progress progress
 	fetched  atomic.Int64 // the height of the state that the node began with; 0: the genesis
@@ -127,7 +128,8 @@ func (p *parts) start() (err error) {
 
 // stop ends all that uses the databases. The peers are told first, by the end of their sessions.
 func (p *parts) stop(failed <-chan struct{}) error {
-	err := errors.Join(p.gate.Close(), p.stopSwitch(failed), p.bus.Stop(), p.conns.Stop())
+	p.endWaits()
+	err := errors.Join(p.gate.Close(), p.stopSwitch(failed), p.bus.Stop(), p.conns.Stop(), p.proofs.asker.close())
 	time.Sleep(drainTime) // a bound, not a guess: who comes later finds guardedDB
 	return err
 }
@@ -161,11 +163,18 @@ func (p *parts) close() error { return p.store.Close() }
 func (e *Engine) fail(err error) {
 	e.failing.Lock()
 	defer e.failing.Unlock()
-	if e.failure == nil {
+	if e.failure == nil && !e.ending {
 		e.failure = err
 		e.cfg.Logger.Error("the ledger has failed", "error", err)
 		close(e.failed)
 	}
+}
+
+// cutOff notes that the end of the engine cut off what CometBFT can't do without. It takes that for a failure, which it is not.
+func (e *Engine) cutOff() {
+	e.failing.Lock()
+	defer e.failing.Unlock()
+	e.ending = true
 }
 
 // reason returns why the engine has failed, or nil.

@@ -30,6 +30,7 @@ type chainNet struct {
 	genesis  *ledger.Genesis
 	peers    *consensustest.Members
 	signer   *signer.Signer
+	keys     string             // the folder of the signer
 	key      ed25519.PrivateKey // of the account that speaks for the validator
 	operator ledger.KeySet
 	every    int64
@@ -60,6 +61,7 @@ func newChainNet(t *testing.T, every int64) *chainNet {
 	t.Helper()
 	n := &chainNet{t: t, peers: new(consensustest.Members), every: every, beat: 10 * time.Millisecond}
 	dir := t.TempDir()
+	n.keys = dir
 	s, err := signer.Generate(dir)
 	if err != nil {
 		t.Fatal(err)

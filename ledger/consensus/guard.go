@@ -206,6 +206,7 @@ func (a guardedApplication) CheckTx(ctx context.Context, r *abci.RequestCheckTx)
 type consensusReactor struct {
 	*cs.Reactor
 	guard *guard
+	turn  *turn
 	// began is called once the consensus routine runs.
 	began func()
 }

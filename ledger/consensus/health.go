@@ -37,6 +37,8 @@ type Status struct {
 	Barred error
 	// Behind is how far this node's clock is behind the last proposal, where the validator did not vote for it because of that, and otherwise 0. It follows what others decide.
 	Behind time.Duration
+	// Waiting says what the node can't go on without, where evidence of misbehaviour in a block that was decided can't be checked; empty: nothing.
+	Waiting string
 	// Failure says why CometBFT has stopped, or is nil.
 	Failure error
 }
@@ -154,7 +156,8 @@ func (e *Engine) Status() Status {
 			s.Fetching = e.progress.report()
 		}
 		s.Members = len(p.gate.Peers())
-		s.Round = p.state.GetRoundState().Round
+		s.Round = p.reactor.turn.attempts()
+		s.Waiting = p.proofs.waitsFor()
 		return nil
 	})
 	s.Failure = e.reason()
@@ -173,6 +176,8 @@ func (e *Engine) Health() error {
 		return fault.As(fault.Internal, s.Failure)
 	case !s.Running:
 		return fault.New(fault.Unavailable, "the ledger is not running")
+	case s.Waiting != "":
+		return fault.New(fault.Unavailable, "the ledger is waiting: %s", s.Waiting)
 	case s.Syncing:
 		return fault.New(fault.Unavailable, "%s", s.fetchingText())
 	case time.Since(s.Moved) > e.cfg.Timing.Stall:

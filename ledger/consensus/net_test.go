@@ -211,7 +211,13 @@ func (n *testNet) agree() {
 // privateKey reads a node's key from its file.
 func privateKey(t *testing.T, n *testNode) cmtcrypto.PrivKey {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join(n.dir, "signer", signer.KeyFile))
+	return keyIn(t, filepath.Join(n.dir, "signer"))
+}
+
+// keyIn reads a validator's key from its folder.
+func keyIn(t *testing.T, dir string) cmtcrypto.PrivKey {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(dir, signer.KeyFile))
 	if err != nil {
 		t.Fatal(err)
 	}

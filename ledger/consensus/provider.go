@@ -50,11 +50,7 @@ const maxHeaders = 64
 var _ statesync.StateProvider = (*provider)(nil)
 
 func newProvider(life context.Context, genesis *types.GenesisDoc, a *asker) *provider {
-	validators := make([]*types.Validator, len(genesis.Validators))
-	for i, v := range genesis.Validators {
-		validators[i] = types.NewValidator(v.PubKey, v.Power)
-	}
-	first := types.NewValidatorSet(validators)
+	first := genesisSet(genesis)
 	return &provider{
 		genesis: genesis, asker: a, life: life, chain: light.NewChain(genesis.ChainID, 1, first.Copy()), first: first, headers: make(map[int64]signedAt),
 	}

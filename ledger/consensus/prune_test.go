@@ -103,11 +103,31 @@ func (n *chainNet) chainID() string { return ChainID(NetworkID(n.genesis)) }
 
 // setPower gives the validator another power, and returns the block in which that happened.
 func (n *chainNet) setPower(v *chainNode, power uint64) int64 {
+	n.t.Helper()
+	n.propose(v, ledger.SetPower{Validator: n.signer.PublicKey(), Power: power})
+	var changes []int64
+	eventually(n.t, "a change of validators", func() bool {
+		view := v.store.View()
+		defer view.Close()
+		var err error
+		changes, err = view.ValidatorChanges(1, 1<<40)
+		if err != nil {
+			n.t.Fatal(err)
+		}
+		return len(changes) > 0
+	})
+	return changes[0]
+}
+
+// propose has the validator's operator, who has all or nearly all power, give powers.
+func (n *chainNet) propose(v *chainNode, powers ...ledger.SetPower) {
 	t := n.t
 	t.Helper()
-	tx := &ledger.Transaction{Body: ledger.Body{ValidUntil: time.Now().Add(10 * time.Minute).UnixMilli(), Operations: []ledger.Operation{
-		&ledger.Propose{By: n.operator.ID(), Proposal: ledger.Proposal{SetPower: &ledger.SetPower{Validator: n.signer.PublicKey(), Operator: n.operator.ID(), Power: power}}},
-	}}}
+	tx := &ledger.Transaction{Body: ledger.Body{ValidUntil: time.Now().Add(10 * time.Minute).UnixMilli()}}
+	for _, p := range powers {
+		p.Operator = n.operator.ID()
+		tx.Operations = append(tx.Operations, &ledger.Propose{By: n.operator.ID(), Proposal: ledger.Proposal{SetPower: &p}})
+	}
 	if err := tx.Sign(n.genesis.ID(), n.operator.ID(), &n.operator, n.key); err != nil {
 		t.Fatal(err)
 	}
@@ -118,15 +138,4 @@ func (n *chainNet) setPower(v *chainNode, power uint64) int64 {
 	if err := v.engine.Submit(t.Context(), application.EncodeEnvelope(1, [][]byte{data})); err != nil {
 		t.Fatal(err)
 	}
-	var changes []int64
-	eventually(t, "a change of validators", func() bool {
-		view := v.store.View()
-		defer view.Close()
-		changes, err = view.ValidatorChanges(1, 1<<40)
-		return err != nil || len(changes) > 0
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return changes[0]
 }

@@ -99,10 +99,11 @@ func (h *history) answerHeader(height int64) ([]byte, error) {
 	if fault.KindOf(err) == fault.NotFound { // perhaps one that is kept for ever
 		var s light.Step
 		var ok bool
-		if s, ok, err = h.step(height); err == nil && !ok {
-			err = fault.New(fault.NotFound, "the header of block %d is not here", height)
+		if s, ok, err = h.step(height); err == nil && ok {
+			signed = s.Signed
+		} else if err == nil || fault.KindOf(err) == fault.NotFound { // or one that was fetched
+			signed, err = h.fetchedHeader(height)
 		}
-		signed = s.Signed
 	}
 	if err != nil {
 		return nil, err
@@ -148,7 +149,7 @@ func (e *Engine) newAsker(p *parts) (*asker, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &asker{client: client, members: p.gate.Peers}, nil
+	return &asker{client: client, members: func() []peer.ID { return p.gate.Peers() }}, nil // the gate may come later
 }
 
 func (a *asker) close() error { return a.client.Close() }
@@ -224,12 +225,16 @@ func (a *asker) steps(ctx context.Context, of peer.ID, after, through int64, tak
 	return nil
 }
 
+// shuffled puts peers in random order.
+func shuffled(list []peer.ID) []peer.ID {
+	rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	return list
+}
+
 // each asks the members in random order, until f returns nil for one.
 func (a *asker) each(ctx context.Context, f func(ctx context.Context, p peer.ID) error) error {
-	members := a.members()
-	rand.Shuffle(len(members), func(i, j int) { members[i], members[j] = members[j], members[i] })
 	var errs []error
-	for _, p := range members {
+	for _, p := range shuffled(a.members()) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
