@@ -104,29 +104,18 @@ func (c *chainNode) running() *parts {
 	return p
 }
 
-// faster has the validator make blocks as fast as it can up to a height.
-func (n *chainNet) faster(v *chainNode, height int64) {
-	n.t.Helper()
-	v.halt()
-	n.beat = 10 * time.Millisecond
-	v.start()
-	v.reach(height)
-	v.halt()
-	n.beat = 500 * time.Millisecond
-	v.start()
-}
-
 // oldNet is a network with two validators of little power, and a node that has fetched the state after some height at which both had it.
 func oldNet(t *testing.T) (n *chainNet, v, late *chainNode, a, b culprit, height int64) {
 	t.Helper()
-	n, a, b = newChainNet(t, 20), newCulprit(), newCulprit()
+	n, a, b = newChainNet(t, 8), newCulprit(), newCulprit()
+	n.beat = 100 * time.Millisecond // so that others come up to it soon
 	v = n.node(Sync{Mode: Blocks})
 	v.signer = n.signer
 	v.start()
 	n.propose(v, ledger.SetPower{Validator: a.public(), Power: 1}, ledger.SetPower{Validator: b.public(), Power: 1})
 	eventually(t, "new validators", func() bool { return v.has(a.public()) && v.has(b.public()) })
 	height = v.store.Tip().Height + 3
-	n.faster(v, height+45)
+	v.reach(height + 18)
 	late = n.node(Sync{Mode: State})
 	if _, err := signer.Generate(late.dir + "/validator"); err != nil {
 		t.Fatal(err)
@@ -196,7 +185,7 @@ func TestOldEvidence(t *testing.T) {
 	}
 
 	t.Log("one that came after the punishment")
-	n.faster(v, v.store.Tip().Height+45)
+	v.reach(v.store.Tip().Height + 18)
 	third := n.node(Sync{Mode: State})
 	third.start()
 	third.like(v)
@@ -294,7 +283,7 @@ func TestBogusEvidence(t *testing.T) {
 			t.Errorf("%s: it is voted for", what)
 		}
 	}
-	for h := int64(1); h < height+20; h++ { // by somebody who never was a validator, and by one who has signed one block
+	for h := int64(1); h < height+5; h++ { // by somebody who never was a validator, and by one who has signed one block
 		stranger := *good
 		other := newCulprit()
 		stranger.VoteA, stranger.VoteB = other.vote(t, v.net.chainID(), h, 0, good.Timestamp, 'a'), other.vote(t, v.net.chainID(), h, 0, good.Timestamp, 'b')
@@ -324,7 +313,7 @@ func TestBogusEvidence(t *testing.T) {
 	}
 	refused := 0
 	for i := range int64(2 * gossipBurst) {
-		h := height + 1 + i%20
+		h := height + 1 + i%6
 		ev := a.misbehaved(v, h)
 		p.members = nil // nobody answers
 		if err := p.forGossip(ev); err == nil {
