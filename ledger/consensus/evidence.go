@@ -37,6 +37,10 @@ const (
 	// gossipBurst headers are fetched at once, and then gossipRate in a second, for evidence that peers send. It was signed by somebody who was a validator and did misbehave.
 	gossipBurst = 16
 	gossipRate  = 1
+	// lookBurst pieces of evidence from before this node's first block are looked at that peers send, and then lookRate in a second: signatures cost time, and those of a piece that nothing here can decide on are not held against its
+	// sender.
+	lookBurst = 100
+	lookRate  = 10
 )
 
 // evidencePool is CometBFT's, with what it lacks where the node began with a state that it fetched: the headers from before, which are fetched when evidence is to be checked against them, and which of that evidence was
@@ -51,7 +55,8 @@ type evidencePool struct {
 	cut     func()      // is told that the engine's end cuts off what it can't do without
 	log     *slog.Logger
 
-	gossip *rate.Limiter
+	gossip *rate.Limiter // of headers
+	looks  *rate.Limiter // of pieces that are looked at
 	one    chan struct{} // has room for one: fetches for what peers send come one after the other
 
 	mu      sync.Mutex
@@ -74,7 +79,7 @@ func (b *builder) newEvidencePool(life context.Context, turn *turn) (*evidencePo
 	}
 	return &evidencePool{
 		Pool: pool, headers: headers, asker: asker, life: life, turn: turn, decided: b.guard.syncing.Load, cut: b.engine.cutOff, log: b.engine.cfg.Logger,
-		gossip: rate.NewLimiter(gossipRate, gossipBurst), one: make(chan struct{}, 1),
+		gossip: rate.NewLimiter(gossipRate, gossipBurst), looks: rate.NewLimiter(lookRate, lookBurst), one: make(chan struct{}, 1),
 	}, nil
 }
 
@@ -220,6 +225,12 @@ func (p *evidencePool) fetchOne(ctx context.Context, w wantedHeader) error {
 
 // forGossip makes ready what evidence that a peer sent is checked against. An error means that it can't be checked now, which is not the peer's fault.
 func (p *evidencePool) forGossip(ev types.Evidence) error {
+	if !p.headers.old(ev.Height()) {
+		return nil
+	}
+	if !p.looks.Allow() {
+		return fault.New(fault.Full, "peers send too much old evidence")
+	}
 	w := p.wanted(types.EvidenceList{ev})
 	if w.doubtful {
 		return fault.New(fault.NotFound, "nothing here tells whether it was in a block before")
@@ -257,7 +268,7 @@ func (r *evidenceReactor) Receive(e p2p.Envelope) {
 		r.Reactor.Receive(e)
 		return
 	}
-	var checked cmtproto.EvidenceList
+	list := make([]types.Evidence, len(m.Evidence))
 	for i := range m.Evidence {
 		ev, err := types.EvidenceFromProto(&m.Evidence[i])
 		if err == nil {
@@ -267,15 +278,19 @@ func (r *evidenceReactor) Receive(e p2p.Envelope) {
 			r.Reactor.Receive(e)
 			return
 		}
-		if err := r.pool.forGossip(ev); err != nil {
-			r.pool.log.Debug("ledger: evidence of misbehaviour can't be checked yet", "peer", e.Src.ID(), "height", ev.Height(), "error", err)
-			continue
-		}
-		checked.Evidence = append(checked.Evidence, m.Evidence[i])
+		list[i] = ev
 	}
-	if len(checked.Evidence) > 0 || len(m.Evidence) == 0 {
-		e.Message = &checked
-		r.Reactor.Receive(e)
+	for i, ev := range list {
+		if err := r.pool.forGossip(ev); err != nil { // nor is what follows in the message looked at: CometBFT sends them one by one
+			r.pool.log.Debug("ledger: evidence of misbehaviour can't be checked yet", "peer", e.Src.ID(), "height", ev.Height(), "error", err)
+			return
+		}
+		one := e
+		one.Message = &cmtproto.EvidenceList{Evidence: m.Evidence[i : i+1]}
+		r.Reactor.Receive(one)
+		if !e.Src.IsRunning() { // it was sent away for that
+			return
+		}
 	}
 }
 

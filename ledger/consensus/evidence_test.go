@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -104,125 +105,156 @@ func (c *chainNode) running() *parts {
 	return p
 }
 
-// oldNet is a network with two validators of little power, and a node that has fetched the state after some height at which both had it.
-func oldNet(t *testing.T) (n *chainNet, v, late *chainNode, a, b culprit, height int64) {
-	t.Helper()
-	n, a, b = newChainNet(t, 8), newCulprit(), newCulprit()
+// TestOldEvidence: evidence of misbehaviour from before the state that a validator has fetched. The parts share a network to save the time of its start.
+func TestOldEvidence(t *testing.T) {
+	t.Parallel() // it waits more than it works
+	n := newChainNet(t, 8)
 	n.beat = 100 * time.Millisecond // so that others come up to it soon
-	v = n.node(Sync{Mode: Blocks})
-	v.signer = n.signer
-	v.start()
-	n.propose(v, ledger.SetPower{Validator: a.public(), Power: 1}, ledger.SetPower{Validator: b.public(), Power: 1})
-	eventually(t, "new validators", func() bool { return v.has(a.public()) && v.has(b.public()) })
-	height = v.store.Tip().Height + 3
-	v.reach(height + 18)
-	late = n.node(Sync{Mode: State})
-	if _, err := signer.Generate(late.dir + "/validator"); err != nil {
+	o := &oldNet{chainNet: n, whole: t, a: newCulprit(), b: newCulprit(), v: n.node(Sync{Mode: Blocks})}
+	o.v.signer = n.signer
+	o.v.start()
+	n.propose(o.v, ledger.SetPower{Validator: o.a.public(), Power: 1}, ledger.SetPower{Validator: o.b.public(), Power: 1})
+	eventually(t, "new validators", func() bool { return o.v.has(o.a.public()) && o.v.has(o.b.public()) })
+	o.height = o.v.store.Tip().Height + 3
+	o.v.reach(o.height + 18)
+	for i := range o.shows {
+		o.shows[i] = o.v.hide(o.height + 1 + int64(i))
+	}
+	o.v.halt() // and so forgets what it has in memory
+	o.v.start()
+	o.late = n.node(Sync{Mode: State})
+	if _, err := signer.Generate(o.late.dir + "/validator"); err != nil {
 		t.Fatal(err)
 	}
 	var err error
-	if late.signer, err = signer.Bind(late.dir+"/validator", n.chainID()); err != nil {
+	if o.late.signer, err = signer.Bind(o.late.dir+"/validator", n.chainID()); err != nil {
 		t.Fatal(err)
 	}
-	late.start()
-	late.like(v)
-	if base := late.engine.Status().Base; base < height+5 {
-		t.Fatalf("it has blocks from %d on, and the test is about block %d", base, height)
+	o.late.start()
+	o.late.like(o.v)
+	if base := o.late.engine.Status().Base; base < o.height+7 {
+		t.Fatalf("it has blocks from %d on, and the test is about block %d", base, o.height)
 	}
-	return n, v, late, a, b, height
+	for _, part := range []struct {
+		name string
+		f    func(*testing.T, *oldNet)
+	}{
+		{"bogus", bogus}, {"bounded", bounded}, {"attacks", attacks}, {"waits for what was decided", waitsForDecided}, {"votes", votesForOld}, {"goes on", goesOn}, {"from a peer", fromPeer},
+	} {
+		if !t.Run(part.name, func(t *testing.T) {
+			n.t = t
+			part.f(t, o)
+			n.t = o.whole
+		}) {
+			return
+		}
+	}
 }
 
-// TestOldEvidence: a validator that has fetched the state votes for a block with evidence from before, and the culprit loses its power everywhere. One that was away while such a block was decided, and can have the header from nobody, waits
-// for it, can be stopped meanwhile, and goes on when somebody has it. Evidence that may have been in a block before the state is neither taken from peers nor voted for.
-func TestOldEvidence(t *testing.T) {
-	t.Parallel() // it waits more than it works
-	n, v, late, a, b, height := oldNet(t)
+// oldNet is a network with two validators of little power, and a node that has fetched the state after some heights at which both had it.
+type oldNet struct {
+	*chainNet
+	whole   *testing.T
+	v, late *chainNode
+	a, b    culprit
+	height  int64 // the first of them; there are more than six
+	// shows make the headers of the next two heights known, which v keeps to itself until then.
+	shows [2]func()
+}
 
-	t.Log("without the vote of the late one nothing is decided")
-	n.propose(v, ledger.SetPower{Validator: late.signer.PublicKey(), Power: 3})
+// votesForOld: the late one becomes a validator without whose vote nothing is decided, and votes for a block with evidence. The culprit loses its power everywhere.
+func votesForOld(t *testing.T, o *oldNet) {
+	o.propose(o.v, ledger.SetPower{Validator: o.late.signer.PublicKey(), Power: 3})
 	eventually(t, "a validator more", func() bool {
-		list, err := v.engine.Deciding()
+		list, err := o.v.engine.Deciding()
 		return err == nil && len(list) == 4
 	})
-	first := a.misbehaved(v, height)
-	if err := v.running().proofs.AddEvidence(first); err != nil {
+	if err := o.v.running().proofs.AddEvidence(o.a.misbehaved(o.v, o.height)); err != nil {
 		t.Fatal(err)
 	}
-	for _, node := range []*chainNode{v, late} {
-		eventually(t, "the end of its power", func() bool { return !node.has(a.public()) })
+	for _, node := range []*chainNode{o.v, o.late} {
+		eventually(t, "the end of its power", func() bool { return !node.has(o.a.public()) })
 	}
-	late.like(v)
-	if _, err := late.running().history.fetchedHeader(height); err != nil {
+	o.late.like(o.v)
+	if _, err := o.late.running().history.fetchedHeader(o.height); err != nil {
 		t.Error(err)
 	}
-	asked, err := late.engine.answer(t.Context(), v.host.ID(), appendQuestion(questionHeader, height, 0))
-	if err != nil || asked[0] != answerOK {
-		t.Errorf("it does not give the header on: %v, %v", asked, err)
-	}
-
-	t.Log("a block with evidence is decided while the late one is away, and nobody has the header")
-	late.halt()
-	at := height + 1
-	if err := v.running().proofs.AddEvidence(b.misbehaved(v, at)); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "the end of its power", func() bool { return !v.has(b.public()) })
-	meta := v.hide(at)
-	late.start()
-	waits := func() bool { return late.engine.Status().Waiting != "" }
-	eventually(t, "that it waits", waits)
-	if err := late.engine.Health(); fault.KindOf(err) != fault.Unavailable || !strings.Contains(err.Error(), "evidence") {
-		t.Errorf("health: %v", err)
-	}
-	late.halt() // with no error
-	late.start()
-	eventually(t, "that it waits again", waits)
-	v.show(at, meta)
-	eventually(t, "the end of its power at the late one", func() bool { return !late.has(b.public()) })
-	late.like(v)
-	if err := late.engine.Health(); err != nil {
-		t.Errorf("health: %v", err)
-	}
-
-	t.Log("one that came after the punishment")
-	v.reach(v.store.Tip().Height + 18)
-	third := n.node(Sync{Mode: State})
-	third.start()
-	third.like(v)
-	if third.running().proofs.headers.isNew(first) {
-		t.Error("what may have been in a block before passes for new")
-	}
-	again := types.EvidenceList{first}
-	if err := third.running().proofs.CheckEvidence(again); err == nil {
-		t.Error("evidence that may have been in a block before is voted for")
-	}
-	if err := third.running().proofs.forGossip(first); fault.KindOf(err) != fault.NotFound {
-		t.Errorf("evidence that may have been in a block before is taken from peers: %v", err)
+	if !o.late.gives(o.height) {
+		t.Error("it does not give the header on")
 	}
 }
 
-func metaKey(height int64) []byte { return fmt.Appendf(nil, "H:%d", height) }
+// goesOn: a block is decided by the others, with evidence of a height whose header nobody gives. The late one waits, while it takes part and while it fetches blocks; it can be stopped; and it goes on when somebody gives the header.
+func goesOn(t *testing.T, o *oldNet) {
+	at := o.height + 1
+	if err := o.v.running().proofs.AddEvidence(o.b.misbehaved(o.v, at)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the end of its power", func() bool { return !o.v.has(o.b.public()) })
+	waits := func() bool { return o.late.engine.Status().Waiting != "" }
+	eventually(t, "that it waits", waits)
+	if o.late.engine.Status().Syncing {
+		t.Error("it does not take part, and the test is about that")
+	}
+	if err := o.late.engine.Health(); fault.KindOf(err) != fault.Unavailable || !strings.Contains(err.Error(), "evidence") {
+		t.Errorf("health: %v", err)
+	}
+	o.late.halt() // with no error
+	o.late.start()
+	eventually(t, "that it waits again", waits)
+	if !o.late.engine.Status().Syncing || !o.late.has(o.b.public()) {
+		t.Error("it went on without the header")
+	}
+	o.shows[0]()
+	eventually(t, "the end of its power at the late one", func() bool { return !o.late.has(o.b.public()) })
+	o.late.like(o.v)
+	if err := o.late.engine.Health(); err != nil {
+		t.Errorf("health: %v", err)
+	}
+}
 
-// hide makes a node lose a header, which it returns.
-func (c *chainNode) hide(height int64) []byte {
+// hide makes a node lose the commit of a block, so that it can't give the header to others, until what is returned is called.
+func (c *chainNode) hide(height int64) (show func()) {
 	t := c.net.t
 	t.Helper()
 	db := c.running().store.Space(spaceBlocks)
-	meta, err := db.Get(metaKey(height))
-	if err != nil || meta == nil {
-		t.Fatalf("no header: %v", err)
+	kept := make(map[string][]byte)
+	for _, key := range []string{fmt.Sprintf("C:%d", height), fmt.Sprintf("SC:%d", height)} {
+		data, err := db.Get([]byte(key))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if data != nil {
+			kept[key] = data
+			if err := db.Delete([]byte(key)); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
-	if err := db.Delete(metaKey(height)); err != nil {
-		t.Fatal(err)
+	return func() {
+		c.net.t.Helper()
+		if c.gives(height) {
+			c.net.t.Fatal("the header was given to others")
+		}
+		for key, data := range kept {
+			if err := c.running().store.Space(spaceBlocks).Set([]byte(key), data); err != nil {
+				c.net.t.Fatal(err)
+			}
+		}
+		if !c.gives(height) {
+			c.net.t.Fatal("the header is not given to others")
+		}
 	}
-	return meta
 }
 
-func (c *chainNode) show(height int64, meta []byte) {
+// gives reports whether a node gives others the header of a block.
+func (c *chainNode) gives(height int64) bool {
 	c.net.t.Helper()
-	if err := c.running().store.Space(spaceBlocks).Set(metaKey(height), meta); err != nil {
+	data, err := c.engine.answer(c.net.t.Context(), c.host.ID(), appendQuestion(questionHeader, height, 0))
+	if err != nil {
 		c.net.t.Fatal(err)
 	}
+	return data[0] == answerOK
 }
 
 // probe is an evidence pool over the databases of a node that runs, which asks whom the test says, and counts.
@@ -258,19 +290,17 @@ func newProbe(t *testing.T, of *chainNode, life context.Context) *probe {
 	out := new(probe)
 	out.evidencePool = &evidencePool{
 		Pool: pool, headers: headers, life: life, turn: new(turn), decided: func() bool { return out.must }, cut: func() { out.cuts++ }, log: logger1(),
-		gossip: rate.NewLimiter(0, gossipBurst), one: make(chan struct{}, 1),
+		gossip: rate.NewLimiter(0, gossipBurst), looks: rate.NewLimiter(0, lookBurst), one: make(chan struct{}, 1),
 		asker: &asker{client: p.proofs.asker.client, members: func() []peer.ID { out.asked++; return slices.Clone(out.members) }},
 	}
 	return out
 }
 
-// TestBogusEvidence: evidence that nobody signed, or that is too old, costs no question, and what a validator did sign costs as many as are allowed. A wait in vain for a vote is followed by none for a while.
-func TestBogusEvidence(t *testing.T) {
-	t.Parallel() // it waits more than it works
-	_, v, late, a, _, height := oldNet(t)
-	p := newProbe(t, late, t.Context())
-	p.members = []peer.ID{v.host.ID()}
-	good := a.misbehaved(v, height)
+// bogus: evidence that nobody signed, or that is too old, costs no question, and what a validator did sign for another time one.
+func bogus(t *testing.T, o *oldNet) {
+	p := newProbe(t, o.late, t.Context())
+	p.members = []peer.ID{o.v.host.ID()}
+	good := o.a.misbehaved(o.v, o.height)
 	refuse := func(what string, ev types.Evidence) {
 		t.Helper()
 		if err := p.forGossip(ev); err != nil {
@@ -283,10 +313,9 @@ func TestBogusEvidence(t *testing.T) {
 			t.Errorf("%s: it is voted for", what)
 		}
 	}
-	for h := int64(1); h < height+5; h++ { // by somebody who never was a validator, and by one who has signed one block
-		stranger := *good
-		other := newCulprit()
-		stranger.VoteA, stranger.VoteB = other.vote(t, v.net.chainID(), h, 0, good.Timestamp, 'a'), other.vote(t, v.net.chainID(), h, 0, good.Timestamp, 'b')
+	for h := int64(1); h < o.height+5; h++ {
+		stranger, other := *good, newCulprit()
+		stranger.VoteA, stranger.VoteB = other.vote(t, o.chainID(), h, 0, good.Timestamp, 'a'), other.vote(t, o.chainID(), h, 0, good.Timestamp, 'b')
 		refuse("a stranger", &stranger)
 		moved, vote := *good, *good.VoteB
 		vote.Signature = bytes.Clone(vote.Signature)
@@ -311,39 +340,57 @@ func TestBogusEvidence(t *testing.T) {
 	if err := p.CheckEvidence(types.EvidenceList{good}); err != nil || p.asked != 1 {
 		t.Errorf("the good one, after %d questions: %v", p.asked, err)
 	}
+	state := p.State()
+	for _, expired := range []bool{false, true} {
+		if expired {
+			state.LastBlockHeight += state.ConsensusParams.Evidence.MaxAgeNumBlocks + 1
+			state.LastBlockTime = state.LastBlockTime.Add(state.ConsensusParams.Evidence.MaxAgeDuration + time.Minute)
+		}
+		if err := p.headers.dropExpired(&state); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.headers.fetchedHeader(o.height); (err != nil) != expired {
+			t.Errorf("expired %t: %v", expired, err)
+		}
+	}
+}
+
+// bounded: where nobody answers, evidence that peers send costs as many questions as are allowed, and after a wait in vain for a vote there is none for a while.
+func bounded(t *testing.T, o *oldNet) {
+	p := newProbe(t, o.late, t.Context())
 	refused := 0
 	for i := range int64(2 * gossipBurst) {
-		h := height + 1 + i%6
-		ev := a.misbehaved(v, h)
-		p.members = nil // nobody answers
-		if err := p.forGossip(ev); err == nil {
+		if err := p.forGossip(o.a.misbehaved(o.v, o.height+i%6)); err == nil {
 			t.Error("evidence is checked without a header")
 		} else if fault.KindOf(err) == fault.Full {
 			refused++
 		}
 	}
-	if p.asked > 1+gossipBurst || refused == 0 {
-		t.Errorf("peers' evidence leads to %d questions, %d pieces were over the limit", p.asked-1, refused)
+	if p.asked != gossipBurst || refused != gossipBurst {
+		t.Errorf("peers' evidence leads to %d questions, and %d pieces were over the limit", p.asked, refused)
 	}
 	p.asked = 0
+	for range lookBurst {
+		_ = p.forGossip(o.a.misbehaved(o.v, o.height))
+	}
+	if p.looks.Tokens() > 0 {
+		t.Error("more evidence is looked at than is allowed")
+	}
 	for range 3 {
-		if err := p.CheckEvidence(types.EvidenceList{a.misbehaved(v, height+2)}); err == nil {
+		if err := p.CheckEvidence(types.EvidenceList{o.a.misbehaved(o.v, o.height)}); err == nil {
 			t.Error("evidence is voted for without a header")
 		}
 	}
 	if p.asked != 1 {
 		t.Errorf("for votes others were asked %d times within %s", p.asked, quietTime)
 	}
-	attacks(t, v, late)
-	waitsForDecided(t, v, late, a, height+3)
-	overTheWire(t, v, late, a, height+4)
 }
 
 // waitsForDecided: where the node can't go on without a header, it is waited for until somebody has it, or the engine ends.
-func waitsForDecided(t *testing.T, v, late *chainNode, a culprit, height int64) {
-	list := types.EvidenceList{a.misbehaved(v, height)}
+func waitsForDecided(t *testing.T, o *oldNet) {
+	list := types.EvidenceList{o.a.misbehaved(o.v, o.height)}
 	life, end := context.WithCancel(t.Context())
-	p := newProbe(t, late, life)
+	p := newProbe(t, o.late, life)
 	p.turn.see(&cmtcons.NewRoundStep{Height: 5, Step: uint32(cstypes.RoundStepPrevote)})
 	done := make(chan error, 1)
 	go func() { done <- p.CheckEvidence(list) }()
@@ -352,17 +399,18 @@ func waitsForDecided(t *testing.T, v, late *chainNode, a culprit, height int64) 
 	if err := <-done; err == nil || p.cuts != 1 {
 		t.Errorf("after the end: %v, %d", err, p.cuts)
 	}
-	p = newProbe(t, late, t.Context())
-	p.members, p.must = []peer.ID{v.host.ID()}, true
+	p = newProbe(t, o.late, t.Context())
+	p.members, p.must = []peer.ID{o.v.host.ID()}, true
 	if err := p.CheckEvidence(list); err != nil || p.waitsFor() != "" {
 		t.Errorf("%v, waits for %q", err, p.waitsFor())
 	}
 }
 
-// overTheWire: evidence that a peer sends is checked with a header that is fetched, and one that can't be checked is not held against the peer.
-func overTheWire(t *testing.T, v, late *chainNode, a culprit, height int64) {
-	good := a.misbehaved(v, height)
-	parts := late.running()
+// fromPeer: evidence that a peer sends is checked with a header that is fetched, and one that can't be checked is not held against the peer.
+func fromPeer(t *testing.T, o *oldNet) {
+	height := o.height + 2
+	good := o.a.misbehaved(o.v, height)
+	parts := o.late.running()
 	from := parts.swtch.Peers().Copy()[0]
 	send := func(ev types.Evidence) {
 		t.Helper()
@@ -372,12 +420,11 @@ func overTheWire(t *testing.T, v, late *chainNode, a culprit, height int64) {
 		}
 		parts.gossip.Receive(p2p.Envelope{Src: from, ChannelID: evidence.EvidenceChannel, Message: &cmtproto.EvidenceList{Evidence: []cmtproto.Evidence{*m}}})
 	}
-	meta := v.hide(height)
 	send(good)
 	if parts.proofs.Size() != 0 || !from.IsRunning() {
 		t.Error("evidence that can't be checked is taken, or held against the peer")
 	}
-	v.show(height, meta)
+	o.shows[1]()
 	send(good)
 	if parts.proofs.Size() != 1 {
 		t.Error("evidence is not taken")
@@ -389,8 +436,9 @@ func overTheWire(t *testing.T, v, late *chainNode, a culprit, height int64) {
 }
 
 // attacks: two histories signed by more than two thirds are evidence, too, whether the validators made up what a block leads to or decided twice. Those whom it accuses follow from the very commit that all nodes have.
-func attacks(t *testing.T, v, late *chainNode) {
-	height := late.engine.Status().Base - 4
+func attacks(t *testing.T, o *oldNet) {
+	v := o.v
+	height := o.late.engine.Status().Base - 4
 	key := cmted25519.PrivKey(keyIn(t, v.net.keys).Bytes())
 	for _, c := range []struct {
 		name   string
@@ -400,12 +448,12 @@ func attacks(t *testing.T, v, late *chainNode) {
 		{"decided twice", height, func(h *types.Header) { h.DataHash = bytes.Repeat([]byte{1}, sha256.Size) }},
 		{"made up", height - 1, func(h *types.Header) { h.AppHash = bytes.Repeat([]byte{1}, sha256.Size) }},
 	} {
-		p := newProbe(t, late, t.Context())
+		p := newProbe(t, o.late, t.Context())
 		if err := p.CheckEvidence(types.EvidenceList{attack(t, v, key, c.common, height, c.change)}); err == nil {
 			t.Errorf("%s: it is voted for without a header", c.name)
 		}
 		p.quiet = time.Time{}
-		p.members = []peer.ID{v.host.ID()}
+		p.members = []peer.ID{o.v.host.ID()}
 		other := resigned(t, v, key, height)
 		if err := p.headers.keepHeader(height, &other); err != nil {
 			t.Fatal(err)
@@ -542,5 +590,81 @@ func TestTurn(t *testing.T) {
 	say(8, 0, cstypes.RoundStepNewHeight)
 	if now.voted() || now.attempts() != 0 {
 		t.Error("it has voted on the next block")
+	}
+}
+
+// TestIsNew: evidence passes for new only if nobody whom it accuses has lost power since, and the last validator can't have lost it. Validators of old heights follow from the changes alone.
+func TestIsNew(t *testing.T) {
+	const fetched = 100
+	a, b, c := newCulprit(), newCulprit(), newCulprit()
+	set := func(list ...culprit) *types.ValidatorSet {
+		var validators []*types.Validator
+		for _, one := range list {
+			validators = append(validators, types.NewValidator(one.key.PubKey(), 10))
+		}
+		return types.NewValidatorSet(validators)
+	}
+	genesis := &types.GenesisDoc{ChainID: "old"}
+	for _, one := range []culprit{a, b} {
+		genesis.Validators = append(genesis.Validators, types.GenesisValidator{PubKey: one.key.PubKey(), Power: 10})
+	}
+	// The validators are a and b up to block 20, a, b and c up to 50, a and b up to 60, a up to 70, and then others.
+	changes := []struct {
+		at   int64
+		next *types.ValidatorSet
+	}{{20, set(a, b, c)}, {50, set(a, b)}, {60, set(a)}, {70, set(a, b)}, {80, set(a, b, c)}}
+	make := func(last *types.ValidatorSet) *oldHeaders {
+		o := &oldHeaders{history: &history{blocks: store.NewBlockStore(dbm.NewMemDB()), states: sm.NewStore(dbm.NewMemDB(), sm.StoreOptions{}), own: dbm.NewMemDB()}, genesis: genesis, fetched: new(atomic.Int64)}
+		o.fetched.Store(fetched)
+		var steps []keptStep
+		for _, s := range changes {
+			steps = append(steps, keptStep{s.at, light.Step{Next: light.Validators(s.next)}})
+		}
+		if err := o.keep(steps); err != nil {
+			t.Fatal(err)
+		}
+		now := changes[len(changes)-1].next
+		if err := o.states.Bootstrap(sm.State{
+			ChainID: "old", InitialHeight: 1, LastBlockHeight: fetched, LastValidators: now, Validators: now, NextValidators: last,
+			ConsensusParams: *types.DefaultConsensusParams(), LastHeightValidatorsChanged: fetched + 2,
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}
+	same, without := make(set(a, b, c)), make(set(a, c))
+	accusing := func(one culprit, height int64) types.Evidence {
+		return &types.DuplicateVoteEvidence{VoteA: &types.Vote{Height: height, ValidatorAddress: one.key.PubKey().Address()}}
+	}
+	for _, x := range []struct {
+		o      *oldHeaders
+		who    culprit
+		height int64
+		want   bool
+	}{
+		{same, a, 100, true}, {same, b, 90, true}, {same, b, 71, true}, {same, c, 81, true},
+		{without, b, 90, false}, {without, a, 90, true}, // the block whose state was fetched may have had it
+		{same, c, 80, false}, {same, c, 21, false}, // it had no power in between, or none at all
+		{same, a, 65, false}, {same, a, 5, false}, // it was the only one in between
+		{same, b, 60, false},
+	} {
+		if got := x.o.isNew(accusing(x.who, x.height)); got != x.want {
+			t.Errorf("block %d: new %t, want %t", x.height, got, x.want)
+		}
+	}
+	if same.isNew(&types.LightClientAttackEvidence{CommonHeight: 90}) {
+		t.Error("an attack in which nobody is accused passes for new")
+	}
+	for height, want := range map[int64]*types.ValidatorSet{1: set(a, b), 20: set(a, b), 21: set(a, b, c), 50: set(a, b, c), 51: set(a, b), 61: set(a), 81: set(a, b, c), 99: set(a, b, c)} {
+		got, err := oldValidators{same.states, same}.LoadValidators(height)
+		if err != nil || !bytes.Equal(got.Hash(), want.Hash()) {
+			t.Errorf("the validators of block %d are others: %v", height, err)
+		}
+	}
+	if _, err := (oldValidators{same.states, same}).LoadValidators(fetched + 9); err == nil {
+		t.Error("there are validators of a block that is not there")
+	}
+	if same.old(fetched+1) || same.old(0) || !same.old(fetched) {
+		t.Error("other headers are fetched than those from before")
 	}
 }
