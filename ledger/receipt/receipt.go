@@ -114,6 +114,7 @@ type Statement struct {
 // Verify returns what the receipt proves to somebody who trusts the root. Who trusts a genesis trusts the ledgers that it goes on from, up to the last block that it names of each. Errors are of kind fault.Invalid.
 func (r *Receipt) Verify(root light.Root) (Statement, error) {
 	s := Statement{Network: r.Network}
+	network := networkOf(root, r.Network)
 	root, last, err := r.rootOf(root)
 	if err != nil {
 		return s, err
@@ -133,7 +134,7 @@ func (r *Receipt) Verify(root light.Root) (Statement, error) {
 		err = fault.New(fault.Invalid, "a receipt of a balance is of no record")
 	case r.Transaction != nil:
 		if err = r.Transaction.verify(&s); err == nil && r.Record != nil {
-			err = s.anchors(r.Record)
+			err = s.anchors(r.Record, network)
 		}
 	default:
 		err = r.Balance.verify(&s)
@@ -179,8 +180,16 @@ func (t *Transaction) verify(s *Statement) (err error) {
 	return result.Verify(&block, s.Result)
 }
 
-// anchors checks that the transaction has anchored a record.
-func (s *Statement) anchors(envelope []byte) error {
+// networkOf returns the id of the network in which the records are that a ledger's transactions anchor: that of the first ledger, whichever goes on from it. Who trusts but a block does not know of others than the ledger itself.
+func networkOf(root light.Root, own ledger.Hash) swarm.NetworkID {
+	if root.Genesis == nil {
+		return swarm.NetworkID(own)
+	}
+	return swarm.NetworkID(root.Genesis.Origin())
+}
+
+// anchors checks that the transaction has anchored a record of a network.
+func (s *Statement) anchors(envelope []byte, network swarm.NetworkID) error {
 	digest := ledger.Hash(sha256.Sum256(envelope))
 	said := slices.ContainsFunc(s.Transaction.Operations, func(o ledger.Operation) bool {
 		anchor, ok := o.(*ledger.Anchor)
@@ -189,9 +198,9 @@ func (s *Statement) anchors(envelope []byte) error {
 	if !said || s.Result.Code != ledger.Applied {
 		return fault.New(fault.Invalid, "the transaction has not anchored the record, whose envelope has the SHA-256 %s", digest)
 	}
-	record, err := records.ParseEnvelope(swarm.NetworkID(s.Network), envelope)
+	record, err := records.ParseEnvelope(network, envelope)
 	if err != nil {
-		return fault.As(fault.Invalid, fmt.Errorf("the record: %w", err))
+		return fault.As(fault.Invalid, fmt.Errorf("the record is none of the network %s (in a ledger that goes on from another one only a genesis leads to the network): %w", network, err))
 	}
 	s.Record = &record
 	return nil
