@@ -101,8 +101,8 @@ func writeGenesis(ctx context.Context, pod *kubernetes.Pod, name string, g *ledg
 	return pod.CreateGenesis(ctx, name, append(document, '\n'))
 }
 
-// compareGenesis makes sure that a home that is there is of the ConfigMap's network. Where the ConfigMap is gone a validator puts it back: without it the next pod 0 without a volume would found a second
-// network. Where it can't be asked for, the pod starts all the same.
+// compareGenesis makes sure that a home that is there is of the ConfigMap's network, whose ledger may have gone on as another one since. Where the ConfigMap is gone a validator puts it back: without it the next
+// pod 0 without a volume would found a second network. Where it can't be asked for, the pod starts all the same.
 func (a *app) compareGenesis(ctx context.Context, cluster *kubernetes.Cluster, pod *kubernetes.Pod, name string, own *ledger.Genesis) error {
 	g, err := genesisOf(ctx, cluster, name)
 	if fault.KindOf(err) == fault.NotFound && pod != nil {
@@ -116,6 +116,8 @@ func (a *app) compareGenesis(ctx context.Context, cluster *kubernetes.Cluster, p
 		return ctx.Err()
 	case err != nil:
 		a.notef("going on with the genesis in %s: %s", a.home, oneLine(err.Error()))
+		return nil
+	case own.Ancestor(g.ID()) != nil: // the home's ledger goes on from the one in the ConfigMap, which nobody can change
 		return nil
 	case g.ID() != own.ID():
 		return fault.New(fault.Conflict, "home %s is a node of another network than the one in ConfigMap %s: give it the ConfigMap of its network back, or another home", a.home, name)

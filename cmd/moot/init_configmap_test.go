@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/folkmoot/folkmoot/ledger"
 	"github.com/folkmoot/folkmoot/node"
 )
 
@@ -95,12 +96,14 @@ func TestOneGenesisForAll(t *testing.T) {
 	if third.genesisID() != id || plain.genesisID() != id {
 		t.Error("there are several networks")
 	}
-	if _, err := node.ReadHome(founder.home); err != nil {
-		t.Error(err)
+	info, err := node.ReadHome(founder.home)
+	if err != nil {
+		t.Fatal(err)
 	}
+	first := info.Genesis
 	for _, b := range []*bench{founder, third} {
-		first := b.must("ledger", "validators", "key")
-		if again := b.must("ledger", "validators", "key"); again != first {
+		made := b.must("ledger", "validators", "key")
+		if again := b.must("ledger", "validators", "key"); again != made {
 			t.Error("a validator's key is made twice")
 		}
 	}
@@ -125,6 +128,18 @@ func TestOneGenesisForAll(t *testing.T) {
 		t.Errorf("the API server says no: %+v", got)
 	}
 	podBench(t, server, "moot-1").fails(exitIncomplete, validator, "ConfigMap town-genesis", "answers 403")
+
+	// A home whose ledger has gone on from the ConfigMap's is of the same network.
+	s.set(func() { s.down = false })
+	heir := podBench(t, server, "moot-3")
+	g, err := ledger.NewSuccessor(ledger.Predecessor{Genesis: first, Height: 7, Block: ledger.Hash{7}, State: ledger.Hash{8}}, first.Created, first.Limits, first.Validators)
+	if err == nil {
+		_, err = node.JoinHome(heir.home, g)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	heir.must(validator...)
 
 	// Another network's ConfigMap is not taken for this one's.
 	other := new(genesisServer)
