@@ -14,6 +14,7 @@ import (
 
 	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/ledger"
+	"github.com/folkmoot/folkmoot/ledger/consensus"
 	"github.com/folkmoot/folkmoot/ledger/enrol"
 	"github.com/folkmoot/folkmoot/ledger/replica"
 	"github.com/folkmoot/folkmoot/routing"
@@ -37,8 +38,9 @@ func (n *Node) openEnrolment(crypto.PrivKey) (err error) {
 		return fault.New(fault.NotFound, "be a validator: home %s holds no validator's key", n.cfg.Home)
 	}
 	operator := operatorOf(v.Operator)
+	// Seats are those of one ledger: a node that follows the one which this goes on from must not be voted into this.
 	n.enrolment, err = enrol.New(enrol.Config{
-		Host: n.host, Network: n.home.NetworkID, Ledger: enrolLedger{n.ledger, v.Operator}, Peers: n.alivePeers, Secret: v.Secret, Seat: v.Seat, Seats: v.Seats,
+		Host: n.host, Network: consensus.NetworkID(n.home.Genesis), Ledger: enrolLedger{n.ledger, v.Operator}, Peers: n.alivePeers, Secret: v.Secret, Seat: v.Seat, Seats: v.Seats,
 		Key: n.validator.PublicKey(), Operator: operator.ID(), Book: filepath.Join(n.cfg.Home, seatsFile), Interval: v.interval, Patience: v.patience,
 		Logger: n.cfg.Logger.With("part", "validators"),
 	})

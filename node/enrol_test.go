@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/protocol"
 	ma "github.com/multiformats/go-multiaddr"
 
 	v1 "github.com/folkmoot/folkmoot/api/v1"
@@ -264,6 +265,39 @@ func TestTheLastValidatorStays(t *testing.T) {
 	}
 	if err := only.stop(); err == nil {
 		t.Error("run ended as if all was well")
+	}
+}
+
+// TestSeatsAreOfOneLedger: who follows a ledger that another one goes on from would, once voted into that one, never vote there.
+func TestSeatsAreOfOneLedger(t *testing.T) {
+	c := newCouncil(t, 1)
+	only := c.enter(0, c.secret)
+	c.until("one validator", 0)
+	ctx, cancel := context.WithTimeout(t.Context(), enrolPatience)
+	defer cancel()
+	eventuallyLedger(ctx, t, "a block", func() bool { return only.Ledger().Tip().Height > 0 })
+	before := only.Protocols()
+	if err := only.stop(); err != nil {
+		t.Fatal(err)
+	}
+	plan, err := node.Recover(ctx, only.home, node.RecoverOptions{Keep: []ledger.PublicKey{only.key}})
+	if err == nil {
+		_, err = node.Recover(ctx, only.home, node.RecoverOptions{Keep: []ledger.PublicKey{only.key}, Agreed: plan.Genesis.ID()})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.run(only, 0, c.secret)
+	seats := func(of []protocol.ID) (list []string) {
+		for _, p := range of {
+			if strings.Contains(string(p), "enrol") {
+				list = append(list, string(p))
+			}
+		}
+		return list
+	}
+	if was, is := seats(before), seats(only.Protocols()); len(was) != 1 || len(is) != 1 || was[0] == is[0] {
+		t.Errorf("seats were asked for by %q, and are by %q", was, is)
 	}
 }
 

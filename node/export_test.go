@@ -1,6 +1,10 @@
 package node
 
-import "time"
+import (
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/protocol"
+)
 
 // testPatience is how long the nodes of these tests wait for one another: a machine that is busy may hold one up for longer than callers are to wait.
 const testPatience = 20 * time.Second
@@ -18,3 +22,6 @@ func (v *ValidatorConfig) Brisk() {
 
 // RecordsReady is what /readyz/records asks.
 func (n *Node) RecordsReady() error { return n.recordsReadyError() }
+
+// Protocols are those that others can speak with the node.
+func (n *Node) Protocols() []protocol.ID { return n.host.Mux().Protocols() }

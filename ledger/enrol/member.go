@@ -65,7 +65,8 @@ type Ledger interface {
 
 // Config configures a Member.
 type Config struct {
-	Host    host.Host
+	Host host.Host
+	// Network is the id of the ledger, in the form of a network's: the validators of different ledgers don't know one another, though the ledgers be of one network.
 	Network swarm.NetworkID
 	Ledger  Ledger
 	// Peers returns the peers that are there.
