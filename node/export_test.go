@@ -17,7 +17,7 @@ func (c Config) Patient() Config {
 
 // Brisk makes a validator ask the others often, and take those that don't answer for absent soon.
 func (v *ValidatorConfig) Brisk() {
-	v.interval, v.patience = 100*time.Millisecond, 3*time.Second
+	v.interval, v.patience = 100*time.Millisecond, 4*time.Second
 }
 
 // RecordsReady is what /readyz/records asks.

@@ -2,6 +2,7 @@ package enrol
 
 import (
 	"context"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -12,8 +13,10 @@ import (
 	"github.com/folkmoot/folkmoot/ledger"
 )
 
-// askAll asks those of the others that speak the protocol.
+// askAll asks those of the others that speak the protocol, for half of the time after which an answer is too old: peers that never answer must not make the answers of others old.
 func (m *Member) askAll(ctx context.Context, state *State) {
+	ctx, cancel := context.WithTimeout(ctx, m.cfg.Patience/2)
+	defer cancel()
 	var asking sync.WaitGroup
 	slots := make(chan struct{}, maxAsking)
 	for _, id := range m.asked() {
@@ -28,24 +31,33 @@ func (m *Member) askAll(ctx context.Context, state *State) {
 	asking.Wait()
 }
 
-// asked returns the peers to ask in this round. Of more than maxAsked each comes in its turn.
+// asked returns the peers to ask in this round: first those that have proven the secret, which no stranger takes the turn of, and then others, each time in another order.
 func (m *Member) asked() []peer.ID {
-	var list []peer.ID
+	var proven, others []peer.ID
 	for _, id := range m.cfg.Peers() {
 		if id == m.cfg.Host.ID() {
 			continue
 		}
-		if spoken, err := m.cfg.Host.Peerstore().SupportsProtocols(id, m.protocol); err == nil && len(spoken) > 0 {
-			list = append(list, id)
+		if spoken, err := m.cfg.Host.Peerstore().SupportsProtocols(id, m.protocol); err != nil || len(spoken) == 0 {
+			continue
+		}
+		if m.hasProven(id) {
+			proven = append(proven, id)
+		} else {
+			others = append(others, id)
 		}
 	}
-	if len(list) <= maxAsked {
-		return list
-	}
-	slices.Sort(list)
-	from := m.turn % len(list)
-	m.turn = from + maxAsked
-	return slices.Concat(list[from:], list[:from])[:maxAsked]
+	rand.Shuffle(len(others), func(i, j int) { others[i], others[j] = others[j], others[i] })
+	list := append(proven, others...)
+	return list[:min(len(list), maxAsked)]
+}
+
+// hasProven tells whether a peer has proven the secret not long ago.
+func (m *Member) hasProven(id peer.ID) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, ok := m.heard[id]
+	return ok
 }
 
 // ask asks one peer and notes what it says.

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// How many questions a peer may ask a second and at once, and how many all together: each is answered with two hashes over what fits a packet or two.
+// How many questions without the secret a peer may ask a second and at once, and how many all together. What is beyond that costs a hash over what fits a packet.
 const (
 	questionsPerSecond = 20
 	questionsAtOnce    = 40
@@ -18,7 +18,7 @@ const (
 	limitsKept = time.Minute
 )
 
-// limits bounds what questions cost.
+// limits bounds what questions of strangers cost.
 type limits struct {
 	mu    sync.Mutex
 	all   *rate.Limiter              // guarded by mu

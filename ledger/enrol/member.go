@@ -26,7 +26,7 @@ const (
 	// DefaultInterval is the time between two rounds of questions, and DefaultPatience how old an answer may be and still count: who does not answer for so long is taken for absent.
 	DefaultInterval = time.Second
 	DefaultPatience = 10 * time.Second
-	// maxAsked is how many peers are asked in one round, those in turn that speak the protocol, and maxAsking how many at a time.
+	// maxAsked is how many peers are asked in one round, of those that speak the protocol, and maxAsking how many at a time.
 	maxAsked  = MaxSeats
 	maxAsking = 16
 	// askTime bounds one question, and actTime what is done about a decision.
@@ -124,7 +124,6 @@ type Member struct {
 	looked  bool              // guarded by mu; the three above are known
 	seated  bool              // guarded by mu; the node has voted with power
 	changed chan struct{}     // guarded by mu; closed after each round
-	turn    int               // which peers are asked next; Run's alone
 }
 
 // heard is a claim, and when it came.
@@ -181,13 +180,13 @@ func (m *Member) Close() error {
 	return err
 }
 
-// serve answers a question, and says so when the secret is another: an operator who mistyped it wants to know.
+// serve answers a question, and says so when the secret is another: an operator who mistyped it wants to know. Questions that do not prove the secret are bounded, so that they take no member's turn.
 func (m *Member) serve(_ context.Context, from peer.ID, request []byte) ([]byte, error) {
-	if !m.limits.allow(from, time.Now()) {
-		return nil, fault.New(fault.Forbidden, "questions too often")
-	}
 	self := m.cfg.Host.ID()
 	n, proven, err := m.prover.readQuestion(from, self, request)
+	if !proven && !m.limits.allow(from, time.Now()) {
+		return nil, fault.New(fault.Forbidden, "questions too often")
+	}
 	if err != nil {
 		return nil, err
 	}

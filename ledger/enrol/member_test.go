@@ -2,17 +2,24 @@ package enrol
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/host"
+	libp2pnetwork "github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	mocknet "github.com/libp2p/go-libp2p/p2p/net/mock"
 
 	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/ledger"
+	"github.com/folkmoot/folkmoot/swarm"
 )
 
 // newTestMember returns a member in seat 0, with key 0, that asks nobody by itself.
@@ -55,6 +62,87 @@ func TestWhoJustStoppedIsNotCountedOn(t *testing.T) {
 	m.tidy(state)
 	if d := decide(m.situation(state, 4, began)); d.change == nil || d.change.Validator != key(3) || d.change.Power != 0 {
 		t.Errorf("one that was silent for long is not replaced: %+v, %s", d.change, d.why)
+	}
+}
+
+// meshOf returns hosts that are connected with one another and say that they speak the members' protocol.
+func meshOf(t *testing.T, n int, spoken protocol.ID) []host.Host {
+	t.Helper()
+	net, err := mocknet.FullMeshConnected(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { net.Close() })
+	for _, h := range net.Hosts() {
+		for _, other := range net.Hosts() {
+			if err := h.Peerstore().AddProtocols(other.ID(), spoken); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return net.Hosts()
+}
+
+// TestStrangersDoNotSilenceMembers: peers without the secret that take questions and never answer, many more than are asked at a time, do not make a member's answers too old.
+func TestStrangersDoNotSilenceMembers(t *testing.T) {
+	t.Parallel()
+	const strangers = 4 * maxAsking
+	network := swarm.NetworkID{1}
+	hosts := meshOf(t, strangers+2, network.Protocol(protocolName))
+	var ids []peer.ID
+	for _, h := range slices.Concat(hosts[:maxAsking], hosts[strangers:], hosts[maxAsking:strangers]) {
+		ids = append(ids, h.ID())
+	}
+	silent := make(chan struct{})
+	defer close(silent)
+	for _, h := range hosts[:strangers] {
+		h.SetStreamHandler(network.Protocol(protocolName), func(s libp2pnetwork.Stream) {
+			<-silent
+			_ = s.Reset()
+		})
+	}
+	members := make([]*Member, 2)
+	for i := range members {
+		var err error
+		members[i], err = New(Config{
+			Host: hosts[strangers+i], Network: network, Ledger: &recorder{}, Peers: func() []peer.ID { return ids }, Secret: make([]byte, MinSecret), Seat: i, Key: key(i), Operator: operator(i),
+			Seats: func(context.Context) (int, error) { return 2, nil }, Book: filepath.Join(t.TempDir(), "seats.json"), Patience: 2 * askTime,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer members[i].Close()
+	}
+	m, other := members[0], members[1]
+	m.heard[other.own.Peer] = heard{other.own, time.Now()} // as of the round before
+	state := &State{Ready: true, Validators: validators(0, 1)}
+	began := time.Now()
+	m.askAll(t.Context(), state)
+	m.tidy(state)
+	if h, ok := m.heard[other.own.Peer]; !ok || h.at.Before(began) {
+		t.Errorf("the other member's claim is %+v after %s", h, time.Since(began))
+	}
+}
+
+// TestStrangersDoNotUseUpWhatMembersMayAsk: however many there are, and whatever they ask.
+func TestStrangersDoNotUseUpWhatMembersMayAsk(t *testing.T) {
+	m, from := newTestMember(t), peer.ID("member")
+	m.cfg.Host, m.prover, m.limits = meshOf(t, 1, "x")[0], prover{make([]byte, MinSecret), ledger.Hash{}}, newLimits()
+	question := m.prover.question(from, m.cfg.Host.ID(), nonce{1})
+	refused := false
+	for i := range maxLimited + 1 {
+		_, err := m.serve(t.Context(), peer.ID(fmt.Sprint("stranger", i)), question)
+		refused = refused || fault.KindOf(err) == fault.Forbidden
+	}
+	if !refused {
+		t.Error("strangers may ask without bounds")
+	}
+	answer, err := m.serve(t.Context(), from, question)
+	if err == nil {
+		_, err = m.prover.readAnswer(m.cfg.Host.ID(), from, nonce{1}, answer)
+	}
+	if err != nil {
+		t.Errorf("a member's question: %v", err)
 	}
 }
 
