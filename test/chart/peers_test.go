@@ -163,6 +163,10 @@ func TestUpgradesChangeNothingThatMustStay(t *testing.T) {
 			t.Errorf("%v: %s, then %s", path, a, b)
 		}
 	}
+	// "helm upgrade --reuse-values" brings the values of the chart that was installed, with nothing of what is new: that is as if it was left at its default.
+	if old := render(t, "{validators: null, validator: null}"); fmt.Sprint(old.peers(t)) != fmt.Sprint(before) || len(old) != len(render(t, "")) {
+		t.Error("values of an older chart make something else")
+	}
 	if labels := podLabels(before).(map[string]any); labels["helm.sh/chart"] != nil {
 		t.Error("a new version of the chart alone restarts every peer")
 	}
