@@ -38,6 +38,11 @@ func Backup(ctx context.Context, home string, w io.Writer, opts BackupOptions) (
 		return err
 	}
 	defer lock.Unlock()
+	if info.Genesis != nil {
+		if err := checkHalf(home, info.Genesis); err != nil {
+			return err
+		}
+	}
 	store, err := records.OpenArchive(filepath.Join(home, recordsDir), info.NetworkID, nil)
 	if err != nil {
 		return fmt.Errorf("open the record store: %w", err)

@@ -155,6 +155,9 @@ func (n *town) brokenOff(i int, agreed ledger.Hash) {
 	if _, err := node.New(cfg); fault.KindOf(err) != fault.Conflict || !strings.Contains(err.Error(), "once more") {
 		n.t.Fatalf("a home that was half made one of the successor runs: %v", err)
 	}
+	if err := node.Backup(n.t.Context(), n.homes[i], new(bytes.Buffer), cheap); fault.KindOf(err) != fault.Conflict {
+		n.t.Errorf("a backup of one ledger's genesis with another one's blocks: %v", err)
+	}
 	n.recover(i, agreed, n.keys[0], n.keys[1])
 }
 
