@@ -58,7 +58,7 @@ func TestRestoredValidator(t *testing.T) {
 		n.pay(0, 1)
 	}
 	n.eventually("the restored node follows", func() bool { return n.bobs(restored) == "20" })
-	if got := n.problem(restored); !strings.Contains(got, "waits for blocks without it") {
+	if got := n.problem(restored); !strings.Contains(got, "vouched") { // a minute later it says, too, that the old one was seen
 		t.Fatalf("the restored node says %q", got)
 	}
 	n.wantPowers(0, 4)
