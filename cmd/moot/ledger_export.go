@@ -31,7 +31,7 @@ func newLedgerExport(a *app) *cobra.Command {
 csv has a line for each operation; what a memo can't be in a line is written as an escape (\n, \u202e, \\), and one that a spreadsheet would take for a formula begins with an apostrophe. jsonl has the transactions as the node
 tells them, a line each. hledger is a journal for hledger (https://hledger.org): accounts are accounts:NAME, or accounts:ID where they have no name; what is issued comes from issued:ASSET, and what is retired goes back there. What did nothing, or moved nothing, is a comment.
 
-With --output the file appears once it is complete. Where the node does not keep the blocks since the first, it says so and exits 4.`
+With --output the file appears once it is complete. Where the node does not keep the blocks since the first, or the ledger goes on from another one, it says so and exits 4.`
 	cmd.Example = `  moot ledger export --output ledger.csv
   moot ledger export ann bob --format hledger --output town.journal
   moot ledger export --format jsonl | jq -r .id`
@@ -45,6 +45,7 @@ With --output the file appears once it is complete. Where the node does not keep
 type histories struct {
 	height   int64 // of the last block
 	first    int64 // more than 1: blocks before it are not kept
+	heir     bool  // whether the ledger goes on from another one, whose transactions are not here
 	accounts []ledger.AccountID
 	entries  []v1.CommittedTransaction
 }
@@ -93,15 +94,23 @@ func (a *app) ledgerExport(ctx context.Context, names []string, format, output s
 		return fmt.Errorf("export: %w", err)
 	}
 	if toFile {
-		s := historiesSummary{output, h.first <= 1, h.accounts, len(h.entries), h.height}
+		s := historiesSummary{output, h.complete() == nil, h.accounts, len(h.entries), h.height}
 		if err := a.show(s, func() {
 			a.printf("exported %s of %s up to block %d\n", plural(len(h.entries), "transaction"), plural(len(h.accounts), "account"), h.height)
 		}); err != nil {
 			return err
 		}
 	}
-	if h.first > 1 {
+	return h.complete()
+}
+
+// complete returns nil when all is there since the beginning, and otherwise what is lacking.
+func (h *histories) complete() error {
+	switch {
+	case h.first > 1:
 		return advise(fault.New(fault.Unavailable, "export: incomplete: the node does not keep the blocks before %d", h.first), "ask one that does, with --api")
+	case h.heir:
+		return fault.New(fault.Unavailable, "export: incomplete: the ledger goes on from another one, and has its balances but not its transactions")
 	}
 	return nil
 }
@@ -139,6 +148,9 @@ func (u *ledgerUser) histories(ctx context.Context, names []string) (*histories,
 	if h.first, err = u.firstBlock(ctx, now.Height); err != nil {
 		return nil, err
 	}
+	if h.heir, err = u.isHeir(ctx); err != nil {
+		return nil, err
+	}
 	seen := make(map[string]bool)
 	for _, id := range h.accounts {
 		if err := u.addHistory(ctx, h, id, seen); err != nil {
@@ -147,6 +159,19 @@ func (u *ledgerUser) histories(ctx context.Context, names []string) (*histories,
 	}
 	slices.SortStableFunc(h.entries, func(x, y v1.CommittedTransaction) int { return int(x.Height - y.Height) })
 	return h, u.sortBlocks(ctx, h)
+}
+
+// isHeir tells whether the ledger goes on from another one.
+func (u *ledgerUser) isHeir(ctx context.Context) (bool, error) {
+	document, err := u.client.Genesis(ctx)
+	if err != nil {
+		return false, u.app.ledgerFailed("ask for the genesis", "", err)
+	}
+	g, err := ledger.ParseGenesis(document)
+	if err != nil {
+		return false, fault.New(fault.Internal, "the node tells a genesis that is none: %w", err)
+	}
+	return g.Predecessor != nil, nil
 }
 
 // firstBlock returns the lowest block that the node keeps, of height that there are.

@@ -223,3 +223,18 @@ func TestLedgerExportHledger(t *testing.T) {
 	contains(t, read("balance", "-N", "issued:EUR@bank"), "-98.00")
 	contains(t, string(journal), "; it did nothing: ", `; memo: failed\x3b\nfailed`)
 }
+
+// TestExportOfAnHeir: what came before the ledger that goes on from another one is not in its blocks.
+func TestExportOfAnHeir(t *testing.T) {
+	b, f := newTown(t)
+	g, err := ledger.NewSuccessor(ledger.Predecessor{Genesis: f.genesis, Height: 7, Block: ledger.Hash{7}, State: ledger.Hash{8}}, f.genesis.Created, f.genesis.Limits, f.genesis.Validators)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.genesis = g
+	var s historiesSummary
+	got := b.moot("ledger", "export", "--json", "--output", filepath.Join(t.TempDir(), "out"))
+	if err := json.Unmarshal([]byte(got.stdout), &s); err != nil || got.code != exitIncomplete || s.Complete || !strings.Contains(got.err, "goes on from another one") {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
