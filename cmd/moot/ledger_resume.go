@@ -24,7 +24,7 @@ block. Should the key be seen to sign meanwhile, it stays without a vote, and yo
 Where no block is made without the validator, as in a network of fewer than four, it would wait for ever. With --accept-lost-since you vouch, too, that whatever the key signed since the backup is lost, and nobody
 has it. It votes at once then. In a network of one validator that gives up the blocks since the backup: whoever has a receipt of one of them has one that this ledger contradicts, and what others know of them
 must not be there any more; let the node run before, so that it fetches what others have. Where there are other validators they know what was signed, and this is accepted only of a backup that was taken while
-the node did not run: nothing was signed after it. In all other cases the operators vote in a new key, or go on without the old one with "moot ledger recover".`
+the node did not run: nothing was signed after it. Who they are is known from the last block that the home has, so a home whose backup is from before they were voted in takes itself for the only one: let it run before. In all other cases the operators vote in a new key, or go on without the old one with "moot ledger recover".`
 	cmd.Example = `  moot restore node.tar --home /var/lib/moot
   moot ledger validators resume --accept-old-gone --home /var/lib/moot
   moot run --home /var/lib/moot`
