@@ -231,17 +231,14 @@ func (m *Member) round(ctx context.Context) {
 		return
 	}
 	m.look(&state)
+	seats, seatsErr := m.seats(ctx) // before the others are asked, whose answers would be old when that takes long
 	began := time.Now()
 	m.askAll(ctx, &state)
 	if ctx.Err() != nil {
 		return
 	}
-	seats, err := m.cfg.Seats(ctx)
-	if err == nil && (seats < 1 || seats > MaxSeats) {
-		err = fault.New(fault.Invalid, "%d: want 1 to %d", seats, MaxSeats)
-	}
-	if err != nil {
-		m.conclude(decision{why: "it is not known how many validators are wanted: " + err.Error()}, &state)
+	if seatsErr != nil {
+		m.conclude(decision{why: "it is not known how many validators are wanted: " + seatsErr.Error()}, &state)
 		return
 	}
 	if state, err = m.cfg.Ledger.State(); err != nil {
@@ -257,6 +254,15 @@ func (m *Member) round(ctx context.Context) {
 	if err := m.act(ctx, &state, s, &d, rounds); err != nil && ctx.Err() == nil {
 		m.cfg.Logger.Info("validators: a change was not voted for", "change", d.why, "error", err)
 	}
+}
+
+// seats returns how many seats there are to be.
+func (m *Member) seats(ctx context.Context) (int, error) {
+	seats, err := m.cfg.Seats(ctx)
+	if err == nil && (seats < 1 || seats > MaxSeats) {
+		err = fault.New(fault.Invalid, "%d: want 1 to %d", seats, MaxSeats)
+	}
+	return seats, err
 }
 
 // look takes over what the ledger says of the node itself.

@@ -146,6 +146,26 @@ func TestStrangersDoNotUseUpWhatMembersMayAsk(t *testing.T) {
 	}
 }
 
+// TestAnswersAreFreshWhenTheNumberOfSeatsComesLate: else one that answers is taken for absent, and its place may be given to another.
+func TestAnswersAreFreshWhenTheNumberOfSeatsComesLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, other := newTestMember(t), claim(1, 1)
+		m.cfg.Ledger = &recorder{}
+		m.cfg.Peers = func() []peer.ID { // it answers when it is asked
+			m.heard[other.Peer] = heard{other, time.Now()}
+			return nil
+		}
+		m.cfg.Seats = func(context.Context) (int, error) {
+			time.Sleep(DefaultPatience + time.Second)
+			return 4, nil
+		}
+		m.round(t.Context())
+		if _, ok := m.heard[other.Peer]; !ok {
+			t.Error("it is taken for absent")
+		}
+	})
+}
+
 // recorder is a ledger that notes what is handed in.
 type recorder struct{ ops []ledger.Operation }
 
