@@ -73,10 +73,15 @@ type enrolLedger struct {
 	operator ed25519.PrivateKey
 }
 
+// votes says whether a node in this state votes if its validator has power. One whose clock is behind does not, and must not be counted on when another is voted out.
+func votes(s *consensus.Status) bool {
+	return s.Running && !s.Syncing && s.Barred == nil && s.Failure == nil && s.Behind == 0
+}
+
 // State returns what the ledger says now.
 func (l enrolLedger) State() (enrol.State, error) {
 	engine := l.Engine()
-	s := enrol.State{Height: l.Tip().Height, Ready: engine.Running && !engine.Syncing && engine.Barred == nil && engine.Failure == nil}
+	s := enrol.State{Height: l.Tip().Height, Ready: votes(&engine)}
 	var err error
 	if s.InForce, err = l.InForce(); err != nil {
 		return s, err
