@@ -241,9 +241,11 @@ func (m *Member) round(ctx context.Context) {
 		m.conclude(decision{why: "it is not known how many validators are wanted: " + seatsErr.Error()}, &state)
 		return
 	}
+	height := state.Height // what others are held to is what was there before they were asked
 	if state, err = m.cfg.Ledger.State(); err != nil {
 		return
 	}
+	state.Height = height
 	m.tidy(&state)
 	s := m.situation(&state, seats, began)
 	d := decide(s)

@@ -92,11 +92,14 @@ func (t *table) seatOf(v *Validator) (int, bool) {
 // isLive tells whether a validator votes, as far as is known. Those without a seat can't be asked, and are their owners' concern.
 func (t *table) isLive(v *Validator) bool {
 	if c := t.byKey[v.Key]; c != nil {
-		return c.Ready
+		return c.Ready && t.caughtUp(c)
 	}
 	_, seated := t.seatOf(v)
 	return !seated
 }
+
+// caughtUp tells whether a peer has about all blocks. One that lacks them votes on none that is to be decided now.
+func (t *table) caughtUp(c *Claim) bool { return c.Height+maxBehind >= t.height }
 
 // safe tells whether those who vote would have more than two thirds of the power.
 func safe(live, total uint64) bool { return total > 0 && 3*live > 2*total }
@@ -201,7 +204,7 @@ func (t *table) add() (d decision, some bool) {
 		switch {
 		case taken[seat]:
 			d.why = who + " waits for the validator that had its place to be voted out"
-		case !c.Ready || c.Height+maxBehind < t.height:
+		case !c.Ready || !t.caughtUp(c):
 			d.why = who + " has not caught up with the ledger yet"
 		case len(t.validators) >= ledger.MaxValidators:
 			d.why = who + " has to wait: there are as many validators as there can be"

@@ -52,6 +52,23 @@ func (s *situation) without(seat int) {
 	}
 }
 
+// TestWhoLagsIsNotCountedOn: it answers, and takes no part in what is decided now.
+func TestWhoLagsIsNotCountedOn(t *testing.T) {
+	s := council(4)
+	s.height = 10_000
+	for i := range s.claims {
+		s.claims[i].Height = s.height
+	}
+	s.claims[3].Leaving = true
+	if d := decide(s); d.change == nil || d.change.Validator != key(3) {
+		t.Fatalf("one leaves of four: %+v, %s", d.change, d.why)
+	}
+	s.claims[1].Height = s.height - maxBehind - 1
+	if d := decide(s); d.change != nil || !strings.Contains(d.why, "2 of 3 of the power") {
+		t.Errorf("one leaves of four while another lags: %+v, %s", d.change, d.why)
+	}
+}
+
 func TestDecide(t *testing.T) {
 	in := func(n int) *ledger.SetPower {
 		return &ledger.SetPower{Validator: key(n), Power: seatPower, Operator: operator(n)}
