@@ -2,15 +2,12 @@ package consensus
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/cometbft/cometbft/evidence"
-	"github.com/cometbft/cometbft/p2p"
-	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
 	sm "github.com/cometbft/cometbft/state"
 	"github.com/cometbft/cometbft/types"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -34,13 +31,6 @@ const (
 	maxEvidencePause = 10 * time.Second
 	// headerFetchers is how many headers are fetched at once.
 	headerFetchers = 4
-	// gossipBurst headers are fetched at once, and then gossipRate in a second, for evidence that peers send. It was signed by somebody who was a validator and did misbehave.
-	gossipBurst = 16
-	gossipRate  = 1
-	// lookBurst pieces of evidence from before this node's first block are looked at that peers send, and then lookRate in a second: signatures cost time, and those of a piece that nothing here can decide on are not held against its
-	// sender.
-	lookBurst = 100
-	lookRate  = 10
 )
 
 // evidencePool is CometBFT's, with what it lacks where the node began with a state that it fetched: the headers from before, which are fetched when evidence is to be checked against them, and which of that evidence was
@@ -198,6 +188,9 @@ func (p *evidencePool) fetchOne(ctx context.Context, w wantedHeader) error {
 	if p.headers.has(w) {
 		return nil
 	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	if w.exact && p.headers.lacks(w.height+1) { // which has the hash of the commit
 		if err := p.fetchOne(ctx, wantedHeader{w.height + 1, false}); err != nil {
 			return err
@@ -221,115 +214,4 @@ func (p *evidencePool) fetchOne(ctx context.Context, w wantedHeader) error {
 		return fmt.Errorf("get the header of block %d: %w", w.height, err)
 	}
 	return nil
-}
-
-// forGossip makes ready what evidence that a peer sent is checked against. An error means that it can't be checked now, which is not the peer's fault.
-func (p *evidencePool) forGossip(ev types.Evidence) error {
-	if !p.headers.old(ev.Height()) {
-		return nil
-	}
-	if !p.looks.Allow() {
-		return fault.New(fault.Full, "peers send too much old evidence")
-	}
-	w := p.wanted(types.EvidenceList{ev})
-	if w.doubtful {
-		return fault.New(fault.NotFound, "nothing here tells whether it was in a block before")
-	}
-	if len(w.headers) == 0 {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(p.life, voteTime)
-	defer cancel()
-	select {
-	case p.one <- struct{}{}:
-		defer func() { <-p.one }()
-	case <-ctx.Done():
-		return fault.New(fault.Unavailable, "another header is being fetched")
-	}
-	if w = p.wanted(types.EvidenceList{ev}); len(w.headers) == 0 { // it came while this one waited
-		return nil
-	}
-	if !p.gossip.AllowN(time.Now(), len(w.headers)) {
-		return fault.New(fault.Full, "too many headers were fetched for evidence that peers sent")
-	}
-	return p.fetch(ctx, w.headers)
-}
-
-// evidenceReactor is CometBFT's. Evidence that can't be checked yet is passed over: CometBFT would take whoever sent it for a liar. It is sent again after a while.
-type evidenceReactor struct {
-	*evidence.Reactor
-	pool *evidencePool
-}
-
-// Receive takes evidence from a peer.
-func (r *evidenceReactor) Receive(e p2p.Envelope) {
-	m, ok := e.Message.(*cmtproto.EvidenceList)
-	if !ok {
-		r.Reactor.Receive(e)
-		return
-	}
-	list := make([]types.Evidence, len(m.Evidence))
-	for i := range m.Evidence {
-		ev, err := types.EvidenceFromProto(&m.Evidence[i])
-		if err == nil {
-			err = ev.ValidateBasic()
-		}
-		if err != nil { // it is CometBFT's to say so
-			r.Reactor.Receive(e)
-			return
-		}
-		list[i] = ev
-	}
-	for i, ev := range list {
-		if err := r.pool.forGossip(ev); err != nil { // nor is what follows in the message looked at: CometBFT sends them one by one
-			r.pool.log.Debug("ledger: evidence of misbehaviour can't be checked yet", "peer", e.Src.ID(), "height", ev.Height(), "error", err)
-			return
-		}
-		one := e
-		one.Message = &cmtproto.EvidenceList{Evidence: m.Evidence[i : i+1]}
-		r.Reactor.Receive(one)
-		if !e.Src.IsRunning() { // it was sent away for that
-			return
-		}
-	}
-}
-
-// race asks the members in random order, each next one when the one before has failed or taken hedgeTime, until f returns nil for one, and then ends the others.
-func (a *asker) race(ctx context.Context, f func(ctx context.Context, p peer.ID) error) error {
-	ctx, cancel := context.WithCancel(ctx)
-	members := shuffled(a.members())
-	results := make(chan error, len(members))
-	var all sync.WaitGroup
-	defer all.Wait()
-	defer cancel()
-	var errs []error
-	for asked := 0; len(errs) < len(members); {
-		var next <-chan time.Time
-		if asked < len(members) && ctx.Err() == nil {
-			p := members[asked]
-			asked++
-			all.Go(func() {
-				err := f(ctx, p)
-				if err != nil {
-					err = fmt.Errorf("%s: %w", p, err)
-				}
-				results <- err
-			})
-			next = time.After(hedgeTime)
-		}
-		select {
-		case err := <-results:
-			if err == nil {
-				return nil
-			}
-			errs = append(errs, err)
-		case <-next:
-		case <-ctx.Done():
-			return errors.Join(append(errs, ctx.Err())...)
-		}
-	}
-	if len(errs) == 0 {
-		return fault.New(fault.Unavailable, "no other node of the ledger is there")
-	}
-	return errors.Join(errs...)
 }

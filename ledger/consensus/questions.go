@@ -249,3 +249,43 @@ func (a *asker) each(ctx context.Context, f func(ctx context.Context, p peer.ID)
 	}
 	return errors.Join(errs...)
 }
+
+// race asks the members in random order, each next one when the one before has failed or taken hedgeTime, until f returns nil for one, and then ends the others.
+func (a *asker) race(ctx context.Context, f func(ctx context.Context, p peer.ID) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	members := shuffled(a.members())
+	results := make(chan error, len(members))
+	var all sync.WaitGroup
+	defer all.Wait()
+	defer cancel()
+	var errs []error
+	for asked := 0; len(errs) < len(members); {
+		var next <-chan time.Time
+		if asked < len(members) && ctx.Err() == nil {
+			p := members[asked]
+			asked++
+			all.Go(func() {
+				err := f(ctx, p)
+				if err != nil {
+					err = fmt.Errorf("%s: %w", p, err)
+				}
+				results <- err
+			})
+			next = time.After(hedgeTime)
+		}
+		select {
+		case err := <-results:
+			if err == nil {
+				return nil
+			}
+			errs = append(errs, err)
+		case <-next:
+		case <-ctx.Done():
+			return errors.Join(append(errs, ctx.Err())...)
+		}
+	}
+	if len(errs) == 0 {
+		return fault.New(fault.Unavailable, "no other node of the ledger is there")
+	}
+	return errors.Join(errs...)
+}
