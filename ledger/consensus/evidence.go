@@ -129,7 +129,7 @@ func (p *evidencePool) forVote(w wanted) error {
 
 // forDecided fetches headers for a block without which the node can't go on, until they are there or the engine ends.
 func (p *evidencePool) forDecided(w wanted) error {
-	defer p.wait("")
+	defer p.wait("", nil)
 	for pause := minEvidencePause; ; pause = min(2*pause, maxEvidencePause) {
 		ctx, cancel := context.WithTimeout(p.life, askTime)
 		err := p.fetch(ctx, w.headers)
@@ -138,7 +138,7 @@ func (p *evidencePool) forDecided(w wanted) error {
 			return nil
 		}
 		if p.life.Err() == nil {
-			p.wait(fmt.Sprintf("a block that was decided has evidence of misbehaviour before block %d, where this node's blocks begin, and no node that is there has the header that it is checked against: %v", p.headers.first(), err))
+			p.wait(fmt.Sprintf("a block that others voted for has evidence of misbehaviour from before block %d, with which this node's begin, and no node that is there gives the header that it is checked against", p.headers.first()), err)
 		}
 		select {
 		case <-p.life.Done():
@@ -150,13 +150,13 @@ func (p *evidencePool) forDecided(w wanted) error {
 }
 
 // wait notes what keeps the node from going on; empty: nothing.
-func (p *evidencePool) wait(what string) {
+func (p *evidencePool) wait(what string, cause error) {
 	p.mu.Lock()
 	first := p.waiting == "" && what != ""
 	p.waiting = what
 	p.mu.Unlock()
 	if first {
-		p.log.Warn("ledger: waiting for a header", "reason", what)
+		p.log.Warn("ledger: waiting for a header", "reason", what, "error", cause)
 	}
 }
 
