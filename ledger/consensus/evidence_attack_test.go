@@ -42,12 +42,12 @@ func attacks(t *testing.T, o *oldNet) {
 		if h := p.headers.kept(height); h == nil || p.headers.exact(height) {
 			t.Fatalf("%s: the other commit is not good, or the same: %v", c.name, h)
 		}
-		p.asked = 0
+		p.asked.Store(0)
 		if err := p.CheckEvidence(types.EvidenceList{attack(t, v, key, c.common, height, c.change)}); err != nil || !p.headers.exact(height) {
 			t.Errorf("%s: %v", c.name, err)
 		}
-		if p.asked == 0 || p.asked > 3 {
-			t.Errorf("%s: %d questions", c.name, p.asked)
+		if p.asked.Load() == 0 || p.asked.Load() > 3 {
+			t.Errorf("%s: %d questions", c.name, p.asked.Load())
 		}
 		bogus := attack(t, v, newCulprit().key, c.common, height+1, c.change)
 		if w := p.wanted(types.EvidenceList{bogus}); len(w.headers) != 0 {

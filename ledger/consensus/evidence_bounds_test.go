@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,7 +23,7 @@ import (
 type probe struct {
 	*evidencePool
 	members []peer.ID
-	asked   int
+	asked   atomic.Int64 // how often others were asked for a header
 	cuts    int
 	must    bool
 }
@@ -52,7 +53,7 @@ func newProbe(t *testing.T, of *chainNode, life context.Context) *probe {
 	out.evidencePool = &evidencePool{
 		Pool: pool, headers: headers, life: life, turn: new(turn), decided: func() bool { return out.must }, cut: func() { out.cuts++ }, log: logger1(),
 		gossip: rate.NewLimiter(0, gossipBurst), looks: rate.NewLimiter(0, lookBurst), one: make(chan struct{}, 1),
-		asker: &asker{client: p.proofs.asker.client, members: func() []peer.ID { out.asked++; return slices.Clone(out.members) }},
+		asker: &asker{client: p.proofs.asker.client, members: func() []peer.ID { out.asked.Add(1); return slices.Clone(out.members) }},
 	}
 	return out
 }
@@ -87,19 +88,19 @@ func bogus(t *testing.T, o *oldNet) {
 	power := *good
 	power.TotalVotingPower++
 	refuse("another power", &power)
-	if p.asked != 0 {
-		t.Errorf("it costs %d questions", p.asked)
+	if p.asked.Load() != 0 {
+		t.Errorf("it costs %d questions", p.asked.Load())
 	}
 	wrong := *good
 	wrong.Timestamp = wrong.Timestamp.Add(time.Second)
 	for range 3 {
 		refuse("another time", &wrong)
 	}
-	if p.asked != 1 {
-		t.Errorf("for a wrong time somebody is asked %d times, want once", p.asked)
+	if p.asked.Load() != 1 {
+		t.Errorf("for a wrong time somebody is asked %d times, want once", p.asked.Load())
 	}
-	if err := p.CheckEvidence(types.EvidenceList{good}); err != nil || p.asked != 1 {
-		t.Errorf("the good one, after %d questions: %v", p.asked, err)
+	if err := p.CheckEvidence(types.EvidenceList{good}); err != nil || p.asked.Load() != 1 {
+		t.Errorf("the good one, after %d questions: %v", p.asked.Load(), err)
 	}
 	state := p.State()
 	for _, expired := range []bool{false, true} {
@@ -127,10 +128,10 @@ func bounded(t *testing.T, o *oldNet) {
 			refused++
 		}
 	}
-	if p.asked != gossipBurst || refused != gossipBurst {
-		t.Errorf("peers' evidence leads to %d questions, and %d pieces were over the limit", p.asked, refused)
+	if p.asked.Load() != gossipBurst || refused != gossipBurst {
+		t.Errorf("peers' evidence leads to %d questions, and %d pieces were over the limit", p.asked.Load(), refused)
 	}
-	p.asked = 0
+	p.asked.Store(0)
 	for range lookBurst {
 		_ = p.forGossip(o.a.misbehaved(o.v, o.height))
 	}
@@ -142,8 +143,8 @@ func bounded(t *testing.T, o *oldNet) {
 			t.Error("evidence is voted for without a header")
 		}
 	}
-	if p.asked != 1 {
-		t.Errorf("for votes others were asked %d times within %s", p.asked, quietTime)
+	if p.asked.Load() != 1 {
+		t.Errorf("for votes others were asked %d times within %s", p.asked.Load(), quietTime)
 	}
 }
 
