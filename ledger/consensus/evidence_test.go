@@ -103,7 +103,7 @@ func TestOldEvidence(t *testing.T) {
 	o := &oldNet{chainNet: n, whole: t, a: newCulprit(), b: newCulprit(), v: n.node(Sync{Mode: Blocks})}
 	o.v.signer = n.signer
 	o.v.start()
-	n.propose(o.v, ledger.SetPower{Validator: o.a.public(), Power: 1}, ledger.SetPower{Validator: o.b.public(), Power: 1})
+	n.propose(o.v, ledger.SetPower{Validator: n.signer.PublicKey(), Power: 100}, ledger.SetPower{Validator: o.a.public(), Power: 1}, ledger.SetPower{Validator: o.b.public(), Power: 1})
 	eventually(t, "new validators", func() bool { return o.v.has(o.a.public()) && o.v.has(o.b.public()) })
 	o.height = o.v.store.Tip().Height + 3
 	o.v.reach(o.height + 18)
@@ -154,7 +154,7 @@ type oldNet struct {
 
 // votesForOld: the late one becomes a validator without whose vote nothing is decided, and votes for a block with evidence. The culprit loses its power everywhere.
 func votesForOld(t *testing.T, o *oldNet) {
-	o.propose(o.v, ledger.SetPower{Validator: o.late.signer.PublicKey(), Power: 3})
+	o.propose(o.v, ledger.SetPower{Validator: o.late.signer.PublicKey(), Power: 48})
 	eventually(t, "a validator more", func() bool {
 		list, err := o.v.engine.Deciding()
 		return err == nil && len(list) == 4

@@ -168,7 +168,7 @@ func (e *Engine) Status() Status {
 }
 
 // Health returns nil if the node keeps up with a chain that moves. An error is fault.Internal when CometBFT has stopped, which only a new start mends, and
-// fault.Unavailable when blocks are still fetched or the chain does not move, as when too many validators are away.
+// fault.Unavailable when blocks are still fetched, when a header is waited for, or when the chain does not move, as when too many validators are away.
 func (e *Engine) Health() error {
 	s := e.Status()
 	switch {
