@@ -20,7 +20,7 @@ import (
 )
 
 // enrolPatience is how long a change of validators is waited for.
-const enrolPatience = time.Minute
+const enrolPatience = 3 * time.Minute
 
 // council are validators that share a secret, each in a process of its own as far as the others can tell.
 type council struct {

@@ -148,6 +148,21 @@ func (n *town) bobs(i int) string {
 	return a.Balances[0].Amount
 }
 
+// idle waits until nodes have had the same last block for a while.
+func (n *town) idle(nodes ...int) {
+	n.t.Helper()
+	const quiet = 2 * time.Second
+	height, since := int64(-1), time.Now()
+	n.eventually("all have the last block", func() bool {
+		for _, i := range nodes {
+			if at := n.height(i); at != height || at < 0 {
+				height, since = at, time.Now()
+			}
+		}
+		return time.Since(since) >= quiet
+	})
+}
+
 func (n *town) problem(i int) string {
 	l, err := n.client(i).Ledger(n.t.Context())
 	if err != nil {
