@@ -130,16 +130,16 @@ func (c *council) pay(by *signatory) *payer {
 	p := &payer{}
 	ctx, cancel := context.WithCancel(c.t.Context())
 	var paying sync.WaitGroup
-	var at []*councillor
+	var at []*node.Node // as they are now: one that starts again is another
 	for _, m := range c.members {
-		at = append(at, m)
+		at = append(at, m.Node)
 	}
 	paying.Go(func() {
 		for i := 0; ctx.Err() == nil; i++ {
 			var digest ledger.Hash
 			digest[0], digest[1] = byte(i), byte(i>>8)
 			data := by.sign(c.t, c.genesis.ID(), &ledger.Anchor{By: by.id, Digest: digest})
-			client := clientOf(c.t, at[i%len(at)].Node)
+			client := clientOf(c.t, at[i%len(at)])
 			once, done := context.WithTimeout(ctx, 5*time.Second)
 			status, err := client.SubmitTransaction(once, data, v1.SubmitOptions{Wait: v1.WaitCommitted})
 			done()
