@@ -12,6 +12,8 @@ const (
 	suspectWithin = 3 * time.Second
 	deadWithin    = 10 * time.Second
 	backWithin    = 3 * time.Second
+	// spreadWithin is how long it takes until all others know what one of them has noticed.
+	spreadWithin = 500 * time.Millisecond
 )
 
 // sizes are the networks that most faults are tried on, and smallSizes those for the rest: simulating 128 machines takes a while.
@@ -37,9 +39,9 @@ func TestFrozenPeerIsNoticedAndComesBack(t *testing.T) {
 		rest := w.others(x)
 		start := w.now
 		x.freeze()
-		w.run(suspectWithin)
+		w.run(suspectWithin + spreadWithin)
 		w.want("frozen", rest, []*node{x}, Suspect, Dead)
-		w.run(deadWithin - suspectWithin)
+		w.run(deadWithin - suspectWithin - spreadWithin)
 		w.want("frozen", rest, []*node{x}, Dead)
 		t.Logf("suspect everywhere after %v, dead after %v", slowest(start, rest, x, Suspect), slowest(start, rest, x, Dead))
 		w.run(time.Duration(w.rand.IntN(10_000)) * time.Millisecond)
@@ -75,9 +77,9 @@ func TestKilledPeerIsNoticedAndRestarts(t *testing.T) {
 					w.run(50 * time.Millisecond)
 					w.want("refused", rest, []*node{x}, Suspect)
 				}
-				w.run(suspectWithin)
+				w.run(suspectWithin + spreadWithin)
 				w.want("killed", rest, []*node{x}, Suspect, Dead)
-				w.run(deadWithin - suspectWithin)
+				w.run(deadWithin - suspectWithin - spreadWithin)
 				w.want("killed", rest, []*node{x}, Dead)
 				t.Logf("suspect everywhere after %v, dead after %v", slowest(start, rest, x, Suspect), slowest(start, rest, x, Dead))
 				x.start(nil)
