@@ -93,9 +93,6 @@ func (a *Application) Info(context.Context, *abci.RequestInfo) (*abci.ResponseIn
 // InitChain makes the state of the genesis. Where that was done before the first block, it is done already: that of a successor is, when its home is made.
 func (a *Application) InitChain(_ context.Context, r *abci.RequestInitChain) (*abci.ResponseInitChain, error) {
 	tip := a.cfg.Store.Tip()
-	if tip == (state.Tip{}) && a.cfg.Genesis.Predecessor != nil {
-		return nil, fault.New(fault.NotFound, `the state of the ledger that this one goes on from is not here, as after the fetching of a later one was broken off: remove the folder "ledger" of the home and give "moot init --genesis FILE --state FILE"`)
-	}
 	if tip == (state.Tip{}) {
 		if err := a.found(); err != nil {
 			return nil, err

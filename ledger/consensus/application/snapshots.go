@@ -80,8 +80,11 @@ func (a *Application) Abandon() error {
 // Reset makes the state that of the genesis again.
 func (a *Application) Reset() error { return errors.Join(a.cfg.Store.Reset(), a.found()) }
 
-// found makes the state of the genesis in an empty store.
+// found makes the state of the genesis in an empty store. It is fault.NotFound in a ledger that goes on from another one, whose last state is needed for that.
 func (a *Application) found() error {
+	if a.cfg.Genesis.Predecessor != nil {
+		return fault.New(fault.NotFound, `the state of the ledger that this one goes on from is not here, as after the fetching of a later one was broken off: remove the folder "ledger" of the home and give "moot init --genesis FILE --state FILE"`)
+	}
 	p, err := a.cfg.Store.Prepare(&state.Block{Time: a.cfg.Genesis.Created.UnixMilli(), Changes: a.cfg.Genesis.Entries()})
 	if err == nil {
 		err = a.cfg.Store.Commit(p)
