@@ -106,14 +106,7 @@ func TestLedger(t *testing.T) {
 	if err != nil || len(account.Balances) != 1 || account.Balances[0].Amount != "1250" || account.Balances[0].Scale != 2 {
 		t.Errorf("%+v, %v", account, err)
 	}
-	data, err := c.TransactionReceipt(ctx, done.ID, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := receipt.Parse(data)
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := receiptOf(ctx, t, c, done.ID)
 	if s, err := r.Verify(light.Root{Genesis: genesis}); err != nil || s.Height != done.Height {
 		t.Errorf("the receipt: %+v, %v", s, err)
 	}
@@ -172,6 +165,20 @@ func TestLedger(t *testing.T) {
 	}
 }
 
+// receiptOf returns the receipt of a transaction, as its document is read.
+func receiptOf(ctx context.Context, t *testing.T, c *client.Client, id string) *receipt.Receipt {
+	t.Helper()
+	data, err := c.TransactionReceipt(ctx, id, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := receipt.Parse(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
 // anchorRecord writes a record, anchors it, and proves that to somebody who has the genesis.
 func anchorRecord(ctx context.Context, t *testing.T, c *client.Client, by *signatory, genesis *ledger.Genesis) {
 	t.Helper()
@@ -194,14 +201,7 @@ func anchorRecord(ctx context.Context, t *testing.T, c *client.Client, by *signa
 	if err != nil || len(anchors.Transactions) != 1 || anchors.Transactions[0].TransactionStatus != done {
 		t.Fatalf("anchors %+v, %v", anchors, err)
 	}
-	data, err := c.TransactionReceipt(ctx, done.ID, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := receipt.Parse(data)
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := receiptOf(ctx, t, c, done.ID)
 	r.Record = envelope
 	s, err := r.Verify(light.Root{Genesis: genesis})
 	if err != nil || s.Record == nil || s.Record.Key != "deed" || string(s.Record.Value) != "the mill is Ann's" {

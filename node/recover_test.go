@@ -22,15 +22,7 @@ func (n *town) receiptOf(i int, id string) *receipt.Receipt {
 	n.t.Helper()
 	ctx, cancel := context.WithTimeout(n.t.Context(), 2*patience)
 	defer cancel()
-	data, err := n.client(i).TransactionReceipt(ctx, id, 0)
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	r, err := receipt.Parse(data)
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	return r
+	return receiptOf(ctx, n.t, n.client(i), id)
 }
 
 // show is how the ledger of a home stands whose node does not run.

@@ -20,8 +20,11 @@ import (
 // stepPrefix is before the height in the keys of the list, in spaceOwn.
 var stepPrefix = []byte("step/")
 
-func stepKey(height int64) []byte {
-	return binary.BigEndian.AppendUint64(bytes.Clone(stepPrefix), uint64(height))
+func stepKey(height int64) []byte { return heightKey(stepPrefix, height) }
+
+// heightKey returns the key of a height behind a prefix: such keys sort as the heights do.
+func heightKey(prefix []byte, height int64) []byte {
+	return binary.BigEndian.AppendUint64(bytes.Clone(prefix), uint64(height))
 }
 
 // history is what leads from the genesis to a block.

@@ -17,9 +17,7 @@ import (
 // headerPrefix is before the height in the keys of headers that were fetched, in spaceOwn; a value is a light.Signed.
 var headerPrefix = []byte("header/")
 
-func headerKey(height int64) []byte {
-	return binary.BigEndian.AppendUint64(bytes.Clone(headerPrefix), uint64(height))
-}
+func headerKey(height int64) []byte { return heightKey(headerPrefix, height) }
 
 // oldHeaders are signed headers of blocks from before this node's first one, which were fetched because evidence of misbehaviour is checked against them. The validators that signed them follow from the
 // changes of validators since the genesis, all of which came with the state.
