@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/folkmoot/folkmoot/api/client"
-	"github.com/folkmoot/folkmoot/bench/measure"
 	"github.com/folkmoot/folkmoot/bench/process"
 	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/ledger"
@@ -83,23 +82,15 @@ func (n *network) start(ctx context.Context) error {
 	if _, err := node.JoinHome(home, n.genesis); err != nil {
 		return err
 	}
-	args := []string{"run", "--home", home, "--mdns=false", "--api-listen", "127.0.0.1:0", "--listen", loopback, "--log-level", "warn"}
+	args := []string{"--listen", loopback, "--log-level", "warn"}
 	if n.first != "" {
 		args = append(args, "--bootstrap", n.first)
 	}
 	if dir := n.cfg.Profile; dir != "" {
 		args = append(args, "--cpu-profile", filepath.Join(dir, fmt.Sprintf("%s-%d.pprof", filepath.Base(n.dir), i)))
 	}
-	started, err := process.Start("MOOT_", n.cfg.Program, args...)
+	url, token, err := n.nodes.StartNode(ctx, patience(), n.cfg.Program, home, args...)
 	if err != nil {
-		return err
-	}
-	n.nodes = append(n.nodes, started)
-	var url, token string
-	if err := n.until(ctx, func() bool {
-		url, token, err = node.RunningAPI(home)
-		return err == nil
-	}); err != nil {
 		return err
 	}
 	// Each caller has a connection, which stays open.
@@ -123,17 +114,13 @@ func (n *network) start(ctx context.Context) error {
 	return nil
 }
 
+func patience() process.Patience {
+	return process.Patience{Poll: poll, Late: "the nodes have not come so far"}
+}
+
 // until waits for a condition while the processes run.
 func (n *network) until(ctx context.Context, holds func() bool) error {
-	for !holds() {
-		if err := n.nodes.Ended(); err != nil {
-			return err
-		}
-		if err := measure.Wait(ctx, poll); err != nil {
-			return fmt.Errorf("the nodes have not come so far: %w", err)
-		}
-	}
-	return nil
+	return n.nodes.Until(ctx, patience(), holds)
 }
 
 // cpu returns the processor time of the nodes alone.

@@ -92,59 +92,31 @@ func ratio(a, b float64) string {
 	return fmt.Sprintf("%.2f", a/b)
 }
 
-// Aim is something that is to be reached on two cores and one disk by four validators.
-type Aim struct {
-	What      string
-	Want, Got float64
-	AtMost    bool
-	unit      string
-}
-
-// Met reports whether it was reached.
-func (a Aim) Met() bool {
-	if a.AtMost {
-		return a.Got <= a.Want
-	}
-	return a.Got >= a.Want
-}
-
 // aimValidators is the number of validators that the aims are for.
 const aimValidators = 4
 
-// Aims returns the aims of which everything was measured.
-func (r *Report) Aims() (aims []Aim) {
+// Aims returns the aims, on two cores and one disk, of which everything was measured.
+func (r *Report) Aims() (aims []measure.Aim) {
 	if len(r.Networks) == 0 || r.Networks[0].Validators != aimValidators {
 		return nil
 	}
 	n := r.Networks[0]
+	in := func(unit string) func(float64) string {
+		return func(v float64) string { return fmt.Sprintf("%.0f%s", v, unit) }
+	}
 	if f := n.load(LoadSingle); f != nil {
-		aims = append(aims, Aim{LoadSingle + ", rate", 4000, f.Rate, false, "/s"}, Aim{LoadSingle + ", CPU of all nodes", 400, f.CPU, true, " µs"})
+		aims = append(aims, measure.Aim{What: LoadSingle + ", rate", Want: 4000, Got: f.Rate, Text: in("/s")},
+			measure.Aim{What: LoadSingle + ", CPU of all nodes", Want: 400, Got: f.CPU, AtMost: true, Text: in(" µs")})
 	}
 	if f := n.load(LoadLight); f != nil {
-		aims = append(aims, Aim{LoadLight + ", p50", 100, f.P50, true, " ms"})
+		aims = append(aims, measure.Aim{What: LoadLight + ", p50", Want: 100, Got: f.P50, AtMost: true, Text: in(" ms")})
 	}
 	if f := n.load(LoadBatch); f != nil {
-		aims = append(aims, Aim{LoadBatch + ", rate", 8000, f.Rate, false, "/s"})
+		aims = append(aims, measure.Aim{What: LoadBatch + ", rate", Want: 8000, Got: f.Rate, Text: in("/s")})
 	}
 	return aims
 }
 
 func (r *Report) writeAims(out *strings.Builder) error {
-	aims := r.Aims()
-	if len(aims) == 0 {
-		return nil
-	}
-	fmt.Fprintf(out, "\n## Aims for %d validators on two cores\n\n", aimValidators)
-	table := measure.NewTable("", "aim", "measured", "")
-	for _, a := range aims {
-		sign, met := "≥ ", "missed"
-		if a.AtMost {
-			sign = "≤ "
-		}
-		if a.Met() {
-			met = "met"
-		}
-		table.Add(a.What, fmt.Sprintf("%s%.0f%s", sign, a.Want, a.unit), fmt.Sprintf("%.0f%s", a.Got, a.unit), met)
-	}
-	return table.Write(out)
+	return measure.WriteAims(out, fmt.Sprintf("Aims for %d validators on two cores", aimValidators), r.Aims())
 }

@@ -14,26 +14,8 @@ const (
 	aimCallers = 64
 )
 
-// Aim is something that is to be reached on two cores and one disk.
-type Aim struct {
-	What string
-	// Want is the least value that is wanted, or the greatest where AtMost says so; Got is what was measured.
-	Want, Got float64
-	AtMost    bool
-	text      func(float64) string
-}
-
-// Met reports whether it was reached.
-func (a Aim) Met() bool {
-	if a.AtMost {
-		return a.Got <= a.Want
-	}
-	return a.Got >= a.Want
-}
-
-// Aims returns the aims of which everything was measured.
-func (r *Report) Aims() []Aim {
-	var aims []Aim
+// Aims returns the aims, on two cores and one disk, of which everything was measured.
+func (r *Report) Aims() (aims []measure.Aim) {
 	perSecond := func(v float64) string { return fmt.Sprintf("%.0f/s", v) }
 	for _, c := range r.Comparisons {
 		if c.Peers != aimPeers {
@@ -41,7 +23,7 @@ func (r *Report) Aims() []Aim {
 		}
 		add := func(operation, what string, want float64, atMost bool, of func(*Point) float64, text func(float64) string) {
 			if p := c.find(mootSynced, operation, aimSize, aimCallers); p != nil && of(p) > 0 {
-				aims = append(aims, Aim{operation + ", " + what, want, of(p), atMost, text})
+				aims = append(aims, measure.Aim{What: operation + ", " + what, Want: want, Got: of(p), AtMost: atMost, Text: text})
 			}
 		}
 		median := func(of func(Figures) float64) func(*Point) float64 {
@@ -60,21 +42,5 @@ func (r *Report) Aims() []Aim {
 }
 
 func (r *Report) writeAims(out *strings.Builder) error {
-	aims := r.Aims()
-	if len(aims) == 0 {
-		return nil
-	}
-	fmt.Fprintf(out, "\n## Aims for %d peers, %d callers, %s, synced\n\n", aimPeers, aimCallers, bytesText(aimSize))
-	table := measure.NewTable("", "aim", "measured", "")
-	for _, a := range aims {
-		sign, met := "≥ ", "missed"
-		if a.AtMost {
-			sign = "≤ "
-		}
-		if a.Met() {
-			met = "met"
-		}
-		table.Add(a.What, sign+a.text(a.Want), a.text(a.Got), met)
-	}
-	return table.Write(out)
+	return measure.WriteAims(out, fmt.Sprintf("Aims for %d peers, %d callers, %s, synced", aimPeers, aimCallers, bytesText(aimSize)), r.Aims())
 }

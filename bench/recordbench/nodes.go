@@ -9,9 +9,7 @@ import (
 	"time"
 
 	"github.com/folkmoot/folkmoot/api/client"
-	"github.com/folkmoot/folkmoot/bench/measure"
 	"github.com/folkmoot/folkmoot/bench/process"
-	"github.com/folkmoot/folkmoot/node"
 )
 
 // nodesStart bounds the time until all nodes are ready and see one another.
@@ -72,18 +70,9 @@ func openNodes(ctx context.Context, dir, program string, peers int) (_ *nodes, e
 
 // start starts a node and returns when its API is there.
 func (n *nodes) start(ctx context.Context, program, home string, bootstrap []string) error {
-	args := append([]string{"run", "--home", home, "--network", "bench", "--open", "--mdns=false",
-		"--api-listen", "127.0.0.1:0", "--listen", loopback}, bootstrap...)
-	started, err := process.Start("MOOT_", program, args...)
+	args := append([]string{"--network", "bench", "--open", "--listen", loopback}, bootstrap...)
+	url, token, err := n.processes.StartNode(ctx, patience(), program, home, args...)
 	if err != nil {
-		return err
-	}
-	n.processes = append(n.processes, started)
-	var url, token string
-	if err := n.until(ctx, func() bool {
-		url, token, err = node.RunningAPI(home)
-		return err == nil
-	}); err != nil {
 		return err
 	}
 	c, err := client.New(url, client.Options{Token: token})
@@ -94,17 +83,13 @@ func (n *nodes) start(ctx context.Context, program, home string, bootstrap []str
 	return n.until(ctx, func() bool { return c.Ready(ctx) == nil })
 }
 
+func patience() process.Patience {
+	return process.Patience{Poll: settlePoll, Late: fmt.Sprintf("the nodes are not ready after %v", nodesStart)}
+}
+
 // until waits for a condition while the processes run.
 func (n *nodes) until(ctx context.Context, holds func() bool) error {
-	for !holds() {
-		if err := n.processes.Ended(); err != nil {
-			return err
-		}
-		if err := measure.Wait(ctx, settlePoll); err != nil {
-			return fmt.Errorf("the nodes are not ready after %v: %w", nodesStart, err)
-		}
-	}
-	return nil
+	return n.processes.Until(ctx, patience(), holds)
 }
 
 func (n *nodes) Put(ctx context.Context, peer int, key string, value []byte) error {

@@ -96,30 +96,49 @@ func (o *benchOptions) config(cmd *cobra.Command) (recordbench.Config, error) {
 	if o.quick {
 		cfg = recordbench.Quick()
 	}
-	set := func(name string, apply func()) {
-		if cmd.Flags().Changed(name) {
-			apply()
-		}
-	}
-	set("peers", func() { cfg.Peers = o.peers })
-	set("callers", func() { cfg.Callers = o.callers })
-	set("size", func() { cfg.Sizes = o.sizes })
-	set("duration", func() { cfg.Duration = o.duration })
-	set("rounds", func() { cfg.Rounds = o.rounds })
-	set("scale", func() { cfg.Scale = o.scale })
-	set("losses", func() { cfg.Losses = o.losses })
-	if len(cfg.Scale) == 1 && cfg.Scale[0] == 0 {
-		cfg.Scale = nil
-	}
+	given(cmd, map[string]func(){
+		"peers":    func() { cfg.Peers = o.peers },
+		"callers":  func() { cfg.Callers = o.callers },
+		"size":     func() { cfg.Sizes = o.sizes },
+		"duration": func() { cfg.Duration = o.duration },
+		"rounds":   func() { cfg.Rounds = o.rounds },
+		"scale":    func() { cfg.Scale = unlessNone(o.scale) },
+		"losses":   func() { cfg.Losses = o.losses },
+	})
 	if o.only.value != "all" {
 		cfg.Only = recordbench.Family(o.only.value)
 	}
+	var err error
+	if cfg.Program, err = measuredProgram(); err != nil {
+		return cfg, err
+	}
+	return cfg, cfg.Validate()
+}
+
+// given applies the options that were given, by their names.
+func given(cmd *cobra.Command, apply map[string]func()) {
+	for name, set := range apply {
+		if cmd.Flags().Changed(name) {
+			set()
+		}
+	}
+}
+
+// unlessNone returns a list of which 0 alone stands for nothing.
+func unlessNone(list []int) []int {
+	if len(list) == 1 && list[0] == 0 {
+		return nil
+	}
+	return list
+}
+
+// measuredProgram returns the path of this program.
+func measuredProgram() (string, error) {
 	program, err := os.Executable()
 	if err != nil {
-		return cfg, fmt.Errorf("find this program, which is run for the measurement: %w", err)
+		return "", fmt.Errorf("find this program, which is run for the measurement: %w", err)
 	}
-	cfg.Program = program
-	return cfg, cfg.Validate()
+	return program, nil
 }
 
 // benchRecords measures in a folder of its own and shows what came of it. What had been measured when it failed is shown too.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -71,9 +70,9 @@ func (o *benchLedgerOptions) config(cmd *cobra.Command) (ledgerbench.Config, err
 	if o.quick {
 		cfg = ledgerbench.Quick()
 	}
-	for name, apply := range map[string]func(){
+	given(cmd, map[string]func(){
 		"validators": func() { cfg.Validators = o.validators },
-		"scale":      func() { cfg.Scale = o.scale },
+		"scale":      func() { cfg.Scale = unlessNone(o.scale) },
 		"accounts":   func() { cfg.Accounts = o.accounts },
 		"duration":   func() { cfg.Duration = o.duration },
 		"callers":    func() { cfg.Callers = o.callers },
@@ -81,19 +80,11 @@ func (o *benchLedgerOptions) config(cmd *cobra.Command) (ledgerbench.Config, err
 		"batch":      func() { cfg.Batch = o.batch },
 		"catch-up":   func() { cfg.CatchUp = o.catchUp },
 		"kvstore":    func() { cfg.KVStore = o.kvstore },
-	} {
-		if cmd.Flags().Changed(name) {
-			apply()
-		}
+	})
+	var err error
+	if cfg.Program, err = measuredProgram(); err != nil {
+		return cfg, err
 	}
-	if len(cfg.Scale) == 1 && cfg.Scale[0] == 0 {
-		cfg.Scale = nil
-	}
-	program, err := os.Executable()
-	if err != nil {
-		return cfg, fmt.Errorf("find this program, which is run for the measurement: %w", err)
-	}
-	cfg.Program = program
 	if o.profile != "" { // the nodes may run elsewhere
 		if cfg.Profile, err = filepath.Abs(o.profile); err != nil {
 			return cfg, fmt.Errorf("find the folder for profiles: %w", err)
