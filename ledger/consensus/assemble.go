@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 
 	dbm "github.com/cometbft/cometbft-db"
-	"github.com/cometbft/cometbft/blocksync"
 	cfg "github.com/cometbft/cometbft/config"
 	cs "github.com/cometbft/cometbft/consensus"
 	"github.com/cometbft/cometbft/crypto/ed25519"
@@ -63,7 +62,8 @@ type parts struct {
 
 	history   *history
 	genesis   *types.GenesisDoc
-	blocksync *blocksync.Reactor
+	blocksync *blockReactor
+	spreader  *transactionReactor
 	snapshots *snapshotReactor
 	first     sm.State // from which the start went on
 	fresh     bool     // there is no block yet, and others may have some: see Engine.begin
@@ -254,7 +254,7 @@ func (b *builder) mayBeBehind() bool {
 		return false
 	}
 	_, own := b.chain.Validators.GetByAddress(b.key)
-	return own == nil || c.Mode == State || c.Trust != nil || own.VotingPower < b.chain.Validators.TotalVotingPower()/3
+	return !indispensable(own, b.chain.Validators) || c.Mode == State || c.Trust != nil
 }
 
 // alone says whether this node's is the only validator.
@@ -272,6 +272,9 @@ func (b *builder) build(ctx context.Context) error {
 		votes = nil
 	}
 	b.sync = votes == nil || !b.alone()
+	if _, own := b.chain.Validators.GetByAddress(votes); !indispensable(own, b.chain.Validators) {
+		votes = nil
+	}
 	b.guard.syncing.Store(b.sync)
 	b.fresh = b.mayBeBehind()
 
@@ -281,8 +284,8 @@ func (b *builder) build(ctx context.Context) error {
 	b.pool.EnableTxsAvailable()
 	// Transactions are taken also while blocks are fetched. Otherwise those that are handed in while a network begins are thrown away by nodes that begin a moment later, and are not sent again: the next proposer
 	// has none, and a block comes with the heartbeat only.
-	transactions := mempool.NewReactor(c.Mempool, b.pool, false)
-	transactions.SetLogger(b.log)
+	b.spreader = newTransactionReactor(mempool.NewReactor(c.Mempool, b.pool, false), b.engine.waiting(b.pool))
+	b.spreader.SetLogger(b.log)
 
 	var err error
 	now := new(turn)
@@ -294,12 +297,7 @@ func (b *builder) build(ctx context.Context) error {
 
 	// Without CometBFT's own tolerance for times of blocks, which it holds decided blocks to as well: see maxAhead.
 	executor := sm.NewBlockExecutor(b.states, b.log, b.conns.Consensus(), b.pool, b.proofs, b.blocks)
-	fetched := int64(0) // the height of the state, where no block after it is there yet
-	if b.blocks.Height() == 0 {
-		fetched = b.chain.LastBlockHeight
-	}
-	b.blocksync = blocksync.NewReactor(b.sync && !b.fresh, false, b.chain.Copy(), executor, b.blocks, votes, fetched, blocksync.NopMetrics())
-	b.blocksync.SetLogger(b.log)
+	b.blocksync = b.newBlockReactor(executor, votes)
 
 	b.state = cs.NewState(c.Consensus, b.chain.Copy(), executor, b.blocks, b.pool, b.proofs)
 	b.state.SetLogger(b.log)
@@ -315,7 +313,7 @@ func (b *builder) build(ctx context.Context) error {
 	b.snapshots.SetLogger(b.log)
 	conn.reactor = b.snapshots
 	return b.newSwitch([]lp2p.SwitchReactor{
-		{Name: "MEMPOOL", Reactor: transactions}, {Name: "BLOCKSYNC", Reactor: b.blocksync}, {Name: reactorConsensus, Reactor: b.reactor},
+		{Name: "MEMPOOL", Reactor: b.spreader}, {Name: "BLOCKSYNC", Reactor: b.blocksync}, {Name: reactorConsensus, Reactor: b.reactor},
 		{Name: "EVIDENCE", Reactor: b.gossip}, {Name: "STATESYNC", Reactor: b.snapshots},
 	})
 }

@@ -11,6 +11,7 @@ import (
 
 	sm "github.com/cometbft/cometbft/state"
 	"github.com/cometbft/cometbft/types"
+	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/folkmoot/folkmoot/fault"
 )
@@ -45,9 +46,11 @@ func (e *Engine) begin(ctx context.Context, p *parts) {
 		return
 	}
 	e.progress.enter(StageBlocks)
-	if err := p.blocksync.Enable(state); err != nil {
+	if err := p.blocksync.begin(state); err != nil {
 		e.fail(fmt.Errorf("begin to fetch blocks: %w", err))
+		return
 	}
+	p.blocksync.meet(ctx)
 }
 
 // run returns the state to go on from with blocks. An error is one with which the ledger cannot go on.
@@ -84,13 +87,16 @@ func (b *beginning) run(ctx context.Context) (sm.State, error) {
 		case <-time.After(pause):
 		}
 		pause = min(2*pause, maxPauseRounds)
+		b.provider = newProvider(ctx, b.parts.genesis, b.asker) // what a liar left out of the changes of validators would be missing for ever
 	}
 }
 
-// tips asks the members which blocks they have, until one has answered. It returns nothing when ctx ends.
+// tips asks the members which blocks they have, until one has answered and the others were given time to. It returns nothing when ctx ends.
 func (b *beginning) tips(ctx context.Context) []tip {
+	m := meeting{known: b.engine.cfg.Peers.Known, self: b.engine.cfg.Host.ID()}
 	for {
-		if list := b.askTips(ctx); len(list) > 0 {
+		list := b.askTips(ctx)
+		if over := m.over(func(id peer.ID) bool { return slices.ContainsFunc(list, func(t tip) bool { return t.peer == id }) }); over && len(list) > 0 {
 			slices.SortFunc(list, func(x, y tip) int { return cmp.Compare(y.height, x.height) })
 			b.engine.progress.aim(list[0].height)
 			return list
@@ -98,7 +104,7 @@ func (b *beginning) tips(ctx context.Context) []tip {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(keepInterval / 4):
+		case <-time.After(meetInterval):
 		}
 	}
 }

@@ -195,6 +195,7 @@ func (c *Config) comet() *cfg.Config {
 	o.Consensus.DoubleSignCheckHeight = 0 // the signer does it
 
 	o.Mempool.Recheck = false
+	o.Mempool.Broadcast = false // transactionReactor does it
 	o.Mempool.Size, o.Mempool.MaxTxsBytes = mempoolTransactions, mempoolBytes
 	o.Mempool.CacheSize, o.Mempool.MaxTxBytes = mempoolSeen, c.MaxTransaction
 

@@ -86,7 +86,11 @@ func (e *Engine) Run(ctx context.Context) error {
 		group.Go(func() error { e.begin(work, p); return nil })
 	} else {
 		e.progress.enter(StageBlocks)
+		if p.guard.syncing.Load() {
+			group.Go(func() error { p.blocksync.meet(work); return nil })
+		}
 	}
+	group.Go(func() error { p.spreader.run(work); return nil })
 	group.Go(func() error { e.followTargets(work, p); return nil })
 	group.Go(func() error { e.keepPeers(work, p); return nil })
 	group.Go(func() error { e.watch(work, p); return nil })

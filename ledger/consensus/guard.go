@@ -205,8 +205,9 @@ func (a guardedApplication) CheckTx(ctx context.Context, r *abci.RequestCheckTx)
 // consensusReactor is CometBFT's, with an eye on the moment at which it begins.
 type consensusReactor struct {
 	*cs.Reactor
-	guard *guard
-	turn  *turn
+	guard   *guard
+	turn    *turn
+	arrival arrival
 	// began is called once the consensus routine runs.
 	began func()
 }

@@ -59,7 +59,23 @@ func (p *parts) submit(tx []byte) error {
 	case answer.IsErr():
 		return fault.New(fault.Invalid, "the transaction is refused: %s (code %d)", answer.Log, answer.Code)
 	}
+	p.spreader.spread(tx)
 	return nil
+}
+
+// waiting returns what reads a pool.
+func (e *Engine) waiting(pool *mempool.CListMempool) func() (types.Txs, error) {
+	return func() (types.Txs, error) {
+		var all types.Txs
+		err := e.unlessFailed(func() error {
+			all = pool.ReapMaxTxs(-1)
+			return nil
+		})
+		if err != nil { // all may be written to yet
+			return nil, err
+		}
+		return all, nil
+	}
 }
 
 // Read gives f CometBFT's databases to read from. They are open until f returns, and no longer.

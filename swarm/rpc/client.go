@@ -13,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/swarm/frames"
 )
 
 const (
@@ -145,7 +146,7 @@ func (c *Client) Call(ctx context.Context, to peer.ID, request []byte) ([]byte, 
 	}
 	defer func() { <-r.slots }()
 	response, sent, err := c.attempt(ctx, r, request)
-	if errors.Is(err, ErrStreamLost) && !sent && !errors.Is(err, errStalled) {
+	if errors.Is(err, ErrStreamLost) && !sent && !errors.Is(err, frames.ErrStalled) {
 		response, _, err = c.attempt(ctx, r, request)
 	}
 	return response, err

@@ -2,13 +2,15 @@ package rpc
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"math"
-	"slices"
 	"time"
+
+	"github.com/folkmoot/folkmoot/swarm/frames"
 )
 
 const (
@@ -16,11 +18,6 @@ const (
 	headerSize = 4 + 8 + 1
 	// readBuffer is how much a stream is read ahead.
 	readBuffer = 16 << 10
-	// trustedSize is the most memory set aside for a payload before any of it has arrived. Larger payloads are given more as
-	// they come in, and are accounted for with libp2p's resource manager.
-	trustedSize = 64 << 10
-	// frameTimeout is how long the rest of a frame may take to arrive once its header has.
-	frameTimeout = 30 * time.Second
 	// maxMessageLimit is the largest MaxMessage that the format can carry.
 	maxMessageLimit = math.MaxInt32 - headerSize
 )
@@ -43,13 +40,16 @@ type header struct {
 	kind kind
 }
 
-// appendFrame appends a frame to b. The payload is at most maxMessageLimit bytes long.
-func appendFrame(b []byte, id uint64, k kind, payload []byte) []byte {
-	b = slices.Grow(b, headerSize+len(payload))
-	b = binary.BigEndian.AppendUint32(b, uint32(len(payload)))
+// appendHeader appends the header of a frame to b. The payload is at most maxMessageLimit bytes long.
+func appendHeader(b []byte, id uint64, k kind, size int) []byte {
+	b = binary.BigEndian.AppendUint32(b, uint32(size))
 	b = binary.BigEndian.AppendUint64(b, id)
-	b = append(b, byte(k))
-	return append(b, payload...)
+	return append(b, byte(k))
+}
+
+// send queues a frame; see frames.Writer.
+func send(ctx context.Context, to *frames.Writer, id uint64, k kind, payload []byte) (end uint64, err error) {
+	return to.Send(ctx, appendHeader(make([]byte, 0, headerSize), id, k, len(payload)), payload)
 }
 
 // parseHeader reads a header of which the kind must be want and the payload no longer than maxSize.
@@ -94,36 +94,4 @@ func (r *frameReader) header() (header, error) {
 }
 
 // payload reads the payload of the frame whose header was h. The caller owns the result.
-func (r *frameReader) payload(h header) ([]byte, error) {
-	if r.buf.Buffered() >= h.size {
-		return r.fill(h.size)
-	}
-	if err := r.stream.SetReadDeadline(time.Now().Add(frameTimeout)); err != nil {
-		return nil, err
-	}
-	b, err := r.fill(h.size)
-	if err != nil {
-		return nil, err
-	}
-	return b, r.stream.SetReadDeadline(time.Time{})
-}
-
-// fill reads size bytes into memory that grows with what arrives.
-func (r *frameReader) fill(size int) ([]byte, error) {
-	b := make([]byte, 0, min(size, trustedSize))
-	for len(b) < size {
-		if len(b) == cap(b) {
-			b = slices.Grow(b, min(len(b), size-len(b)))
-		}
-		part := b[len(b):min(cap(b), size)]
-		n, err := io.ReadFull(r.buf, part)
-		b = b[:len(b)+n]
-		if errors.Is(err, io.EOF) {
-			return nil, io.ErrUnexpectedEOF
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	return b, nil
-}
+func (r *frameReader) payload(h header) ([]byte, error) { return frames.Read(r.stream, r.buf, h.size) }

@@ -8,7 +8,14 @@ import (
 	"testing"
 	"testing/iotest"
 	"time"
+
+	"github.com/folkmoot/folkmoot/swarm/frames"
 )
+
+// appendFrame appends a frame to b.
+func appendFrame(b []byte, id uint64, k kind, payload []byte) []byte {
+	return append(appendHeader(b, id, k, len(payload)), payload...)
+}
 
 // byteStream is a stream of given bytes that counts the deadlines set.
 type byteStream struct {
@@ -22,7 +29,7 @@ func (s *byteStream) SetReadDeadline(t time.Time) error {
 }
 
 func TestFramesRoundTrip(t *testing.T) {
-	payloads := [][]byte{{}, []byte("x"), make([]byte, trustedSize), bytes.Repeat([]byte("y"), 3*trustedSize+1), []byte("z")}
+	payloads := [][]byte{{}, []byte("x"), make([]byte, frames.TrustedSize), bytes.Repeat([]byte("y"), 3*frames.TrustedSize+1), []byte("z")}
 	var wire []byte
 	for i, p := range payloads {
 		wire = appendFrame(wire, uint64(i)<<56|7, kindRequest, p)
@@ -75,7 +82,7 @@ func TestMemoryGrowsWithWhatArrives(t *testing.T) {
 	const claimed = 1 << 30
 	wire := appendFrame(nil, 1, kindRequest, nil)
 	copy(wire, []byte{0x40, 0, 0, 0})
-	wire = append(wire, make([]byte, 3*trustedSize)...)
+	wire = append(wire, make([]byte, 3*frames.TrustedSize)...)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	in := newFrameReader(&byteStream{Reader: bytes.NewReader(wire)}, kindRequest, claimed)
@@ -87,8 +94,8 @@ func TestMemoryGrowsWithWhatArrives(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	runtime.ReadMemStats(&after)
-	if n := after.TotalAlloc - before.TotalAlloc; n > 16*trustedSize {
-		t.Errorf("%d bytes set aside for %d that came", n, 3*trustedSize)
+	if n := after.TotalAlloc - before.TotalAlloc; n > 16*frames.TrustedSize {
+		t.Errorf("%d bytes set aside for %d that came", n, 3*frames.TrustedSize)
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/marcopolo/simnet"
 
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/swarm/frames"
 )
 
 // simulated runs f in simulated time, with two hosts on a simulated link; a knows b's addresses.
@@ -159,7 +160,7 @@ func TestServerThatDoesNotRead(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if d := time.Since(start); d > 2*writeTimeout {
+		if d := time.Since(start); d > 2*frames.WriteTimeout {
 			t.Errorf("the stream was given up after %s", d)
 		}
 		if c.linkOf(b.ID()) != nil {
@@ -199,7 +200,7 @@ func TestClientThatDoesNotRead(t *testing.T) {
 		if _, err := raw.Write(wire); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(2 * writeTimeout)
+		time.Sleep(2 * frames.WriteTimeout)
 		if s.open() != 0 {
 			t.Error("the stream is still open")
 		}
@@ -294,7 +295,7 @@ func TestServerResetsStreamsOfHostileClients(t *testing.T) {
 	}{
 		"oversize":             {oversize[:headerSize], time.Second},
 		"a response":           {appendFrame(nil, 2, kindResponse, nil), time.Second},
-		"a frame that stops":   {oversize[:0:0], frameTimeout + time.Second},
+		"a frame that stops":   {oversize[:0:0], frames.Timeout + time.Second},
 		"kind that is unknown": {[]byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 9}, time.Second},
 	} {
 		if len(c.wire) == 0 {

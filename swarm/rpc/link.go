@@ -10,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/swarm/frames"
 )
 
 // errIdle ends a stream that was not used for the idle timeout.
@@ -20,7 +21,7 @@ type link struct {
 	client *Client
 	remote *remote
 	stream network.Stream
-	out    *sender
+	out    *frames.Writer
 
 	mu       sync.Mutex
 	pending  map[uint64]chan result // guarded by mu; calls without response, by id
@@ -42,7 +43,7 @@ func newLink(c *Client, r *remote, stream network.Stream) *link {
 		client:  c,
 		remote:  r,
 		stream:  stream,
-		out:     newSender(stream, stream.Scope()),
+		out:     frames.NewWriter(stream, stream.Scope()),
 		pending: make(map[uint64]chan result),
 		lastUse: time.Now(),
 	}
@@ -62,7 +63,7 @@ func (l *link) call(ctx context.Context, request []byte) (response []byte, sent 
 	if err != nil {
 		return nil, false, l.lost(err)
 	}
-	end, err := l.out.send(ctx, id, kindRequest, request)
+	end, err := send(ctx, l.out, id, kindRequest, request)
 	if err != nil {
 		if !l.forget(id) {
 			<-done // the link failed meanwhile
@@ -82,7 +83,7 @@ func (l *link) call(ctx context.Context, request []byte) (response []byte, sent 
 		r = <-done // it came at the last moment
 	}
 	if r.err != nil {
-		return nil, l.out.wrote(end), l.lost(r.err)
+		return nil, l.out.Wrote(end), l.lost(r.err)
 	}
 	return r.response, true, nil
 }
@@ -171,8 +172,8 @@ func (l *link) write() {
 	defer idle.Stop()
 	for {
 		select {
-		case <-l.out.wake:
-			if err := l.out.flush(); err != nil {
+		case <-l.out.Wake():
+			if err := l.out.Flush(); err != nil {
 				l.fail(err)
 			}
 		case now := <-idle.C:
@@ -181,7 +182,7 @@ func (l *link) write() {
 				l.retire(now)
 			}
 			idle.Reset(max(rest, 0))
-		case <-l.out.stopped:
+		case <-l.out.Stopped():
 			return
 		}
 	}
@@ -219,7 +220,7 @@ func (l *link) fail(err error) {
 		delete(l.pending, id)
 		done <- result{err: err}
 	}
-	l.out.stop(err)
+	l.out.Stop(err)
 }
 
 // dispose frees the stream. It may have to wait until the connection takes a message.

@@ -11,6 +11,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"golang.org/x/sync/semaphore"
+
+	"github.com/folkmoot/folkmoot/swarm/frames"
 )
 
 var (
@@ -27,7 +29,7 @@ type serverStream struct {
 	stream network.Stream
 	from   peer.ID
 	in     *frameReader
-	out    *sender
+	out    *frames.Writer
 	slots  chan struct{}       // one element for each request at work
 	large  *semaphore.Weighted // bytes of large requests at work
 
@@ -44,7 +46,7 @@ func newServerStream(cfg *ServerConfig, work *workers, stream network.Stream) *s
 		stream: stream,
 		from:   stream.Conn().RemotePeer(),
 		in:     newFrameReader(stream, kindRequest, cfg.MaxMessage),
-		out:    newSender(stream, stream.Scope()),
+		out:    frames.NewWriter(stream, stream.Scope()),
 		slots:  make(chan struct{}, cfg.MaxInFlight),
 		large:  semaphore.NewWeighted(int64(max(maxLargeBytes, cfg.MaxMessage))),
 	}
@@ -66,7 +68,7 @@ func (c *serverStream) serve() {
 // finish ends the stream for the given reason; only the first call counts.
 func (c *serverStream) finish(cause error) {
 	c.cancel(cause)
-	c.out.stop(context.Cause(c.ctx))
+	c.out.Stop(context.Cause(c.ctx))
 }
 
 // read takes in requests until the stream ends, and says why it did.
@@ -133,7 +135,7 @@ func (c *serverStream) handle(j job) {
 
 // takeMemory waits until the request fits in with the others at work, and accounts for it.
 func (c *serverStream) takeMemory(size int) error {
-	if size <= trustedSize {
+	if size <= frames.TrustedSize {
 		return nil
 	}
 	if !c.large.TryAcquire(int64(size)) {
@@ -150,7 +152,7 @@ func (c *serverStream) takeMemory(size int) error {
 }
 
 func (c *serverStream) freeMemory(size int) {
-	if size <= trustedSize {
+	if size <= frames.TrustedSize {
 		return
 	}
 	c.stream.Scope().ReleaseMemory(size)
@@ -171,7 +173,7 @@ func (c *serverStream) answer(id uint64, request []byte) {
 		c.finish(ErrTooLarge)
 		return
 	}
-	if _, err := c.out.send(c.ctx, id, kindResponse, response); err != nil {
+	if _, err := send(c.ctx, c.out, id, kindResponse, response); err != nil {
 		c.finish(err)
 	}
 }
@@ -180,8 +182,8 @@ func (c *serverStream) answer(id uint64, request []byte) {
 func (c *serverStream) write() {
 	for c.ctx.Err() == nil {
 		select {
-		case <-c.out.wake:
-			if err := c.out.flush(); err != nil {
+		case <-c.out.Wake():
+			if err := c.out.Flush(); err != nil {
 				c.finish(err)
 			}
 		case <-c.ctx.Done():

@@ -3,6 +3,7 @@ package gate
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"sync/atomic"
@@ -13,10 +14,23 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 )
 
-// Messages of one channel come in the order in which they were sent, and all of them come, though there are more than streams allowed.
+// Messages of one channel come in the order in which they were sent, and all of them come, whichever release either side is of.
 func TestOrder(t *testing.T) {
-	a, b := pair(t)
-	b.gap = patience // a machine that is busy may hold one message up for longer than the others wait for it
+	for _, c := range []struct{ a, b bool }{{false, false}, {false, true}, {true, false}, {true, true}} {
+		t.Run(fmt.Sprintf("before=%t,%t", c.a, c.b), func(t *testing.T) {
+			a, b := pairOf(t, c.a, c.b)
+			a.gap, b.gap = patience, patience // a machine that is busy may hold one message up for longer than the others wait for it
+			order(t, a, b)
+			order(t, b, a)
+			if framed := a.members[b.host.ID()].frames; framed == (c.a || c.b) {
+				t.Errorf("a stream for each class: %t", framed)
+			}
+		})
+	}
+}
+
+func order(t *testing.T, a, b *side) {
+	t.Helper()
 	got := b.listen(votes)
 	const n = 600
 	for i := range n {
@@ -33,10 +47,10 @@ func TestOrder(t *testing.T) {
 
 // A message whose predecessor never comes waits a moment, and passes.
 func TestGap(t *testing.T) {
-	a, b := pair(t)
+	a, b := pairOf(t, true, false)
 	got := b.listen(votes)
 	m := a.members[b.host.ID()]
-	a.number(m, "0x22") // one that is never sent
+	a.count(m, "0x22") // one that is never sent
 	start := time.Now()
 	if err := a.send(b, votes, "second"); err != nil {
 		t.Fatal(err)
@@ -52,9 +66,9 @@ func TestGap(t *testing.T) {
 	}
 }
 
-// A peer that does not read has a bounded number of streams, and a bounded number of messages wait for them; others are not held up.
+// A peer of the release before that does not read has a bounded number of streams, and a bounded number of messages wait for them; others are not held up.
 func TestBounds(t *testing.T) {
-	a, b := pair(t)
+	a, b := pairOf(t, true, false)
 	c := newSide(t, "gate")
 	connect(t, a.host, c.host)
 	if err := a.Join(t.Context(), c.host.ID()); err != nil {
@@ -106,7 +120,7 @@ func TestBounds(t *testing.T) {
 
 // One who opens more streams than a gate does is refused, and what it says is too large is not read.
 func TestHostile(t *testing.T) {
-	a, b := pair(t)
+	a, b := pairOf(t, true, false)
 	got := b.listen(blocks)
 	wire := networkOf(t, "gate").Protocol("ledger/1/0x40")
 	open := func() network.Stream {
@@ -168,9 +182,9 @@ func TestHostile(t *testing.T) {
 	}
 }
 
-// Each stream has a deadline and the ledger's service, whoever opened it.
+// Each stream for one message has a deadline and the ledger's service, whoever opened it.
 func TestDeadlineAndService(t *testing.T) {
-	a, b := pair(t)
+	a, b := pairOf(t, true, false)
 	done := make(chan error, 1)
 	b.SetStreamHandler(lp2p.ProtocolID(blocks), func(s network.Stream) {
 		in := s.(*stream).Stream

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -23,18 +24,21 @@ import (
 // ServiceName is the resource manager's name for what CometBFT's streams use.
 const ServiceName = "ledger"
 
-// protocolName is the part of the wire's protocol ids between the network's id and CometBFT's channel. Its number rises when peers
-// can no longer understand one another.
-const protocolName = "ledger/1"
+// The part of the wire's protocol ids between the network's id and what a stream is for: with a stream for each class of messages, and, as in the release before, with one for each message. Which of them a session is opened with
+// says which are used.
+const (
+	protocolName   = "ledger/2"
+	protocolBefore = "ledger/1"
+)
 
 const (
-	// maxOut is how many streams to one peer may be open, counting those that it has not read.
+	// maxOut is how many streams for one message each to one peer may be open, counting those that it has not read.
 	maxOut = 48
 	// maxWaiting is how many messages to one peer may wait for a stream; more are refused.
 	maxWaiting = 512
-	// maxIn is how many streams from one peer may be open. It is larger than maxOut, and no larger than the resource manager's own bound for one protocol.
+	// maxIn is how many such streams from one peer may be open. It is larger than maxOut, and no larger than the resource manager's own bound for one protocol.
 	maxIn = 64
-	// streamTime is how long a stream may take from its opening until it has been read.
+	// streamTime is how long such a stream may take from its opening until it has been read.
 	streamTime = 10 * time.Second
 	// restTime is how long a peer whose session CometBFT ended for its behaviour cannot have another.
 	restTime = time.Second
@@ -45,6 +49,8 @@ var (
 	errNoSession = errors.New("there is no session with the peer")
 	// errBusy is a stream to a peer that does not read.
 	errBusy = errors.New("too many messages wait for the peer")
+	// errNotOurs is a protocol that is none of CometBFT's channels.
+	errNotOurs = fmt.Errorf("not a channel of CometBFT: %w", errors.ErrUnsupported)
 	// errDials is CometBFT wanting a connection: making those is the node's business.
 	errDials = errors.New("there is no connection to the peer")
 )
@@ -72,6 +78,8 @@ type Gate struct {
 	cfg      Config
 	instance instance
 	gap      time.Duration // gapTime, but in tests
+	before   bool          // it knows the protocols of the release before only; in tests
+	end      chan struct{} // closed by Close
 
 	// entering is held while a session begins or ends, so that Left is over before the next one begins.
 	entering sync.Mutex
@@ -80,6 +88,7 @@ type Gate struct {
 	closed   bool                       // guarded by mu
 	members  map[peer.ID]*member        // guarded by mu
 	handlers map[protocol.ID]struct{}   // the wire's ids that are handled, guarded by mu
+	channels map[byte]handler           // guarded by mu
 	notes    map[peer.ID]map[string]any // what CometBFT put into the peerstore, guarded by mu
 	tasks    sync.WaitGroup             // sessions and streams
 }
@@ -95,28 +104,47 @@ func New(cfg Config) (*Gate, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	g := &Gate{
-		Host: cfg.Host, cfg: cfg, gap: gapTime, members: make(map[peer.ID]*member), handlers: make(map[protocol.ID]struct{}), notes: make(map[peer.ID]map[string]any),
+		Host: cfg.Host, cfg: cfg, gap: gapTime, end: make(chan struct{}),
+		members: make(map[peer.ID]*member), handlers: make(map[protocol.ID]struct{}), channels: make(map[byte]handler), notes: make(map[peer.ID]map[string]any),
 	}
 	_, _ = rand.Read(g.instance[:]) // never fails
 	return g, nil
 }
 
 // Serve starts to answer those who want a session. Left may be called from then on.
-func (g *Gate) Serve() { g.Host.SetStreamHandler(g.sessionProtocol(), g.answer) }
+func (g *Gate) Serve() {
+	if !g.before { // first of all: who has a session may send
+		for _, c := range classes {
+			g.Host.SetStreamHandler(g.classProtocol(c), func(s network.Stream) { g.receiveClass(c, s) })
+		}
+	}
+	for _, p := range g.sessionProtocols() {
+		g.Host.SetStreamHandler(p, g.answer)
+	}
+}
 
 // Close ends all sessions and streams and takes the gate's handlers off the host, which goes on. It returns when nothing of the gate is left running.
 func (g *Gate) Close() error {
 	g.mu.Lock()
+	if !g.closed {
+		close(g.end)
+	}
 	g.closed = true
 	handled := g.handlers
 	g.handlers = nil
+	clear(g.channels)
 	var streams []network.Stream
 	for p, m := range g.members {
 		streams = append(streams, m.takeAll()...)
 		g.Host.ConnManager().Unprotect(p, ServiceName)
 	}
 	g.mu.Unlock()
-	g.Host.RemoveStreamHandler(g.sessionProtocol())
+	for _, p := range g.sessionProtocols() {
+		g.Host.RemoveStreamHandler(p)
+	}
+	for _, c := range classes {
+		g.Host.RemoveStreamHandler(g.classProtocol(c))
+	}
 	for p := range handled {
 		g.Host.RemoveStreamHandler(p)
 	}
@@ -125,10 +153,15 @@ func (g *Gate) Close() error {
 	return nil
 }
 
-// wire returns CometBFT's protocol id as other hosts see it.
+// wire returns CometBFT's protocol id as hosts of the release before see it.
 func (g *Gate) wire(p protocol.ID) (protocol.ID, bool) {
 	c := channel(p)
-	return g.cfg.Network.Protocol(protocolName + "/" + string(c)), c != ""
+	return g.cfg.Network.Protocol(protocolBefore + "/" + string(c)), c != ""
+}
+
+// classProtocol is the protocol id of a class.
+func (g *Gate) classProtocol(c class) protocol.ID {
+	return g.cfg.Network.Protocol(protocolName + "/" + string(c))
 }
 
 // channel returns CometBFT's channel that a protocol id of its stands for, or "".
@@ -152,6 +185,9 @@ func (g *Gate) SetStreamHandler(p protocol.ID, h network.StreamHandler) {
 		return
 	}
 	g.handlers[wire] = struct{}{}
+	if n, ok := number(p); ok {
+		g.channels[n] = handler{p, h}
+	}
 	g.Host.SetStreamHandler(wire, func(s network.Stream) { g.receive(p, s, h) })
 }
 
@@ -167,166 +203,10 @@ func (g *Gate) RemoveStreamHandler(p protocol.ID) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.handlers, wire)
+	if n, ok := number(p); ok {
+		delete(g.channels, n)
+	}
 	g.Host.RemoveStreamHandler(wire)
-}
-
-// receive hands a stream to CometBFT, if its sender may take part and keeps to the bounds.
-func (g *Gate) receive(p protocol.ID, raw network.Stream, h network.StreamHandler) {
-	s, err := g.admit(p, raw)
-	if err != nil {
-		g.cfg.Logger.Debug("ledger: stream refused", "peer", raw.Conn().RemotePeer(), "protocol", p, "reason", err)
-		_ = raw.Reset()
-		return
-	}
-	defer g.tasks.Done()
-	defer s.finish() // CometBFT has read it by then, or never will
-	epoch, n, err := readHeader(raw)
-	if err != nil {
-		return
-	}
-	if s.lane != nil {
-		s.lane.await(epoch, n)
-		defer s.lane.passed(epoch, n)
-	}
-	h(s)
-}
-
-func (g *Gate) admit(p protocol.ID, raw network.Stream) (*stream, error) {
-	from := raw.Conn().RemotePeer()
-	if !g.cfg.Allowed(from) {
-		return nil, fault.New(fault.Forbidden, "not a member")
-	}
-	if err := prepare(raw); err != nil {
-		return nil, err
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	m := g.members[from]
-	switch {
-	case g.closed || m == nil || len(m.sessions) == 0:
-		return nil, errNoSession
-	case m.in >= maxIn:
-		return nil, errBusy
-	}
-	m.in++
-	g.tasks.Add(1)
-	s := &stream{Stream: raw, protocol: p, limit: g.cfg.MaxMessage}
-	if c := channel(p); ordered[c] {
-		if m.lanes[c] == nil {
-			m.lanes[c] = &lane{gap: g.gap}
-		}
-		s.lane = m.lanes[c]
-	}
-	m.streams[raw] = struct{}{}
-	s.release = func() {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		m.in--
-		delete(m.streams, raw)
-	}
-	return s, nil
-}
-
-// prepare bounds how long a stream may take, and says whose it is.
-func prepare(s network.Stream) error {
-	if err := s.SetDeadline(time.Now().Add(streamTime)); err != nil {
-		return err
-	}
-	return s.Scope().SetService(ServiceName)
-}
-
-// NewStream opens a stream for one message to a peer that there is a session with. It waits while too many are open.
-func (g *Gate) NewStream(ctx context.Context, to peer.ID, ps ...protocol.ID) (network.Stream, error) {
-	if len(ps) != 1 {
-		return nil, errors.ErrUnsupported
-	}
-	wire, ok := g.wire(ps[0])
-	if !ok {
-		return nil, errors.ErrUnsupported
-	}
-	m, err := g.reserve(ctx, to)
-	if err != nil {
-		return nil, err
-	}
-	raw, err := g.Host.NewStream(network.WithNoDial(ctx, "the node makes the connections"), to, wire)
-	if err == nil {
-		if err = prepare(raw); err != nil {
-			_ = raw.Reset()
-		}
-	}
-	if err != nil {
-		<-m.out
-		return nil, err
-	}
-	return g.register(m, ps[0], raw)
-}
-
-// reserve waits until one more stream to a peer may be opened.
-func (g *Gate) reserve(ctx context.Context, to peer.ID) (*member, error) {
-	if !g.cfg.Allowed(to) {
-		return nil, fault.New(fault.Forbidden, "not a member")
-	}
-	g.mu.Lock()
-	m := g.members[to]
-	if g.closed || m == nil || len(m.sessions) == 0 {
-		g.mu.Unlock()
-		return nil, errNoSession
-	}
-	select {
-	case m.out <- struct{}{}: // nobody waits: a place that is given back goes to who waits for it
-		g.mu.Unlock()
-		return m, nil
-	default:
-	}
-	if m.waiting >= maxWaiting {
-		g.mu.Unlock()
-		return nil, errBusy
-	}
-	m.waiting++
-	ended := m.ended
-	g.mu.Unlock()
-	var err error
-	select {
-	case m.out <- struct{}{}:
-	case <-ctx.Done():
-		err = ctx.Err()
-	case <-ended:
-		err = errNoSession
-	}
-	g.mu.Lock()
-	m.waiting--
-	g.mu.Unlock()
-	return m, err
-}
-
-// register makes an opened stream one of those that end with the session.
-func (g *Gate) register(m *member, p protocol.ID, raw network.Stream) (network.Stream, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.closed || len(m.sessions) == 0 {
-		<-m.out
-		_ = raw.Reset()
-		return nil, errNoSession
-	}
-	s := &stream{Stream: raw, protocol: p, outbound: true, number: func() []byte { return g.number(m, channel(p)) }}
-	m.streams[raw] = struct{}{}
-	g.tasks.Add(1)
-	s.release = func() {
-		<-m.out
-		g.mu.Lock()
-		delete(m.streams, raw)
-		g.mu.Unlock()
-		g.tasks.Done()
-	}
-	return s, nil
-}
-
-// number counts a message and returns its header.
-func (g *Gate) number(m *member, c protocol.ID) []byte {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	m.sent[c]++
-	return header(m.epoch, m.sent[c])
 }
 
 // Connect does not dial: it returns nil if the peer is connected.

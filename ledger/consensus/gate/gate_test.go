@@ -37,6 +37,7 @@ const (
 type side struct {
 	*Gate
 	host    host.Host
+	before  bool // of the release before
 	allowed atomic.Bool
 	mu      sync.Mutex
 	left    []peer.ID // guarded by mu
@@ -76,6 +77,7 @@ func (s *side) open(t *testing.T, id swarm.NetworkID) {
 		t.Fatal(err)
 	}
 	s.Gate = g
+	g.before = s.before
 	s.Serve()
 	t.Cleanup(func() { g.Close() })
 }
@@ -109,8 +111,13 @@ func TestNobodyBeforeServe(t *testing.T) {
 
 func newSide(t *testing.T, name string) *side {
 	t.Helper()
+	return newSideOf(t, name, false)
+}
+
+func newSideOf(t *testing.T, name string, before bool) *side {
+	t.Helper()
 	id := networkOf(t, name)
-	s := &side{host: newHost(t, id)}
+	s := &side{host: newHost(t, id), before: before}
 	s.allowed.Store(true)
 	s.open(t, id)
 	return s
@@ -120,6 +127,13 @@ func (s *side) times() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.left)
+}
+
+// streams counts the streams with another side.
+func (s *side) streams(with *side) int {
+	s.Gate.mu.Lock()
+	defer s.Gate.mu.Unlock()
+	return len(s.members[with.host.ID()].streams)
 }
 
 func connect(t *testing.T, a, b host.Host) {
@@ -132,7 +146,13 @@ func connect(t *testing.T, a, b host.Host) {
 // pair returns two sides with a session.
 func pair(t *testing.T) (a, b *side) {
 	t.Helper()
-	a, b = newSide(t, "gate"), newSide(t, "gate")
+	return pairOf(t, false, false)
+}
+
+// pairOf returns two sides with a session, each of this release or of the one before.
+func pairOf(t *testing.T, aBefore, bBefore bool) (a, b *side) {
+	t.Helper()
+	a, b = newSideOf(t, "gate", aBefore), newSideOf(t, "gate", bBefore)
 	connect(t, a.host, b.host)
 	if err := a.Join(t.Context(), b.host.ID()); err != nil {
 		t.Fatal(err)
@@ -218,18 +238,25 @@ func TestProtocols(t *testing.T) {
 	if _, err := a.host.NewStream(t.Context(), b.host.ID(), lp2p.ProtocolID(blocks)); err == nil {
 		t.Error("CometBFT's own protocol id is served")
 	}
-	want := networkOf(t, "gate").Protocol("ledger/1/0x40")
-	if !slices.Contains(b.host.Mux().Protocols(), want) {
-		t.Errorf("%s is not served", want)
+	var want []protocol.ID
+	for _, p := range []string{"ledger/2/session", "ledger/2/votes", "ledger/2/blocks", "ledger/1/session", "ledger/1/0x40"} {
+		want = append(want, networkOf(t, "gate").Protocol(p))
 	}
-	if _, err := a.NewStream(t.Context(), b.host.ID(), "/ipfs/ping/1.0.0"); !errors.Is(err, errors.ErrUnsupported) {
-		t.Errorf("another protocol: %v", err)
+	for _, p := range want {
+		if !slices.Contains(b.host.Mux().Protocols(), p) {
+			t.Errorf("%s is not served", p)
+		}
+	}
+	for _, p := range []protocol.ID{"/ipfs/ping/1.0.0", lp2p.ProtocolIDPrefix + "/channel/"} {
+		if _, err := a.NewStream(t.Context(), b.host.ID(), p); !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("%q: %v", p, err)
+		}
 	}
 	if err := b.Close(); err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range b.host.Mux().Protocols() {
-		if p == want || p == networkOf(t, "gate").Protocol("ledger/1/session") {
+		if slices.Contains(want, p) {
 			t.Errorf("%s is served after the gate was closed", p)
 		}
 	}
@@ -247,18 +274,39 @@ func TestOtherNetwork(t *testing.T) {
 	}
 }
 
-// Whether a peer may take part is asked for each stream, in both directions.
+// Whether a peer may take part is asked for each message, in both directions.
 func TestAllowed(t *testing.T) {
-	a, b := pair(t)
+	for _, before := range []bool{false, true} {
+		t.Run(fmt.Sprintf("before=%t", before), func(t *testing.T) { allowed(t, before) })
+	}
+}
+
+func allowed(t *testing.T, before bool) {
+	a, b := pairOf(t, before, before)
 	got := b.listen(blocks)
+	if err := a.send(b, blocks, "first"); err != nil || receive(t, got) != "first" {
+		t.Fatal(err)
+	}
 	b.allowed.Store(false)
-	if err := a.sendRefused(b, blocks); err != nil || len(got) > 0 {
-		t.Errorf("sent by one who may not take part: %v", err)
+	if before {
+		if err := a.sendRefused(b, blocks); err != nil {
+			t.Errorf("sent by one who may not take part: %v", err)
+		}
+	} else {
+		left := a.times()
+		if err := a.send(b, blocks, "x"); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the end of the session", func() bool { return a.times() == left+1 })
+	}
+	if len(got) > 0 {
+		t.Error("a message of one who may not take part came through")
 	}
 	if err := b.send(a, blocks, "x"); fault.KindOf(err) != fault.Forbidden {
 		t.Errorf("sent to one who may not take part: %v", err)
 	}
 	b.allowed.Store(true)
+	eventually(t, "a session", func() bool { return a.Join(t.Context(), b.host.ID()) == nil })
 	if err := a.send(b, blocks, "welcome"); err != nil {
 		t.Fatal(err)
 	}
@@ -306,28 +354,15 @@ func TestClosePeer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer other.Reset()
-	began, ended := make(chan struct{}), make(chan error, 1)
-	b.SetStreamHandler(lp2p.ProtocolID(blocks), func(s network.Stream) {
-		close(began)
-		_, err := io.Copy(io.Discard, s)
-		ended <- err
-	})
-	s, err := a.NewStream(t.Context(), b.host.ID(), lp2p.ProtocolID(blocks))
-	if err != nil {
+	got := b.listen(blocks)
+	if err := a.send(b, blocks, "x"); err != nil || receive(t, got) != "x" {
 		t.Fatal(err)
 	}
-	defer s.Reset() // as lp2p does with each stream
-	if _, err := s.Write([]byte{2}); err != nil {
-		t.Fatal(err)
-	}
-	<-began
 	left, closed := a.times(), time.Now()
 	if err := b.Network().ClosePeer(a.host.ID()); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-ended; err == nil {
-		t.Error("the stream was not reset")
-	}
+	eventually(t, "the end of the streams", func() bool { return a.streams(b) == 0 && b.streams(a) == 0 })
 	eventually(t, "the end on the other side", func() bool { return a.times() == left+1 && !a.Present(b.host.ID()) })
 	if err := errors.Join(b.Network().Close(), b.Peerstore().Close()); err != nil {
 		t.Error(err)

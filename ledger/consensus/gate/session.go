@@ -31,11 +31,18 @@ type member struct {
 	instance instance
 	sessions map[network.Stream]struct{}
 	ended    chan struct{} // closed when the last session ends; made with the first
+	began    chan struct{} // closed when the next session begins
 	streams  map[network.Stream]struct{}
-	in       int           // streams from it
-	waiting  int           // messages to it that wait for a stream
-	out      chan struct{} // one element for each stream to it
-	rest     time.Time     // until when it cannot have a session
+	rest     time.Time // until when it cannot have a session
+
+	frames  bool            // there is a stream for each class; otherwise, one for each message
+	pipes   map[class]*pipe // to it, of this session
+	sending int             // messages on their way into them
+	of      map[class]int   // streams from it
+
+	in      int           // streams for one message from it
+	waiting int           // messages to it that wait for such a stream
+	out     chan struct{} // one element for each such stream to it
 
 	epoch uint32                 // names the session in what is sent
 	sent  map[protocol.ID]uint32 // how many messages were sent in each channel
@@ -44,9 +51,19 @@ type member struct {
 
 func newMember() *member {
 	return &member{
-		sessions: make(map[network.Stream]struct{}), streams: make(map[network.Stream]struct{}), out: make(chan struct{}, maxOut),
-		lanes: make(map[protocol.ID]*lane),
+		sessions: make(map[network.Stream]struct{}), began: make(chan struct{}), streams: make(map[network.Stream]struct{}),
+		pipes: make(map[class]*pipe), of: make(map[class]int), out: make(chan struct{}, maxOut), lanes: make(map[protocol.ID]*lane),
 	}
+}
+
+// member returns what is known of a peer. mu is held.
+func (g *Gate) member(p peer.ID) *member {
+	m := g.members[p]
+	if m == nil {
+		m = newMember()
+		g.members[p] = m
+	}
+	return m
 }
 
 // takeAll forgets a member's sessions and returns what is to be reset.
@@ -59,6 +76,7 @@ func (m *member) takeAll() []network.Stream {
 		close(m.ended)
 	}
 	clear(m.sessions)
+	clear(m.pipes)
 	for s := range m.streams { // those remove themselves
 		all = append(all, s)
 	}
@@ -71,8 +89,13 @@ func resetAll(streams []network.Stream) {
 	}
 }
 
-func (g *Gate) sessionProtocol() protocol.ID {
-	return g.cfg.Network.Protocol(protocolName + "/session")
+// sessionProtocols are the protocol ids with which a session can be opened, the newest first.
+func (g *Gate) sessionProtocols() []protocol.ID {
+	before := g.cfg.Network.Protocol(protocolBefore + "/session")
+	if g.before {
+		return []protocol.ID{before}
+	}
+	return []protocol.ID{g.cfg.Network.Protocol(protocolName + "/session"), before}
 }
 
 // Join makes sure that there is a session with a connected peer. An error is fault.Forbidden when the peer may not take part, and fault.Unavailable when
@@ -86,7 +109,7 @@ func (g *Gate) Join(ctx context.Context, p peer.ID) error {
 	}
 	ctx, cancel := context.WithTimeout(network.WithNoDial(ctx, "the node makes the connections"), helloTime)
 	defer cancel()
-	s, err := g.Host.NewStream(ctx, p, g.sessionProtocol())
+	s, err := g.Host.NewStream(ctx, p, g.sessionProtocols()...)
 	if err != nil {
 		return fault.New(fault.Unavailable, "join %s: %w", p, err)
 	}
@@ -172,11 +195,8 @@ func (g *Gate) enter(p peer.ID, theirs instance, s network.Stream) error {
 	g.entering.Lock()
 	defer g.entering.Unlock()
 	g.mu.Lock()
-	m := g.members[p]
-	if m == nil {
-		m = newMember()
-		g.members[p] = m
-	}
+	m := g.member(p)
+	framed := s.Protocol() == g.cfg.Network.Protocol(protocolName+"/session")
 	var err error
 	switch {
 	case g.closed:
@@ -190,6 +210,7 @@ func (g *Gate) enter(p peer.ID, theirs instance, s network.Stream) error {
 	if err != nil || !fresh {
 		if err == nil {
 			m.sessions[s] = struct{}{}
+			m.frames = m.frames || framed
 			g.tasks.Add(1)
 		}
 		g.mu.Unlock()
@@ -207,6 +228,9 @@ func (g *Gate) enter(p peer.ID, theirs instance, s network.Stream) error {
 	m.instance, m.ended = theirs, make(chan struct{})
 	m.epoch, m.sent = rand.Uint32(), make(map[protocol.ID]uint32)
 	m.sessions[s] = struct{}{}
+	m.frames = framed
+	close(m.began)
+	m.began = make(chan struct{})
 	g.tasks.Add(1)
 	g.Host.ConnManager().Protect(p, ServiceName) // its connections are not among those that are closed when there are too many
 	return nil

@@ -1,8 +1,9 @@
-package rpc
+package frames
 
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"os"
 	"sync"
@@ -22,7 +23,13 @@ type sink struct {
 	deadline time.Time // guarded by mu
 }
 
-var errFull = errors.New("full")
+var (
+	errFull = errors.New("full")
+	errEnd  = errors.New("the end")
+)
+
+// header is what a protocol may put before a payload.
+func header[T int | uint64](id T) []byte { return binary.BigEndian.AppendUint64(nil, uint64(id)) }
 
 func (s *sink) Write(b []byte) (int, error) {
 	if s.gate != nil {
@@ -77,37 +84,37 @@ func (a *account) ReleaseMemory(size int) {
 
 func TestWaitingFramesGoOutTogether(t *testing.T) {
 	out := &sink{}
-	s := newSender(out, &account{})
+	w := NewWriter(out, &account{})
 	var want []byte
 	for id := range uint64(100) {
-		if _, err := s.send(t.Context(), id, kindRequest, []byte("payload")); err != nil {
+		if _, err := w.Send(t.Context(), header(id), []byte("payload")); err != nil {
 			t.Fatal(err)
 		}
-		want = appendFrame(want, id, kindRequest, []byte("payload"))
+		want = append(append(want, header(id)...), "payload"...)
 	}
-	if err := s.flush(); err != nil || out.writes != 1 || !bytes.Equal(out.taken, want) {
+	if err := w.Flush(); err != nil || out.writes != 1 || !bytes.Equal(out.taken, want) {
 		t.Errorf("%d writes of %d bytes, %v; want 1 of %d", out.writes, len(out.taken), err, len(want))
 	}
 }
 
 // Which frames were taken decides whether a call may be made again.
 func TestWroteTellsWhichFramesWereTaken(t *testing.T) {
-	const size = headerSize + 7
+	const size = 8 + 7
 	out := &sink{limit: 2*size + 3}
-	s := newSender(out, &account{})
+	w := NewWriter(out, &account{})
 	var ends []uint64
 	for id := range uint64(3) {
-		end, err := s.send(t.Context(), id, kindRequest, []byte("payload"))
+		end, err := w.Send(t.Context(), header(id), []byte("payload"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		ends = append(ends, end)
 	}
-	if err := s.flush(); !errors.Is(err, errFull) {
+	if err := w.Flush(); !errors.Is(err, errFull) {
 		t.Fatalf("error %v", err)
 	}
 	for i, want := range []bool{true, true, false} {
-		if got := s.wrote(ends[i]); got != want {
+		if got := w.Wrote(ends[i]); got != want {
 			t.Errorf("frame %d written: %t, want %t", i, got, want)
 		}
 	}
@@ -115,62 +122,62 @@ func TestWroteTellsWhichFramesWereTaken(t *testing.T) {
 
 func TestSendWaitsForRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newSender(&sink{}, &account{limit: 1 << 30})
-		if _, err := s.send(t.Context(), 1, kindRequest, make([]byte, maxQueued)); err != nil {
+		w := NewWriter(&sink{}, &account{limit: 1 << 30})
+		if _, err := w.Send(t.Context(), header(1), make([]byte, maxQueued)); err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := s.send(ctx, 2, kindRequest, nil); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := w.Send(ctx, header(2), nil); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("with a full queue: error %v", err)
 		}
 		var wg sync.WaitGroup
 		for id := range uint64(3) {
 			wg.Go(func() {
-				if _, err := s.send(t.Context(), id, kindRequest, nil); err != nil {
+				if _, err := w.Send(t.Context(), header(id), nil); err != nil {
 					t.Error(err)
 				}
 			})
 		}
 		synctest.Wait()
-		if err := s.flush(); err != nil {
+		if err := w.Flush(); err != nil {
 			t.Error(err)
 		}
 		wg.Wait()
 
-		if _, err := s.send(t.Context(), 3, kindRequest, make([]byte, maxQueued)); err != nil {
+		if _, err := w.Send(t.Context(), header(3), make([]byte, maxQueued)); err != nil {
 			t.Fatal(err)
 		}
 		wg.Go(func() {
-			if _, err := s.send(t.Context(), 4, kindRequest, nil); !errors.Is(err, errIdle) {
+			if _, err := w.Send(t.Context(), header(4), nil); !errors.Is(err, errEnd) {
 				t.Errorf("after stop: error %v", err)
 			}
 		})
 		synctest.Wait()
-		s.stop(errIdle)
+		w.Stop(errEnd)
 		wg.Wait()
 	})
 }
 
 func TestMemoryIsAccountedUntilItIsWritten(t *testing.T) {
-	const large = trustedSize + 1
+	const large = TrustedSize + 1
 	a := &account{limit: 2 * large}
-	s := newSender(&sink{}, a)
+	w := NewWriter(&sink{}, a)
 	for id := range uint64(2) {
-		if _, err := s.send(t.Context(), id, kindRequest, make([]byte, large)); err != nil {
+		if _, err := w.Send(t.Context(), header(id), make([]byte, large)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := s.send(t.Context(), 2, kindRequest, make([]byte, large)); !errors.Is(err, errFull) {
+	if _, err := w.Send(t.Context(), header(2), make([]byte, large)); !errors.Is(err, errFull) {
 		t.Errorf("over the limit: error %v", err)
 	}
-	if _, err := s.send(t.Context(), 3, kindRequest, make([]byte, trustedSize)); err != nil {
+	if _, err := w.Send(t.Context(), header(3), make([]byte, TrustedSize)); err != nil {
 		t.Errorf("small ones are not accounted for: %v", err)
 	}
 	if a.used != 2*large {
 		t.Errorf("%d bytes are reserved, want %d", a.used, 2*large)
 	}
-	if err := s.flush(); err != nil || a.used != 0 {
+	if err := w.Flush(); err != nil || a.used != 0 {
 		t.Errorf("%d bytes are still reserved, %v", a.used, err)
 	}
 }
@@ -178,25 +185,25 @@ func TestMemoryIsAccountedUntilItIsWritten(t *testing.T) {
 func TestWritesHaveADeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &sink{gate: make(chan struct{})}
-		s := newSender(out, &account{})
-		s.send(t.Context(), 1, kindRequest, nil)
+		w := NewWriter(out, &account{})
+		w.Send(t.Context(), header(1), nil)
 		go func() { // the peer reads again too late
-			time.Sleep(writeTimeout + time.Second)
+			time.Sleep(WriteTimeout + time.Second)
 			close(out.gate)
 		}()
-		if err := s.flush(); !errors.Is(err, errStalled) {
-			t.Errorf("error %v, want %v", err, errStalled)
+		if err := w.Flush(); !errors.Is(err, ErrStalled) {
+			t.Errorf("error %v, want %v", err, ErrStalled)
 		}
 	})
-	synctest.Test(t, func(t *testing.T) { // each write has most of writeTimeout, however long ago the last was
+	synctest.Test(t, func(t *testing.T) { // each write has most of WriteTimeout, however long ago the last was
 		out := &sink{}
-		s := newSender(out, &account{})
+		w := NewWriter(out, &account{})
 		for id := range uint64(30) {
-			s.send(t.Context(), id, kindRequest, nil)
-			if err := s.flush(); err != nil {
+			w.Send(t.Context(), header(id), nil)
+			if err := w.Flush(); err != nil {
 				t.Fatal(err)
 			}
-			if left := time.Until(out.deadline); left < writeTimeout*3/4 {
+			if left := time.Until(out.deadline); left < WriteTimeout*3/4 {
 				t.Errorf("write %d had %s", id, left)
 			}
 			time.Sleep(time.Duration(id) * time.Second)

@@ -1,0 +1,167 @@
+package consensus
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/cometbft/cometbft/mempool"
+	"github.com/cometbft/cometbft/p2p"
+	protomem "github.com/cometbft/cometbft/proto/tendermint/mempool"
+	"github.com/cometbft/cometbft/types"
+)
+
+const (
+	// relayAfter is how long a transaction waits in the pool before this node passes it on that another has handed in, which sends it to all its peers itself.
+	relayAfter = 2 * time.Second
+	// relayInterval is how often it is looked for such, and relayBytes how many bytes of them are passed on at a time, or one transaction.
+	relayInterval = time.Second
+	relayBytes    = 1 << 20
+)
+
+// transactionReactor is CometBFT's for transactions that wait for a block, with a way of its own to spread them. CometBFT's nodes pass on everything to everybody, so that each transaction crosses nearly each connection twice, and the cost of all grows with the square of
+// their number. Here it is sent by who has handed it in, to all its peers; the others pass it on when it has not come into a block after a while, as there may be nodes that are not connected with that one.
+type transactionReactor struct {
+	*mempool.Reactor
+	pool func() (types.Txs, error) // what is in the pool
+
+	mu      sync.Mutex
+	to      p2p.Switcher              // guarded by mu; nil: the engine has not begun
+	own     map[types.TxKey]time.Time // guarded by mu; when what may be in the pool was handed in here
+	waiting map[types.TxKey]time.Time // guarded by mu; since when others' are in the pool; zero: passed on
+	fresh   []p2p.Peer                // guarded by mu; peers that came
+	came    chan struct{}             // capacity 1: there are some
+}
+
+func newTransactionReactor(r *mempool.Reactor, pool func() (types.Txs, error)) *transactionReactor {
+	return &transactionReactor{
+		Reactor: r, pool: pool, own: make(map[types.TxKey]time.Time), waiting: make(map[types.TxKey]time.Time), came: make(chan struct{}, 1),
+	}
+}
+
+// spread sends what was handed in here to all peers.
+func (r *transactionReactor) spread(tx types.Tx) {
+	k := tx.Key()
+	r.mu.Lock()
+	r.own[k] = time.Now()
+	to := r.to
+	r.mu.Unlock()
+	if to != nil { // otherwise there are no peers yet
+		to.BroadcastAsync(message(tx))
+	}
+}
+
+// SetSwitch is told where the peers are.
+func (r *transactionReactor) SetSwitch(s p2p.Switcher) {
+	r.Reactor.SetSwitch(s)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.to = s
+}
+
+func message(tx types.Tx) p2p.Envelope {
+	return p2p.Envelope{ChannelID: mempool.MempoolChannel, Message: &protomem.Txs{Txs: [][]byte{tx}}}
+}
+
+// AddPeer notes a peer that lacks what was sent before.
+func (r *transactionReactor) AddPeer(p p2p.Peer) {
+	r.mu.Lock()
+	r.fresh = append(r.fresh, p)
+	r.mu.Unlock()
+	select {
+	case r.came <- struct{}{}:
+	default: // it is known that there are some
+	}
+}
+
+// run brings peers that come what they lack, and passes on what others have handed in, until ctx ends.
+func (r *transactionReactor) run(ctx context.Context) {
+	var tasks sync.WaitGroup
+	defer tasks.Wait()
+	tick := time.NewTicker(relayInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.came:
+			for _, p := range r.takeFresh() {
+				tasks.Go(func() { r.bring(ctx, p) })
+			}
+		case now := <-tick.C:
+			for _, tx := range r.due(now) {
+				r.Switch.BroadcastAsync(message(tx))
+			}
+		}
+	}
+}
+
+func (r *transactionReactor) takeFresh() []p2p.Peer {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := r.fresh
+	r.fresh = nil
+	return all
+}
+
+// bring sends a peer what was handed in here, and what was passed on already.
+func (r *transactionReactor) bring(ctx context.Context, p p2p.Peer) {
+	all, err := r.pool()
+	if err != nil { // the engine has failed
+		return
+	}
+	for _, tx := range all {
+		if ctx.Err() != nil || !p.IsRunning() {
+			return
+		}
+		if r.mine(tx.Key()) && !p.Send(message(tx)) {
+			return
+		}
+	}
+}
+
+// mine reports whether this node has to see to it that others have a transaction.
+func (r *transactionReactor) mine(k types.TxKey) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, ok := r.own[k]; ok {
+		return true
+	}
+	since, ok := r.waiting[k]
+	return ok && since.IsZero()
+}
+
+// due returns what is to be passed on, and forgets what is not in the pool any more.
+func (r *transactionReactor) due(now time.Time) (list []types.Tx) {
+	all, err := r.pool()
+	if err != nil {
+		return nil
+	}
+	keys := make(map[types.TxKey]types.Tx, len(all))
+	for _, tx := range all {
+		keys[tx.Key()] = tx
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for k, since := range r.own {
+		if _, ok := keys[k]; !ok && now.Sub(since) >= relayInterval { // not one that came while the pool was read
+			delete(r.own, k)
+		}
+	}
+	waiting, size := make(map[types.TxKey]time.Time), 0
+	for k, tx := range keys {
+		if _, ok := r.own[k]; ok {
+			continue
+		}
+		since, ok := r.waiting[k]
+		switch {
+		case !ok:
+			since = now
+		case !since.IsZero() && now.Sub(since) >= relayAfter && (size == 0 || size+len(tx) <= relayBytes):
+			since, size, list = time.Time{}, size+len(tx), append(list, tx)
+		}
+		waiting[k] = since
+	}
+	r.waiting = waiting
+	return list
+}
