@@ -45,7 +45,9 @@ func poolOnly(t *testing.T) (*Engine, *mempool.CListMempool) {
 		t.Fatal(err)
 	}
 	pool := mempool.NewCListMempool(cfg.DefaultMempoolConfig(), conns.Mempool(), 0)
-	return &Engine{cfg: Config{}.withDefaults(), failed: make(chan struct{}), parts: &parts{pool: pool}}, pool
+	e := &Engine{cfg: Config{}.withDefaults(), failed: make(chan struct{})}
+	e.parts = &parts{pool: pool, spreader: newTransactionReactor(mempool.NewReactor(cfg.DefaultMempoolConfig(), pool, false), e.waiting(pool))}
+	return e, pool
 }
 
 // TestDrop: what is of no use is forgotten, and what is stays.

@@ -1,0 +1,159 @@
+package consensus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	cfg "github.com/cometbft/cometbft/config"
+	"github.com/cometbft/cometbft/mempool"
+	"github.com/cometbft/cometbft/p2p"
+	protomem "github.com/cometbft/cometbft/proto/tendermint/mempool"
+	"github.com/cometbft/cometbft/types"
+)
+
+// outbox is a switch, and each of its peers, that notes the transactions that it is given.
+type outbox struct {
+	p2p.Switcher
+	p2p.Peer
+	mu   sync.Mutex
+	sent []string // guarded by mu
+	err  bool
+}
+
+func (o *outbox) BroadcastAsync(e p2p.Envelope) { o.Send(e) }
+func (o *outbox) IsRunning() bool               { return true }
+func (o *outbox) Send(e p2p.Envelope) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.err {
+		for _, tx := range e.Message.(*protomem.Txs).Txs {
+			o.sent = append(o.sent, string(tx))
+		}
+	}
+	return !o.err
+}
+
+func (o *outbox) take() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	all := o.sent
+	o.sent = nil
+	slices.Sort(all)
+	return all
+}
+
+// spreading returns a reactor whose pool is what pool returns.
+func spreading(t *testing.T, pool func() (types.Txs, error)) (*transactionReactor, *outbox) {
+	t.Helper()
+	_, real := poolOnly(t)
+	r, to := newTransactionReactor(mempool.NewReactor(cfg.DefaultMempoolConfig(), real, false), pool), new(outbox)
+	r.SetSwitch(to)
+	return r, to
+}
+
+// A node sends what was handed in there at once and to all, and what others have handed in when it has waited for long, once.
+func TestSpread(t *testing.T) {
+	pool := types.Txs{types.Tx("own"), types.Tx("foreign")}
+	r, to := spreading(t, func() (types.Txs, error) { return pool, nil })
+	r.spread(pool[0])
+	if sent := to.take(); !slices.Equal(sent, []string{"own"}) {
+		t.Errorf("at once: %q", sent)
+	}
+	start := time.Now()
+	pass := func(after time.Duration) (list []string) {
+		for _, tx := range r.due(start.Add(after)) {
+			list = append(list, string(tx))
+		}
+		return list
+	}
+	if list := pass(time.Second); len(list) > 0 {
+		t.Errorf("after a second: %q", list)
+	}
+	if list := pass(time.Second + relayAfter); !slices.Equal(list, []string{"foreign"}) {
+		t.Errorf("after its time: %q", list)
+	}
+	if list := pass(time.Minute); len(list) > 0 {
+		t.Errorf("a second time: %q", list)
+	}
+	pool = nil
+	pass(time.Minute)
+	if len(r.own)+len(r.waiting) > 0 {
+		t.Errorf("%d and %d are remembered that are in a block", len(r.own), len(r.waiting))
+	}
+}
+
+// What is passed on at a time is bounded, and all of it is passed on in the end, though one may be larger than the bound.
+func TestRelayIsBounded(t *testing.T) {
+	var pool types.Txs
+	for i := range 5 {
+		pool = append(pool, append(make([]byte, relayBytes/2-1), byte(i)))
+	}
+	pool = append(pool, make([]byte, 2*relayBytes))
+	r, _ := spreading(t, func() (types.Txs, error) { return pool, nil })
+	now, passed := time.Now(), 0
+	r.due(now)
+	for range 10 {
+		now = now.Add(relayAfter)
+		list, size := r.due(now), 0
+		for _, tx := range list {
+			size += len(tx)
+		}
+		if size > relayBytes && len(list) > 1 {
+			t.Errorf("%d bytes at a time", size)
+		}
+		passed += len(list)
+	}
+	if passed != len(pool) {
+		t.Errorf("%d of %d were passed on", passed, len(pool))
+	}
+}
+
+// A peer that comes gets what it missed of what was handed in here, and of the rest what was passed on.
+func TestPeerThatComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var pool types.Txs
+		for i := range 4 {
+			pool = append(pool, types.Tx(fmt.Sprint(i)))
+		}
+		r, to := spreading(t, func() (types.Txs, error) { return pool, nil })
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); r.run(ctx) }()
+		r.spread(pool[0])
+		time.Sleep(relayAfter + 2*relayInterval)
+		if sent := to.take(); !slices.Equal(sent, []string{"0", "1", "2", "3"}) {
+			t.Errorf("to all: %q", sent)
+		}
+		pool = append(pool, types.Tx("new"))
+		late, broken := new(outbox), &outbox{err: true}
+		r.AddPeer(late)
+		r.AddPeer(broken)
+		synctest.Wait()
+		if sent := late.take(); !slices.Equal(sent, []string{"0", "1", "2", "3"}) {
+			t.Errorf("to who came late: %q", sent)
+		}
+		stop()
+		<-done
+	})
+}
+
+// An engine that has failed, and holds its pool's lock for ever, does not keep the reactor from ending.
+func TestSpreadAfterFailure(t *testing.T) {
+	e, pool := poolOnly(t)
+	pool.Lock()
+	e.fail(errors.New("the disk is gone"))
+	r := e.parts.spreader
+	r.AddPeer(new(outbox))
+	ctx, stop := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer stop()
+	r.run(ctx)
+	if list := r.due(time.Now()); len(list) > 0 {
+		t.Errorf("passed on: %q", list)
+	}
+}
