@@ -107,6 +107,9 @@ func (l ledgerPeers) Known() []peer.AddrInfo {
 	return list[:maxLedgerPeers]
 }
 
+// Whole says whether Known are all that there are, so that each node keeps the ledger with every other.
+func (l ledgerPeers) Whole() bool { return len(l.n.View().Members) <= maxLedgerPeers+1 }
+
 // rank is a number that two peers have in common, and that says nothing about others.
 func rank(a, b peer.ID) uint64 {
 	h := fnv.New64a()

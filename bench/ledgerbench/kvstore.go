@@ -95,6 +95,9 @@ func (n *kvNetwork) Allowed(peer.ID) bool { return true }
 // Known returns all. They are known before the first runs.
 func (n *kvNetwork) Known() []peer.AddrInfo { return n.peers }
 
+// Whole says that those are all.
+func (*kvNetwork) Whole() bool { return true }
+
 // openKVStore starts validators with data in a folder that close removes, and returns when they have made a block.
 func openKVStore(ctx context.Context, cfg *Config, size int) (_ *kvNetwork, err error) {
 	n := &kvNetwork{pad: strings.Repeat("x", max(size-len(kvKey(0)), 1))}

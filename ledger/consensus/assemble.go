@@ -284,7 +284,8 @@ func (b *builder) build(ctx context.Context) error {
 	b.pool.EnableTxsAvailable()
 	// Transactions are taken also while blocks are fetched. Otherwise those that are handed in while a network begins are thrown away by nodes that begin a moment later, and are not sent again: the next proposer
 	// has none, and a block comes with the heartbeat only.
-	b.spreader = newTransactionReactor(mempool.NewReactor(c.Mempool, b.pool, false), b.engine.waiting(b.pool))
+	b.spreader = newTransactionReactor(mempool.NewReactor(c.Mempool, b.pool, false), b.engine.waiting(b.pool),
+		func(tx types.Tx) error { return submit(b.pool, tx) }, b.engine.cfg.Peers.Whole)
 	b.spreader.SetLogger(b.log)
 
 	var err error
@@ -304,7 +305,7 @@ func (b *builder) build(ctx context.Context) error {
 	if b.engine.cfg.Signer != nil {
 		b.state.SetPrivValidator(b.engine.cfg.Signer)
 	}
-	b.reactor = &consensusReactor{Reactor: cs.NewReactor(b.state, b.sync), guard: b.guard, turn: now, began: b.engine.consensusBegan(b.state)}
+	b.reactor = &consensusReactor{Reactor: cs.NewReactor(b.state, b.sync), guard: b.guard, turn: now, whole: b.engine.cfg.Peers.Whole, began: b.engine.consensusBegan(b.state)}
 	b.reactor.SetLogger(b.log)
 	b.reactor.SetEventBus(b.bus)
 

@@ -46,6 +46,8 @@ type Peers interface {
 	Allowed(p peer.ID) bool
 	// Known returns the peers that are to be connected to, with their addresses. It is called every second.
 	Known() []peer.AddrInfo
+	// Whole says whether those are all that there are. It is asked for each transaction and must not block.
+	Whole() bool
 }
 
 // Timing is how long CometBFT waits for what. Zero values stand for the defaults.

@@ -208,6 +208,7 @@ type consensusReactor struct {
 	guard   *guard
 	turn    *turn
 	arrival arrival
+	whole   func() bool // every node is connected with every other
 	// began is called once the consensus routine runs.
 	began func()
 }

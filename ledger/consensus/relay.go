@@ -47,6 +47,7 @@ func (a *arrival) age(height int64, round int32) (time.Duration, bool) {
 type relayPeer struct {
 	p2p.Peer
 	arrival *arrival
+	whole   func() bool // every node is connected with every other
 }
 
 // Send sends a message. It is false for a part that the peer will probably have from the proposer: CometBFT then looks again whether the peer lacks it.
@@ -60,7 +61,7 @@ func (p relayPeer) Send(e p2p.Envelope) bool {
 
 func (p relayPeer) early(m *cmtcons.BlockPart) bool {
 	age, ok := p.arrival.age(m.Height, m.Round)
-	if !ok || age >= relayVoted {
+	if !ok || age >= relayVoted || !p.whole() {
 		return false
 	}
 	if age < relayPart {
@@ -76,7 +77,7 @@ func (p relayPeer) early(m *cmtcons.BlockPart) bool {
 
 // InitPeer makes CometBFT's notes on a peer.
 func (r *consensusReactor) InitPeer(p p2p.Peer) p2p.Peer {
-	r.Reactor.InitPeer(relayPeer{p, &r.arrival})
+	r.Reactor.InitPeer(relayPeer{p, &r.arrival, r.whole})
 	return p
 }
 

@@ -25,9 +25,10 @@ func (e *Engine) Submit(ctx context.Context, tx []byte) error {
 	if err != nil {
 		return err
 	}
-	if err := e.unlessFailed(func() error { return p.submit(tx) }); err != nil {
+	if err := e.unlessFailed(func() error { return submit(p.pool, tx) }); err != nil {
 		return fmt.Errorf("submit a transaction: %w", err)
 	}
+	p.spreader.spread(tx)
 	return nil
 }
 
@@ -44,9 +45,10 @@ func (e *Engine) unlessFailed(f func() error) error {
 	}
 }
 
-func (p *parts) submit(tx []byte) error {
+// submit puts a transaction into a pool.
+func submit(pool *mempool.CListMempool, tx types.Tx) error {
 	var answer *abci.ResponseCheckTx
-	err := p.pool.CheckTx(types.Tx(tx), func(r *abci.ResponseCheckTx) { answer = r }, mempool.TxInfo{})
+	err := pool.CheckTx(tx, func(r *abci.ResponseCheckTx) { answer = r }, mempool.TxInfo{})
 	switch {
 	case errors.Is(err, mempool.ErrTxInCache):
 		return fault.As(fault.Conflict, err)
@@ -59,7 +61,6 @@ func (p *parts) submit(tx []byte) error {
 	case answer.IsErr():
 		return fault.New(fault.Invalid, "the transaction is refused: %s (code %d)", answer.Log, answer.Code)
 	}
-	p.spreader.spread(tx)
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	cfg "github.com/cometbft/cometbft/config"
 	"github.com/cometbft/cometbft/mempool"
 	"github.com/cometbft/cometbft/proxy"
+	"github.com/cometbft/cometbft/types"
 
 	"github.com/folkmoot/folkmoot/fault"
 )
@@ -46,7 +47,8 @@ func poolOnly(t *testing.T) (*Engine, *mempool.CListMempool) {
 	}
 	pool := mempool.NewCListMempool(cfg.DefaultMempoolConfig(), conns.Mempool(), 0)
 	e := &Engine{cfg: Config{}.withDefaults(), failed: make(chan struct{})}
-	e.parts = &parts{pool: pool, spreader: newTransactionReactor(mempool.NewReactor(cfg.DefaultMempoolConfig(), pool, false), e.waiting(pool))}
+	e.parts = &parts{pool: pool, spreader: newTransactionReactor(mempool.NewReactor(cfg.DefaultMempoolConfig(), pool, false), e.waiting(pool), func(tx types.Tx) error { return submit(pool, tx) },
+		func() bool { return true })}
 	return e, pool
 }
 

@@ -20,10 +20,12 @@ const (
 )
 
 // transactionReactor is CometBFT's for transactions that wait for a block, with a way of its own to spread them. CometBFT's nodes pass on everything to everybody, so that each transaction crosses nearly each connection twice, and the cost of all grows with the square of
-// their number. Here it is sent by who has handed it in, to all its peers; the others pass it on when it has not come into a block after a while, as there may be nodes that are not connected with that one.
+// their number. Here it is sent by who has handed it in, to all its peers. Where a node can't be connected with all others, they pass it on at once; otherwise when it has not come into a block after a while.
 type transactionReactor struct {
 	*mempool.Reactor
-	pool func() (types.Txs, error) // what is in the pool
+	pool  func() (types.Txs, error) // what is in the pool
+	check func(types.Tx) error      // puts something into the pool
+	whole func() bool               // every node is connected with every other
 
 	mu      sync.Mutex
 	to      p2p.Switcher              // guarded by mu; nil: the engine has not begun
@@ -33,9 +35,9 @@ type transactionReactor struct {
 	came    chan struct{}             // capacity 1: there are some
 }
 
-func newTransactionReactor(r *mempool.Reactor, pool func() (types.Txs, error)) *transactionReactor {
+func newTransactionReactor(r *mempool.Reactor, pool func() (types.Txs, error), check func(types.Tx) error, whole func() bool) *transactionReactor {
 	return &transactionReactor{
-		Reactor: r, pool: pool, own: make(map[types.TxKey]time.Time), waiting: make(map[types.TxKey]time.Time), came: make(chan struct{}, 1),
+		Reactor: r, pool: pool, check: check, whole: whole, own: make(map[types.TxKey]time.Time), waiting: make(map[types.TxKey]time.Time), came: make(chan struct{}, 1),
 	}
 }
 
@@ -48,6 +50,20 @@ func (r *transactionReactor) spread(tx types.Tx) {
 	r.mu.Unlock()
 	if to != nil { // otherwise there are no peers yet
 		to.BroadcastAsync(message(tx))
+	}
+}
+
+// Receive takes transactions from a peer.
+func (r *transactionReactor) Receive(e p2p.Envelope) {
+	m, ok := e.Message.(*protomem.Txs)
+	if !ok || len(m.Txs) == 0 {
+		r.Reactor.Receive(e)
+		return
+	}
+	for _, tx := range m.Txs {
+		if r.check(tx) == nil && !r.whole() {
+			r.spread(tx)
+		}
 	}
 }
 

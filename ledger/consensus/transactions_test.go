@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,17 +18,25 @@ import (
 	"github.com/cometbft/cometbft/types"
 )
 
-// outbox is a switch, and each of its peers, that notes the transactions that it is given.
-type outbox struct {
+// toAll is a switch with one peer.
+type toAll struct {
 	p2p.Switcher
+	peer *outbox
+}
+
+func (s toAll) BroadcastAsync(e p2p.Envelope) { s.peer.Send(e) }
+
+// outbox is a peer that notes the transactions that it is given.
+type outbox struct {
 	p2p.Peer
 	mu   sync.Mutex
 	sent []string // guarded by mu
 	err  bool
+
+	whole *atomic.Bool // of the reactor that sends
 }
 
-func (o *outbox) BroadcastAsync(e p2p.Envelope) { o.Send(e) }
-func (o *outbox) IsRunning() bool               { return true }
+func (o *outbox) IsRunning() bool { return true }
 func (o *outbox) Send(e p2p.Envelope) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -51,9 +60,16 @@ func (o *outbox) take() []string {
 // spreading returns a reactor whose pool is what pool returns.
 func spreading(t *testing.T, pool func() (types.Txs, error)) (*transactionReactor, *outbox) {
 	t.Helper()
-	_, real := poolOnly(t)
-	r, to := newTransactionReactor(mempool.NewReactor(cfg.DefaultMempoolConfig(), real, false), pool), new(outbox)
-	r.SetSwitch(to)
+	check := func(tx types.Tx) error {
+		if string(tx) == "bad" {
+			return errors.New("bad")
+		}
+		return nil
+	}
+	whole := new(atomic.Bool)
+	whole.Store(true)
+	r, to := newTransactionReactor(mempool.NewReactor(cfg.DefaultMempoolConfig(), nil, false), pool, check, whole.Load), &outbox{whole: whole}
+	r.SetSwitch(toAll{peer: to})
 	return r, to
 }
 
@@ -155,5 +171,20 @@ func TestSpreadAfterFailure(t *testing.T) {
 	r.run(ctx)
 	if list := r.due(time.Now()); len(list) > 0 {
 		t.Errorf("passed on: %q", list)
+	}
+}
+
+// Where not everybody is connected with everybody, what comes is passed on at once, unless it is refused.
+func TestPassOn(t *testing.T) {
+	r, to := spreading(t, func() (types.Txs, error) { return nil, nil })
+	come := p2p.Envelope{Src: new(outbox), ChannelID: mempool.MempoolChannel, Message: &protomem.Txs{Txs: [][]byte{[]byte("good"), []byte("bad")}}}
+	r.Receive(come)
+	if sent := to.take(); len(sent) > 0 {
+		t.Errorf("where everybody has it: %q", sent)
+	}
+	to.whole.Store(false)
+	r.Receive(come)
+	if sent := to.take(); !slices.Equal(sent, []string{"good"}) {
+		t.Errorf("where somebody may lack it: %q", sent)
 	}
 }
