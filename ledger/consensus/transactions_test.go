@@ -137,7 +137,9 @@ func TestPeerThatComes(t *testing.T) {
 		for i := range 4 {
 			pool = append(pool, types.Tx(fmt.Sprint(i)))
 		}
-		r, to := spreading(t, func() (types.Txs, error) { return pool, nil })
+		var now atomic.Pointer[types.Txs]
+		now.Store(&pool)
+		r, to := spreading(t, func() (types.Txs, error) { return *now.Load(), nil })
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { defer close(done); r.run(ctx) }()
@@ -146,7 +148,8 @@ func TestPeerThatComes(t *testing.T) {
 		if sent := to.take(); !slices.Equal(sent, []string{"0", "1", "2", "3"}) {
 			t.Errorf("to all: %q", sent)
 		}
-		pool = append(pool, types.Tx("new"))
+		more := append(slices.Clone(pool), types.Tx("new"))
+		now.Store(&more)
 		late, broken := new(outbox), &outbox{err: true}
 		r.AddPeer(late)
 		r.AddPeer(broken)
