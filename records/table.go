@@ -197,7 +197,7 @@ func (t *topology) cameSince(before *topology) (came []peer.ID) {
 
 func (t *table) applyShard(s disk.Shard, came []peer.ID, now time.Time) {
 	state := t.shards[s]
-	if state == nil && !t.topology.knows(s) {
+	if state == nil && (!t.topology.knows(s) || !t.topology.mayHold(s)) {
 		return // no holder
 	}
 	p := t.topology.place(s)

@@ -87,6 +87,7 @@ type Machine struct {
 	departures departures
 	gossip     queue
 	health     health
+	late       lateness
 	// strainedUntil is until when this node counts as short of processor time.
 	strainedUntil time.Time
 
@@ -105,6 +106,7 @@ func New(cfg Config, now time.Time) (*Machine, error) {
 	m := &Machine{
 		t: cfg.Timing, rand: cfg.Rand, now: now, lastTick: now, self: cfg.Self, selfKey: sha256.Sum256([]byte(cfg.Self.ID)),
 		members: make(map[peer.ID]*member), departures: departures{byID: make(map[peer.ID]departure)}, hints: newBucket(hintBurst, hintRate, now),
+		candidates: candidates{window: newWindow()}, late: lateness{seen: now},
 		nextLive: now, nextAbsent: now.Add(cfg.Timing.Absent), nextSync: now.Add(cfg.Timing.Sync),
 	}
 	if m.cut.limit = cfg.MaxView; m.cut.limit == 0 {
@@ -134,6 +136,7 @@ func (m *Machine) Tick(now time.Time) {
 	due := m.Next()
 	m.advance(now)
 	m.lastTick = now
+	m.late.observe(now, now.Sub(due))
 	if now.Sub(due) > m.t.LateTick {
 		m.health.worse(1)
 		m.strainedUntil = now.Add(m.t.Strained)
@@ -204,7 +207,7 @@ func (m *Machine) awake(gap time.Duration) {
 		if p.kind == probePresent {
 			p.judged, p.counted = true, true
 		}
-		p.deadline = m.now.Add(m.t.Patience)
+		p.deadline = m.now.Add(m.late.probe(m.t.Patience))
 	}
 	for _, mem := range m.roster {
 		if mem.state == Suspect {
@@ -227,7 +230,7 @@ func (m *Machine) sweep() {
 		switch mem.state {
 		case Suspect:
 			switch {
-			case !m.now.Before(mem.suspicion.deadline(&m.t, m.health)):
+			case !m.now.Before(mem.suspicion.deadline(&m.t, m.health, &m.late)):
 				m.transition(mem, Dead)
 			case !m.now.Before(mem.suspicion.nextProbe) && m.underWay(mem) < maxSuspectProbes && m.waiting() < maxProbes/2:
 				m.probe(mem)

@@ -40,6 +40,8 @@ type world struct {
 	// refuse makes dead nodes refuse connections rather than stay silent.
 	refuse bool
 	probes int
+	// processor is what all nodes share; nil when their work takes no time.
+	processor *processor
 }
 
 const (
@@ -140,6 +142,14 @@ func (n *node) when(do func()) {
 	case !n.running:
 	case n.frozen:
 		n.waiting = append(n.waiting, do)
+	case n.w.processor != nil:
+		life := n.life
+		n.w.processor.work(n.w, messageWork, func() {
+			if n.running && n.life == life {
+				do()
+				n.act()
+			}
+		})
 	default:
 		do()
 		n.act()
@@ -271,7 +281,17 @@ func (n *node) ping(target peer.ID, timeout time.Duration, answered func(), fail
 		}
 		return
 	}
-	msg := n.m.Compose(target)
+	if w.processor != nil && !w.processor.connected(n, o) {
+		w.processor.handshake(w, n, o, func() bool { return done || n.life != life }, func() { n.exchange(o, once(answered)) })
+		return
+	}
+	n.exchange(o, once(answered))
+}
+
+// exchange sends another node a message and takes its answer in.
+func (n *node) exchange(o *node, answered func()) {
+	w, life := n.w, n.life
+	msg := n.m.Compose(o.id)
 	w.send(n, o, func() {
 		o.m.Receive(w.now, n.id, msg)
 		o.m.Met(w.now, n.id)
@@ -279,7 +299,7 @@ func (n *node) ping(target peer.ID, timeout time.Duration, answered func(), fail
 		w.send(o, n, func() {
 			if n.life == life {
 				n.m.Receive(w.now, o.id, answer)
-				once(answered)()
+				answered()
 			}
 		})
 	})

@@ -14,8 +14,8 @@ import (
 const (
 	// headerSize is the length of a frame's header.
 	headerSize = 4 + 8 + 1
-	// readBuffer is how much a stream is read ahead.
-	readBuffer = 16 << 10
+	// readBuffer is how much a stream is read ahead: most messages with what follows them. Each end of each stream has such a buffer for as long as it is open, and a peer has hundreds.
+	readBuffer = 2 << 10
 	// trustedSize is the most memory set aside for a payload before any of it has arrived. Larger payloads are given more as
 	// they come in, and are accounted for with libp2p's resource manager.
 	trustedSize = 64 << 10
