@@ -90,7 +90,7 @@ func TestCutOff(t *testing.T) {
 		"one of three is silent": {[]routing.Member{self, alive, silent}, false},
 		"two of three are dead":  {[]routing.Member{self, dead, dead}, true},
 		"half":                   {[]routing.Member{self, alive, silent, dead}, true},
-		"just suspected":         {[]routing.Member{self, of(routing.Suspect, 500 * time.Millisecond), of(routing.Suspect, 500 * time.Millisecond)}, false},
+		"just suspected":         {[]routing.Member{self, of(routing.Suspect, 500*time.Millisecond), of(routing.Suspect, 500*time.Millisecond)}, false},
 		"long dead":              {[]routing.Member{self, of(routing.Dead, time.Minute), of(routing.Dead, time.Minute)}, false},
 		"away":                   {[]routing.Member{self, of(routing.Away, time.Second), of(routing.Away, time.Second)}, false},
 		"never met":              {[]routing.Member{self, {State: routing.Dead, Since: ago(time.Second)}}, false},

@@ -3,6 +3,7 @@
 package routing_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -45,4 +46,39 @@ func TestCrowdInFullView(t *testing.T) {
 		}
 		c.measure("a tenth is dead", 30*time.Second)
 	})
+}
+
+// TestCrowdMeetsOnABusyMachine: production hosts over TCP in one process, which has not the processor time for all handshakes at once.
+func TestCrowdMeetsOnABusyMachine(t *testing.T) {
+	for _, peers := range []int{64, 128} {
+		t.Run(fmt.Sprint(peers), func(t *testing.T) { meetOnBusyMachine(t, peers, 8, 6*time.Minute) })
+	}
+}
+
+// TestCrowdOfAThousand: a thousand peers, each with all others in view.
+func TestCrowdOfAThousand(t *testing.T) {
+	const n = 1000
+	began := cpuTime()
+	gather(t, n, 0, func(t *testing.T, c *crowd) {
+		start := time.Now()
+		for c.complete() < n && time.Since(start) < 5*time.Minute {
+			time.Sleep(time.Second)
+		}
+		t.Logf("%d of %d have all others in view %v after the last began, with %v of CPU for each", c.complete(), n, time.Since(start), (cpuTime()-began)/n)
+		if c.complete() < n {
+			t.Fail()
+		}
+		c.measure("formed", 20*time.Second)
+	})
+}
+
+// complete returns how many of the living have all that live in view.
+func (c *crowd) complete() (complete int) {
+	alive := c.alive()
+	for _, n := range alive {
+		if n.View().Count(routing.Alive) == len(alive) {
+			complete++
+		}
+	}
+	return complete
 }

@@ -127,7 +127,7 @@ func (m *Machine) probeCandidates() {
 	m.candidates.list = slices.DeleteFunc(m.candidates.list, func(c *candidate) bool {
 		return !c.probing && !m.now.Before(c.next) && !m.wants(&c.place)
 	})
-	room, vouchers := m.candidates.window.size(), maxVouchers
+	room, vouchers, probes := m.candidates.window.size(), maxVouchers, maxProbes-m.waiting()
 	for _, p := range m.probes {
 		switch {
 		case p.kind == probeVouched:
@@ -137,7 +137,7 @@ func (m *Machine) probeCandidates() {
 		}
 	}
 	for _, c := range m.candidates.list {
-		if m.waiting() >= maxProbes || room <= 0 && vouchers <= 0 {
+		if probes <= 0 || room <= 0 && vouchers <= 0 {
 			return
 		}
 		if c.probing || m.now.Before(c.next) {
@@ -147,9 +147,11 @@ func (m *Machine) probeCandidates() {
 		case m.vouchable(c):
 			if vouchers > 0 && m.askVoucher(c) {
 				vouchers--
+				probes--
 			}
 		case room > 0:
 			room--
+			probes--
 			c.probing = true
 			m.begin(&probe{kind: probeCandidate, target: c.id}, m.late.candidate(m.t.CandidateTimeout), c.claim)
 		}

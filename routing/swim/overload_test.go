@@ -95,3 +95,19 @@ func (w *world) formed() (n int) {
 	}
 	return n
 }
+
+// In a network too large for a full mesh a newcomer makes connections to its neighbours and to few others, and gets proofs of the rest through them.
+func TestNewcomersToALargeNetworkConnectToFew(t *testing.T) {
+	const n = 224
+	w := newWorld(t, newSeed(t), n)
+	w.processor = &processor{conns: make(map[[2]peer.ID]bool), share: 1}
+	w.run(n*20*time.Millisecond + 20*time.Second)
+	w.want("formed", w.nodes, w.nodes, Alive)
+	// Up to LargeNetwork all connect to all.
+	before := w.timing.LargeNetwork * (w.timing.LargeNetwork - 1) / 2
+	later := (n - w.timing.LargeNetwork) * MaxNeighbours
+	t.Logf("%d handshakes; %d pairs", w.processor.handshakes, n*(n-1)/2)
+	if most := (before + later) * 5 / 4; w.processor.handshakes > most {
+		t.Errorf("%d handshakes, want at most %d", w.processor.handshakes, most)
+	}
+}
