@@ -247,7 +247,8 @@ func TestMostShardsAreRuledOutWithoutPlacingThem(t *testing.T) {
 		n, zones := 1+rng.IntN(200), 1+rng.IntN(4)
 		l := newTopology(randomView(rng, n, zones), 1+rng.IntN(7), nil)
 		for i := range disk.Shards {
-			if s := disk.Shard(i); !l.mayHold(s) && l.place(s).holds(l.self) {
+			s := disk.Shard(i)
+			if p := l.place(s); !l.mayHold(s) && p.holds(l.self) {
 				t.Fatalf("%d members in %d zones, %d copies: shard %d is held and was ruled out", n, zones, l.wanted, s)
 			}
 		}
@@ -259,7 +260,7 @@ func TestMostShardsAreRuledOutWithoutPlacingThem(t *testing.T) {
 			if l.mayHold(disk.Shard(i)) {
 				left++
 			}
-			if l.place(disk.Shard(i)).holds(l.self) {
+			if p := l.place(disk.Shard(i)); p.holds(l.self) {
 				held++
 			}
 		}

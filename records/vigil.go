@@ -19,9 +19,9 @@ const (
 	vigilEvery = 250 * time.Millisecond
 	// stoodStill is the pause between two looks after which a peer may have been given up meanwhile; it takes others longer to be certain.
 	stoodStill = 2 * time.Second
-	// cutOffAfter is how long members must have been silent to this peer, and lately how long ago they may have been given up.
+	// cutOffAfter is how long members must have been silent to this peer, and givenUpFor how long ago they may have been given up.
 	cutOffAfter = time.Second
-	lately      = 30 * time.Second
+	givenUpFor  = 30 * time.Second
 )
 
 // A vigil is what a peer knows of whether others may have taken its place.
@@ -83,7 +83,7 @@ func cutOff(view *routing.View, now time.Time) bool {
 		case m.State == routing.Alive, m.State == routing.Suspect && age < cutOffAfter:
 			alive++
 		case m.LastSeen.IsZero(): // it never answered
-		case m.State == routing.Suspect, m.State == routing.Dead && age < lately:
+		case m.State == routing.Suspect, m.State == routing.Dead && age < givenUpFor:
 			silent++
 		}
 	}

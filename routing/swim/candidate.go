@@ -15,6 +15,8 @@ const (
 	// maxCandidateProbes is the most candidates that are probed at once, candidateTries how often one is probed before it is dropped.
 	maxCandidateProbes = 16
 	candidateTries     = 8
+	// newsSync is how soon after a newcomer in a large network claims are exchanged: there may be others.
+	newsSync = 2 * time.Second
 	// maxVouchers is the most candidates that others are asked about at once.
 	maxVouchers = 64
 )
@@ -194,6 +196,9 @@ func (m *Machine) enterCandidate(id peer.ID) *member {
 		mem.awayUntil = m.now.Add(min(c.claim.Away, MaxAbsence))
 	}
 	m.gossip.claim(c.claim)
+	if m.large() { // not all newcomers come by themselves, and gossip leaves some out
+		m.nextSync = earlier(m.nextSync, m.now.Add(newsSync))
+	}
 	m.trim()
 	if m.members[id] == nil {
 		return nil

@@ -143,14 +143,14 @@ func (m *Machine) Tick(now time.Time) {
 	}
 	m.expireProbes()
 	if !now.Before(m.nextLive) {
-		interval := m.t.liveInterval(m.counts[Alive] + m.counts[Suspect])
+		interval := m.late.pause(m.t.liveInterval(m.counts[Alive] + m.counts[Suspect]))
 		m.nextLive = later(m.nextLive.Add(interval), now)
-		if mem := m.nextPresent(); mem != nil {
+		if mem := m.nextPresent(); mem != nil && !m.saturated() {
 			m.probe(mem)
 		}
 	}
 	if !now.Before(m.nextAbsent) {
-		interval := m.t.absentInterval(m.counts[Away] + m.counts[Dead])
+		interval := m.late.pause(m.t.absentInterval(m.counts[Away] + m.counts[Dead]))
 		if m.strained() {
 			interval *= strainSlowdown
 		}
@@ -217,6 +217,9 @@ func (m *Machine) awake(gap time.Duration) {
 	}
 }
 
+// saturated reports whether this node has begun as many probes as it can use while it is short of processor time.
+func (m *Machine) saturated() bool { return m.strained() && m.waiting() >= strainedProbes }
+
 // strained reports whether this node is short of processor time.
 func (m *Machine) strained() bool { return m.now.Before(m.strainedUntil) }
 
@@ -232,7 +235,7 @@ func (m *Machine) sweep() {
 			switch {
 			case !m.now.Before(mem.suspicion.deadline(&m.t, m.health, &m.late)):
 				m.transition(mem, Dead)
-			case !m.now.Before(mem.suspicion.nextProbe) && m.underWay(mem) < maxSuspectProbes && m.waiting() < maxProbes/2:
+			case !m.now.Before(mem.suspicion.nextProbe) && m.underWay(mem) < maxSuspectProbes && m.waiting() < maxProbes/2 && !m.saturated():
 				m.probe(mem)
 			}
 		case Away:

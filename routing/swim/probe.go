@@ -49,7 +49,7 @@ func (m *Machine) probe(mem *member) bool {
 		p.kind, timeout = probeAbsent, m.late.candidate(m.t.AbsentTimeout)
 	}
 	if mem.state == Suspect {
-		mem.suspicion.nextProbe = m.now.Add(m.t.suspectInterval(m.counts[Suspect]))
+		mem.suspicion.nextProbe = m.now.Add(m.late.pause(m.t.suspectInterval(m.counts[Suspect])))
 	}
 	mem.hasty = false
 	m.begin(p, timeout, nil)
@@ -351,7 +351,7 @@ func (m *Machine) hint(mem *member, hasty bool) {
 
 // pump begins the probes that were hinted at, as far as the bounds allow.
 func (m *Machine) pump() {
-	for len(m.urgent) > 0 && m.hints.has(m.now) && m.waiting() < maxProbes {
+	for len(m.urgent) > 0 && m.hints.has(m.now) && m.waiting() < maxProbes && !m.saturated() {
 		mem := m.urgent[0]
 		m.urgent = m.urgent[1:]
 		mem.queued = false

@@ -100,5 +100,17 @@ func (m *Machine) notVouchedFor(p *probe) {
 	}
 }
 
+// Sought reports that a peer asked, through another, for this node's proof. Who is not known here is a newcomer, whom the other knows.
+func (m *Machine) Sought(now time.Time, by, through peer.ID) {
+	m.advance(now)
+	if by == m.self.ID || m.members[by] != nil || m.candidates.find(by) != nil || m.departures.byID[by].claim != nil {
+		return
+	}
+	if mem := m.members[through]; mem != nil && mem.state == Alive {
+		m.wantSync = through
+		m.sync()
+	}
+}
+
 // pairRank orders pairs of peers at random. Everybody computes the same.
 func pairRank(a, b peer.ID) key { return sha256.Sum256([]byte(min(a, b) + max(a, b))) }

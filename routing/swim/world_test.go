@@ -60,6 +60,8 @@ type node struct {
 	life      int      // counts restarts; events of an earlier life are void
 	waiting   []func() // what happens to a frozen node when it thaws
 	timer     time.Time
+	armed     int  // counts how often the timer was set, on a processor
+	ticking   bool // the timer has fired, and the tick waits for the processor
 	log       []verdict
 }
 
@@ -172,7 +174,7 @@ func (n *node) start(remembered []*Claim) {
 	if err != nil {
 		n.w.t.Fatal(err)
 	}
-	n.m, n.running, n.frozen, n.waiting, n.timer = m, true, false, nil, time.Time{}
+	n.m, n.running, n.frozen, n.waiting, n.timer, n.ticking = m, true, false, nil, time.Time{}, false
 	for _, o := range n.w.nodes {
 		if o != n && o.running && !o.frozen {
 			n.m.Met(n.w.now, o.id)
@@ -208,6 +210,10 @@ func (n *node) act() {
 			n.perform(a)
 		}
 	}
+	if n.w.processor != nil {
+		n.setTimer()
+		return
+	}
 	if next := n.m.Next(); n.timer.IsZero() || next.Before(n.timer) || !n.timer.After(n.w.now) {
 		n.timer = next
 		life := n.life
@@ -222,6 +228,25 @@ func (n *node) act() {
 			}
 		})
 	}
+}
+
+// setTimer has the machine ticked at Next, by a timer that wakes a thread of execution, which then waits for its turn.
+func (n *node) setTimer() {
+	n.armed++
+	armed, life := n.armed, n.life
+	if n.ticking {
+		return
+	}
+	n.w.after(max(0, n.m.Next().Sub(n.w.now)), func() {
+		if n.life != life || n.armed != armed || n.ticking {
+			return
+		}
+		n.ticking = true
+		n.when(func() {
+			n.ticking = false
+			n.m.Tick(n.w.now)
+		})
+	})
 }
 
 func (n *node) perform(a Action) {
@@ -241,6 +266,10 @@ func (n *node) perform(a Action) {
 			})
 		}
 		w.send(n, helper, func() {
+			if o := w.node(a.Target); o.running && !o.frozen {
+				o.m.Sought(w.now, n.id, helper.id)
+				o.act()
+			}
 			helper.ping(a.Target, a.Timeout*4/5, func() { reply(func() { n.m.Vouched(w.now, a.ID) }) }, func(bool) { reply(func() { n.m.Denied(w.now, a.ID) }) })
 		})
 	case Sync:
@@ -274,7 +303,11 @@ func (n *node) ping(target peer.ID, timeout time.Duration, answered func(), fail
 			}
 		}
 	}
-	w.after(timeout, func() { n.when(once(func() { failed(false) })) })
+	w.after(timeout, func() {
+		if !done {
+			n.when(once(func() { failed(false) }))
+		}
+	})
 	if !o.running {
 		if w.refuse {
 			w.after(time.Millisecond, func() { n.when(once(func() { failed(true) })) })
