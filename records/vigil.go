@@ -60,6 +60,7 @@ func (v *vigil) run(ctx context.Context, view func() *routing.View) {
 	tick := time.NewTicker(vigilEvery)
 	defer tick.Stop()
 	defer v.looked.Store(0)
+	alone := false
 	for {
 		v.looked.Store(max(1, int64(time.Since(v.start))))
 		select {
@@ -68,7 +69,9 @@ func (v *vigil) run(ctx context.Context, view func() *routing.View) {
 		case <-tick.C:
 		}
 		v.check()
-		if cutOff(view(), time.Now()) {
+		// When it ends, too: what those who were cut off together agreed on says nothing about the others.
+		if now := cutOff(view(), time.Now()); now != alone {
+			alone = now
 			v.lapse()
 		}
 	}

@@ -26,7 +26,7 @@ const (
 
 // vouchable says whether a candidate's proof is to be sought through others.
 func (m *Machine) vouchable(c *candidate) bool {
-	return c.claim != nil && !c.connected && c.denials < maxDenials && m.now.Sub(c.since) < voucherPatience &&
+	return c.claim != nil && !c.connected && c.denials < maxDenials && m.now.Sub(c.since) < m.late.candidate(voucherPatience) &&
 		m.expected() > m.t.LargeNetwork && m.counts[Alive] > 0 && !m.closeRank(&c.rank, neighbourMargin)
 }
 
@@ -90,13 +90,15 @@ func (m *Machine) vouchedFor(p *probe) {
 	m.probeCandidates()
 }
 
-// notVouchedFor has another helper asked, or the candidate probed.
+// notVouchedFor has another helper asked, or the candidate probed. On a node that is short of processor time the silence of a helper says nothing.
 func (m *Machine) notVouchedFor(p *probe) {
 	m.take(p.id)
 	if c := m.candidates.find(p.target); c != nil {
 		c.probing = false
-		c.denials++
-		c.next = m.now.Add(voucherPause)
+		if p.denied > 0 || !m.strained() {
+			c.denials++
+		}
+		c.next = m.now.Add(m.late.pause(voucherPause))
 	}
 }
 
