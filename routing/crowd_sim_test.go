@@ -55,21 +55,25 @@ func TestCrowdMeetsOnABusyMachine(t *testing.T) {
 	}
 }
 
-// TestCrowdOfAThousand: a thousand peers, each with all others in view.
-func TestCrowdOfAThousand(t *testing.T) {
-	const n = 1000
-	began := cpuTime()
-	gather(t, n, 0, func(t *testing.T, c *crowd) {
-		start := time.Now()
-		for c.complete() < n && time.Since(start) < 5*time.Minute {
-			time.Sleep(time.Second)
-		}
-		t.Logf("%d of %d have all others in view %v after the last began, with %v of CPU for each", c.complete(), n, time.Since(start), (cpuTime()-began)/n)
-		if c.complete() < n {
-			t.Fail()
-		}
-		c.measure("formed", 20*time.Second)
-	})
+// TestCrowdComesTogether: hundreds of peers begin 20 ms apart, each knowing one other, and all come to have all in view.
+func TestCrowdComesTogether(t *testing.T) {
+	for _, n := range []int{256, 512, 1000} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			began := cpuTime()
+			gather(t, n, 0, func(t *testing.T, c *crowd) {
+				start := time.Now()
+				for c.complete() < n && time.Since(start) < 5*time.Minute {
+					time.Sleep(time.Second)
+				}
+				t.Logf("%d of %d have all others in view %v after the last began, with %v of CPU and %.1f dials for each",
+					c.complete(), n, time.Since(start), (cpuTime()-began)/time.Duration(n), float64(c.wires.Dialled())/float64(n))
+				if c.complete() < n {
+					t.Fail()
+				}
+				c.measure("come together", 20*time.Second)
+			})
+		})
+	}
 }
 
 // complete returns how many of the living have all that live in view.

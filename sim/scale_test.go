@@ -47,13 +47,10 @@ func measureScale(t *testing.T, n int, rng *mathrand.Rand) {
 	defer c.end()
 	began := cpu(t)
 	for range n {
-		c.join()
+		c.add()
 		time.Sleep(20 * time.Millisecond)
 	}
 	c.awaitMesh(n)
-	for _, p := range c.peers {
-		p.open()
-	}
 	c.awaitSynced()
 	formed := cpu(t) - began
 
