@@ -16,7 +16,7 @@ import (
 
 // TestReturnOfASilentPeer: a peer is silent until others have taken its place. From the moment of its return on it is asked for what others were just told is stored.
 func TestReturnOfASilentPeer(t *testing.T) {
-	returns, writers := sized(4, 30), 8
+	returns, writers := sized(2, 30), sized(4, 8)
 	simulate(t, sim.Config{Zones: sim.SpreadZones(10), Seed: seedOf(t, 0), Spread: 30 * time.Millisecond}, func(t *testing.T, n *sim.Network) {
 		ctx := t.Context()
 		a := &asking{Network: n, t: t}
