@@ -58,7 +58,7 @@ sim-full: ## The proofs at full size, each with its seeds in the output
 	@$(STAGE) 'the ledger at full size' $(GO) test -tags sim -v -timeout 30m -run FullSize $(TESTFLAGS) ./ledger ./ledger/consensus
 
 crowd: ## Lookups, views, records and costs in networks of up to 512 peers: minutes each
-	@$(STAGE) 'large networks' $(GO) test -tags sim -count 1 -timeout 60m $(TESTFLAGS) -run 'Crowd|SmallViews' ./routing ./sim
+	@$(STAGE) 'large networks' env GOGC=$${GOGC:-200} $(GO) test -tags sim -count 1 -timeout 60m $(TESTFLAGS) -run 'Crowd|SmallViews' ./routing ./sim
 
 lint: format-check static ## gofmt and staticcheck
 

@@ -130,7 +130,7 @@ func (s *Store) read(ctx context.Context, key Key, hash disk.Hash, p *placement,
 			return finding{}, s.absent(key, p, answered, outcomes)
 		}
 		// Where too few count, as in a network that has just begun, as many holders as are needed say what there is.
-		if answered < need && heard(p, outcomes) < need {
+		if answered < need && heard(p, outcomes, answered > 0) < need {
 			return finding{}, s.tooFew(key, p, answered, need, outcomes)
 		}
 		rec := best.rec
@@ -162,10 +162,15 @@ func anyBehind(outcomes []outcome[reply]) bool {
 	return slices.ContainsFunc(outcomes, func(o outcome[reply]) bool { return o.err == errBehind })
 }
 
-// heard returns how many holders answered, those that do not count included.
-func heard(p *placement, outcomes []outcome[reply]) (n int) {
+// heard returns how many holders answered that call themselves holders, those that do not count yet included. Where somebody counts the network has not just begun, and it has not stopped at once:
+// those that were synced before they stopped, or were cut off, may then have missed what others acknowledged.
+func heard(p *placement, outcomes []outcome[reply], others bool) (n int) {
 	for _, o := range outcomes {
-		if (o.err == nil || o.err == errBehind) && slices.Contains(p.holders, o.member) {
+		said := o.answer.standpoint
+		if !slices.Contains(p.holders, o.member) || o.err == errBehind && (said.level == LevelNone || others && said.resumed) {
+			continue
+		}
+		if o.err == nil || o.err == errBehind {
 			n++
 		}
 	}

@@ -28,8 +28,9 @@ func newHolder(t *testing.T, now time.Time) *holder {
 	})
 	clock := func() time.Time { return now }
 	layout := newTopology(&routing.View{Self: "self", Members: []routing.Member{{ID: "self", State: routing.Alive}}}, DefaultCopies, nil)
+	standing := &table{self: "self"}
 	return &holder{
-		table: &table{self: "self"}, hints: newHints(layout.place),
+		table: standing, vigil: newVigil(standing, clock), hints: newHints(layout.place),
 		disk: d, now: clock, clock: newClock(clock, 0, func(context.Context, Timestamp) error { return nil }),
 		records: testSigner("test/record"), offers: &signer{domain: "test/provider", payloadType: providerType},
 	}

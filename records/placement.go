@@ -47,6 +47,8 @@ type layout struct {
 	// some says that the members are but those nearest to a few shards: zones are counted among the nearest alone, as those count them who know no more.
 	some   bool
 	places *[disk.Shards]atomic.Pointer[place] // those found so far; nil in a layout that was looked up for one shard
+	// outdone says for each number of leading bits which shards this peer can't hold: those whose first hash has just so many in common with the hash of its id.
+	outdone [disk.ShardBits]bool
 }
 
 // A resident is a member as far as placing depends on it.
@@ -134,7 +136,38 @@ func newLayout(view *routing.View, copies int) *layout {
 	l.quorum = l.wanted/2 + 1
 	l.zoneCount, l.aliveZones = len(numbers), count(alive)
 	l.perZone = l.shareOf(count(placed))
+	l.compete()
 	return l
+}
+
+// compete finds out which shards this peer can't hold. A shard with n leading bits in common with the hash of this peer's id is nearer to all members that have more in common with it, which are those
+// with n bits in common with this peer: if they fill the holders' places within their zones' shares, none is left. In a network of hundreds that decides nearly all shards, without a look at who holds them.
+func (l *layout) compete() {
+	if l.some {
+		return
+	}
+	var taken [disk.ShardBits]int
+	used := make(map[[2]int]int) // by bits and zone
+	for i := range l.members {
+		bits := sharedBits(&l.hashes[i], &l.selfHash)
+		if bits >= len(taken) || !l.members[i].places() {
+			continue
+		}
+		if at := [2]int{bits, l.zones[i]}; used[at] < l.perZone {
+			used[at]++
+			taken[bits]++
+		}
+	}
+	for bits, n := range taken {
+		l.outdone[bits] = n >= l.wanted
+	}
+}
+
+// mayHold reports whether this peer may be one of a shard's holders; if not, it is none.
+func (l *layout) mayHold(s disk.Shard) bool {
+	first := s.First()
+	bits := sharedBits(&first, &l.selfHash)
+	return bits >= len(l.outdone) || !l.outdone[bits]
 }
 
 // shareOf returns the most holders in one of so many zones.

@@ -239,3 +239,34 @@ func idsOf(p *placement) (ids []peer.ID) {
 	}
 	return ids
 }
+
+// What is ruled out without a look at the holders is right, and in a large network that is nearly everything.
+func TestMostShardsAreRuledOutWithoutPlacingThem(t *testing.T) {
+	rng := newRNG(t)
+	for range 30 {
+		n, zones := 1+rng.IntN(200), 1+rng.IntN(4)
+		l := newTopology(randomView(rng, n, zones), 1+rng.IntN(7), nil)
+		for i := range disk.Shards {
+			s := disk.Shard(i)
+			if p := l.place(s); !l.mayHold(s) && p.holds(l.self) {
+				t.Fatalf("%d members in %d zones, %d copies: shard %d is held and was ruled out", n, zones, l.wanted, s)
+			}
+		}
+	}
+	for _, zones := range []int{1, 3} {
+		l := newTopology(randomView(rng, 512, zones), DefaultCopies, nil)
+		left, held := 0, 0
+		for i := range disk.Shards {
+			if l.mayHold(disk.Shard(i)) {
+				left++
+			}
+			if p := l.place(disk.Shard(i)); p.holds(l.self) {
+				held++
+			}
+		}
+		t.Logf("%d zones: %d shards held, %d left to look at", zones, held, left)
+		if left > disk.Shards/4 {
+			t.Errorf("%d shards are left to look at", left)
+		}
+	}
+}

@@ -81,6 +81,7 @@ func (r *repairer) run(ctx context.Context) {
 			r.s.table.join()
 			joined = nil
 		case <-timer.C:
+		case <-r.s.vigil.woken:
 		case <-changed:
 			r.s.table.apply(r.s.currentTopology(), r.s.cfg.Now()) // what is answered from here on depends on it
 			select {

@@ -16,6 +16,7 @@ const keepExpired = 7 * 24 * time.Hour
 // A holder keeps copies: the part of a peer that others ask.
 type holder struct {
 	table   *table
+	vigil   *vigil
 	hints   *hints
 	stripes stripes
 	feed    feed
@@ -75,6 +76,7 @@ func (h *holder) answer(ctx context.Context, from peer.ID, req *request) respons
 
 // standingIn returns this peer's standpoint in a shard. Where something could not be read it vouches for nothing until it has compared.
 func (h *holder) standingIn(s disk.Shard) standpoint {
+	h.vigil.check()
 	p := h.table.levelAt(s)
 	switch {
 	case !h.disk.Damaged(s):

@@ -113,6 +113,7 @@ type Store struct {
 	conduct  *conduct
 	located  located
 	promises promises
+	vigil    *vigil
 
 	lapsed    Timestamp    // when this peer was last known to run, if that is longer ago than deletions are kept; else 0
 	announced atomic.Int64 // nanoseconds that others wait for this peer's return; 0: they don't
@@ -149,7 +150,7 @@ func Open(cfg Config) (*Store, error) {
 		cfg: cfg, self: cfg.Host.ID(), author: disk.Author(public), logger: cfg.Logger,
 		table: &table{self: cfg.Host.ID(), joined: cfg.Joined == nil}, pace: newPace(), floors: newFloors(), located: newLocated(cfg.Now), promises: newPromises(),
 	}
-	s.table.located = s.located.get
+	s.table.located, s.vigil = s.located.get, newVigil(s.table, cfg.Now)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if err := s.open(); err != nil {
 		s.cancel()
@@ -171,7 +172,7 @@ func (s *Store) open() error {
 	s.feed, s.conduct = feed{d, new(waiters)}, newConduct(s.logger)
 	s.table.shunned = s.conduct.cutOff
 	s.holder = holder{
-		table: s.table, hints: newHints(func(shard disk.Shard) placement { return s.currentTopology().place(shard) }), feed: s.feed,
+		table: s.table, vigil: s.vigil, hints: newHints(func(shard disk.Shard) placement { return s.currentTopology().place(shard) }), feed: s.feed,
 		disk: d, now: s.cfg.Now,
 		clock: newClock(s.cfg.Now, Timestamp(ceiling), func(ctx context.Context, t Timestamp) error {
 			return d.SetClock(ctx, uint64(t))
@@ -229,6 +230,7 @@ func (s *Store) Run(ctx context.Context) error {
 	defer cancel()
 	defer context.AfterFunc(s.ctx, cancel)()
 	repairs.Go(func() { newRepairer(s).run(ctx) })
+	repairs.Go(func() { s.vigil.run(ctx, s.cfg.Viewer.View) })
 	sweep, renew := time.NewTimer(s.untilSweep()), time.NewTicker(renewCheckEvery)
 	defer sweep.Stop()
 	defer renew.Stop()

@@ -197,7 +197,7 @@ func (t *topology) cameSince(before *topology) (came []peer.ID) {
 
 func (t *table) applyShard(s disk.Shard, came []peer.ID, now time.Time) {
 	state := t.shards[s]
-	if state == nil && !t.topology.knows(s) {
+	if state == nil && (!t.topology.knows(s) || !t.topology.mayHold(s)) {
 		return // no holder
 	}
 	p := t.topology.place(s)
@@ -343,14 +343,15 @@ func (t *table) judge(s disk.Shard, state *shardState, now time.Time) {
 	if state.resumed {
 		able++
 	}
+	settled := now.Sub(t.gained) >= settleTime
 	switch {
 	case certain >= p.quorum:
 		t.set(s, state, LevelSynced, now)
 	case t.unasked(state, &p, nil) != "" || !t.joined:
 		return
-	case able >= p.quorum: // all of them stopped at once
+	case able >= p.quorum && (certain == 0 || settled): // all of them stopped at once, or enough did; if others went on they have come by now
 		t.set(s, state, LevelSynced, now)
-	case !p.shadowed && now.Sub(t.gained) >= settleTime:
+	case !p.shadowed && settled:
 		t.set(s, state, LevelSynced, now)
 	case state.level == LevelUnsynced:
 		t.set(s, state, LevelPartial, now)

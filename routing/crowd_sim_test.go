@@ -3,6 +3,7 @@
 package routing_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -45,4 +46,43 @@ func TestCrowdInFullView(t *testing.T) {
 		}
 		c.measure("a tenth is dead", 30*time.Second)
 	})
+}
+
+// TestCrowdMeetsOnABusyMachine: production hosts over TCP in one process, which has not the processor time for all handshakes at once.
+func TestCrowdMeetsOnABusyMachine(t *testing.T) {
+	for _, peers := range []int{64, 128} {
+		t.Run(fmt.Sprint(peers), func(t *testing.T) { meetOnBusyMachine(t, peers, 8, 6*time.Minute) })
+	}
+}
+
+// TestCrowdComesTogether: hundreds of peers begin 20 ms apart, each knowing one other, and all come to have all in view.
+func TestCrowdComesTogether(t *testing.T) {
+	for _, n := range []int{256, 512, 1000} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			began := cpuTime()
+			gather(t, n, 0, func(t *testing.T, c *crowd) {
+				start := time.Now()
+				for c.complete() < n && time.Since(start) < 5*time.Minute {
+					time.Sleep(time.Second)
+				}
+				t.Logf("%d of %d have all others in view %v after the last began, with %v of CPU and %.1f dials for each",
+					c.complete(), n, time.Since(start), (cpuTime()-began)/time.Duration(n), float64(c.wires.Dialled())/float64(n))
+				if c.complete() < n {
+					t.Fail()
+				}
+				c.measure("come together", 20*time.Second)
+			})
+		})
+	}
+}
+
+// complete returns how many of the living have all that live in view.
+func (c *crowd) complete() (complete int) {
+	alive := c.alive()
+	for _, n := range alive {
+		if n.View().Count(routing.Alive) == len(alive) {
+			complete++
+		}
+	}
+	return complete
 }

@@ -27,8 +27,14 @@ import (
 // MembershipProtocol returns the id of the protocol that Membership speaks. A peer that doesn't speak it is not of the network.
 func MembershipProtocol(n swarm.NetworkID) protocol.ID { return n.Protocol("membership/1") }
 
-// refreshInterval is how often times and round trips are brought up to date in a view that has not changed otherwise.
-const refreshInterval = time.Second
+const (
+	// refreshInterval is how often times and round trips are brought up to date in a view that has not changed otherwise.
+	refreshInterval = time.Second
+	// To make a view takes time in proportion to its members, and in a network that forms there are as many changes: views of more than crowdedView members are made at most once per
+	// crowdedPause for each of them, which is a tenth of a second for a thousand. A change after a pause is seen at once.
+	crowdedView  = 128
+	crowdedPause = 100 * time.Microsecond
+)
 
 // Bounds on Config.MaxView, and its default.
 const (
@@ -101,6 +107,7 @@ type Membership struct {
 	running   context.Context         // guarded by mu; of Run while it runs, otherwise nil
 	changed   chan struct{}           // guarded by mu; what Changed returned
 	refreshed time.Time               // guarded by mu; when view was made
+	outdated  bool                    // guarded by mu; the view lacks changes
 	members   []swim.Member           // guarded by mu; memory for making views
 	known     map[peer.ID]*swim.Claim // guarded by mu; the claims whose addresses are in the peerstore
 	protected map[peer.ID]bool        // guarded by mu; whose connections are not to be trimmed
@@ -257,7 +264,19 @@ func (m *Membership) stop() {
 func (m *Membership) nextTick() time.Time {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.machine.Next()
+	next := m.machine.Next()
+	if due := m.refreshed.Add(m.viewPause()); m.outdated && due.Before(next) {
+		return due
+	}
+	return next
+}
+
+// viewPause is the least time between two views. mu is held.
+func (m *Membership) viewPause() time.Duration {
+	if n := m.machine.Len(); n > crowdedView {
+		return time.Duration(n) * crowdedPause
+	}
+	return 0
 }
 
 // update hands input to the machine and carries out what it decides.
@@ -283,11 +302,12 @@ func (m *Membership) carryOut() {
 			dirty = m.perform(a) || dirty
 		}
 	}
+	m.outdated = m.outdated || dirty || m.View().Partial != m.machine.Partial()
 	switch now := time.Now(); {
-	case dirty || m.View().Partial != m.machine.Partial():
+	case m.outdated && now.Sub(m.refreshed) >= m.viewPause():
 		m.protect()
 		m.republish()
-	case now.Sub(m.refreshed) >= refreshInterval:
+	case !m.outdated && now.Sub(m.refreshed) >= refreshInterval:
 		m.rebuild(now)
 	}
 }
@@ -337,7 +357,7 @@ func (m *Membership) republish() {
 
 // rebuild makes a new view. mu is held, or m is not shared yet.
 func (m *Membership) rebuild(now time.Time) {
-	m.refreshed = now
+	m.refreshed, m.outdated = now, false
 	m.members = m.machine.Members(m.members[:0])
 	v := newView(m.machine.Self(), m.started, m.members)
 	v.Partial, v.Near = m.machine.Partial(), m.machine.Near()

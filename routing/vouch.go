@@ -167,6 +167,7 @@ func (m *Membership) handleProve(from peer.ID, data []byte) (body, error) {
 	if !m.limits.allow(from, limitAsks) {
 		return &proof{}, nil
 	}
+	m.update(func(now time.Time) { m.machine.Sought(now, p.Asker, from) })
 	sealed, err := sealProof(m.cfg.Key, m.cfg.Network, p)
 	return &proof{Sealed: sealed}, err
 }

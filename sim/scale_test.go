@@ -28,7 +28,7 @@ const (
 // TestCrowdScale measures how costs grow with the network: processor time, which does not care that time is simulated, and round trips. Its table is for docs/measurements.md; it fails when peers do not
 // find one another, or an operation fails.
 func TestCrowdScale(t *testing.T) {
-	for _, n := range []int{8, 32, 128, 256} {
+	for _, n := range []int{8, 32, 128, 256, 512} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			seed := seedOf(t, 0)
 			t.Logf("seed %d", seed)
@@ -47,13 +47,10 @@ func measureScale(t *testing.T, n int, rng *mathrand.Rand) {
 	defer c.end()
 	began := cpu(t)
 	for range n {
-		c.join()
+		c.add()
 		time.Sleep(20 * time.Millisecond)
 	}
 	c.awaitMesh(n)
-	for _, p := range c.peers {
-		p.open()
-	}
 	c.awaitSynced()
 	formed := cpu(t) - began
 

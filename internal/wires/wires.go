@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
@@ -23,20 +24,21 @@ type Wires struct {
 
 	mu        sync.Mutex
 	listeners map[string]*wireListener // guarded by mu; by address
-	silent    map[string]bool          // guarded by mu
 	dials     int                      // guarded by mu
 }
 
 // New returns wires on which data takes the given time from end to end.
 func New(latency time.Duration) *Wires {
-	return &Wires{latency: latency, listeners: make(map[string]*wireListener), silent: make(map[string]bool)}
+	return &Wires{latency: latency, listeners: make(map[string]*wireListener)}
 }
 
-// Silence loses everything from and to an address from now on.
+// Silence loses everything from and to an address that is listened on, from now on.
 func (w *Wires) Silence(addr ma.Multiaddr) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.silent[addr.String()] = true
+	if l := w.listeners[addr.String()]; l != nil {
+		l.transport.silent.Store(true)
+	}
 }
 
 // Dialled returns how many connections were dialled.
@@ -46,11 +48,8 @@ func (w *Wires) Dialled() int {
 	return w.dials
 }
 
-func (w *Wires) lost(a, b ma.Multiaddr) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.silent[a.String()] || w.silent[b.String()]
-}
+// lost reports whether what two hosts send one another is.
+func lost(a, b *wireTransport) bool { return a.silent.Load() || b.silent.Load() }
 
 // Transport makes the transport of one host; it is a constructor for libp2p.Transport.
 func (w *Wires) Transport(key crypto.PrivKey, rm network.ResourceManager) (transport.Transport, error) {
@@ -64,6 +63,7 @@ type wireTransport struct {
 	key    crypto.PubKey
 	rm     network.ResourceManager
 	listen ma.Multiaddr
+	silent atomic.Bool
 }
 
 var _ transport.Transport = (*wireTransport)(nil)
@@ -86,7 +86,7 @@ func (t *wireTransport) Dial(ctx context.Context, a ma.Multiaddr, p peer.ID) (tr
 	t.wires.dials++
 	l := t.wires.listeners[a.String()]
 	t.wires.mu.Unlock()
-	if l == nil || t.wires.lost(t.listen, a) {
+	if l == nil || lost(t, l.transport) {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
@@ -127,7 +127,7 @@ func (t *wireTransport) newConn(remote *wireTransport, dir network.Direction, ad
 		scope.Done()
 		return nil, err
 	}
-	return &wireConn{local: t, remote: remote, addr: addr, scope: scope, streams: make(chan *wireStream, 256), closed: make(chan struct{})}, nil
+	return &wireConn{local: t, remote: remote, addr: addr, scope: scope, streams: make(chan *wireStream, maxUnaccepted), closed: make(chan struct{})}, nil
 }
 
 type wireListener struct {
@@ -155,6 +155,9 @@ func (l *wireListener) Close() error {
 func (l *wireListener) Addr() net.Addr          { return &net.UnixAddr{Name: l.addr.String(), Net: "unix"} }
 func (l *wireListener) Multiaddr() ma.Multiaddr { return l.addr }
 
+// maxUnaccepted is how many streams of a connection may wait for the other side; opening more waits, too.
+const maxUnaccepted = 32
+
 // wireConn is one end of a connection.
 type wireConn struct {
 	local, remote *wireTransport
@@ -177,7 +180,7 @@ func (c *wireConn) shut() {
 
 func (c *wireConn) Close() error {
 	c.shut()
-	if !c.local.wires.lost(c.local.listen, c.remote.listen) {
+	if !lost(c.local, c.remote) {
 		time.AfterFunc(c.local.wires.latency, c.other.shut)
 	}
 	return nil
@@ -324,11 +327,11 @@ func (s *wireStream) Write(p []byte) (int, error) {
 	if s.conn.IsClosed() {
 		return 0, net.ErrClosed
 	}
-	if w := s.conn.local.wires; !w.lost(s.conn.local.listen, s.conn.remote.listen) {
+	if !lost(s.conn.local, s.conn.remote) {
 		var err error
 		s.out.change(func() {
 			if err = s.out.err; err == nil {
-				s.out.chunks = append(s.out.chunks, wireChunk{time.Now().Add(w.latency), append([]byte(nil), p...)})
+				s.out.chunks = append(s.out.chunks, wireChunk{time.Now().Add(s.conn.local.wires.latency), append([]byte(nil), p...)})
 			}
 		})
 		if err != nil {
@@ -340,7 +343,7 @@ func (s *wireStream) Write(p []byte) (int, error) {
 
 // tell lets the other side know, unless one of the two is silenced.
 func (s *wireStream) tell(b *wireBuffer, f func()) {
-	if !s.conn.local.wires.lost(s.conn.local.listen, s.conn.remote.listen) {
+	if !lost(s.conn.local, s.conn.remote) {
 		b.change(f)
 	}
 }

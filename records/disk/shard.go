@@ -6,19 +6,20 @@ import (
 )
 
 // Shards is how many equal parts the space of key hashes is cut into. All records of one shard lie with the same peers, and are compared together.
-const Shards = 1 << shardBits
+const Shards = 1 << ShardBits
 
-const shardBits = 12
+// ShardBits is how many leading bits the key hashes of a shard have in common.
+const ShardBits = 12
 
 // A Shard is one part of the space of key hashes: those that start with the same 12 bits, which are its number.
 type Shard uint16
 
 // ShardOf returns the shard that a key's hash lies in.
-func ShardOf(h Hash) Shard { return Shard(binary.BigEndian.Uint16(h[:]) >> (16 - shardBits)) }
+func ShardOf(h Hash) Shard { return Shard(binary.BigEndian.Uint16(h[:]) >> (16 - ShardBits)) }
 
 // First returns the smallest hash of the shard.
 func (s Shard) First() (h Hash) {
-	binary.BigEndian.PutUint16(h[:], uint16(s)<<(16-shardBits))
+	binary.BigEndian.PutUint16(h[:], uint16(s)<<(16-ShardBits))
 	return h
 }
 

@@ -15,6 +15,10 @@ const (
 	// maxCandidateProbes is the most candidates that are probed at once, candidateTries how often one is probed before it is dropped.
 	maxCandidateProbes = 16
 	candidateTries     = 8
+	// newsSync is how soon after a newcomer in a large network claims are exchanged: there may be others.
+	newsSync = 2 * time.Second
+	// maxVouchers is the most candidates that others are asked about at once.
+	maxVouchers = 64
 )
 
 // candidate is a peer that this node has heard of or been connected to by, and that has not answered it yet.
@@ -24,8 +28,13 @@ type candidate struct {
 	// claim is nil until one is heard: it came by itself.
 	claim *Claim
 	// source is the peer that told of it; the candidate itself when it came by itself.
-	source  peer.ID
-	tries   int
+	source peer.ID
+	since  time.Time
+	// connected is set once the candidate came by itself: to probe it takes no new connection.
+	connected bool
+	tries     int
+	// denials is how often others had no proof that it runs.
+	denials int
 	next    time.Time
 	probing bool
 }
@@ -33,6 +42,8 @@ type candidate struct {
 // candidates is a bounded list in the order of arrival.
 type candidates struct {
 	list []*candidate
+	// window is how many may be probed directly at once.
+	window window
 }
 
 func (cs *candidates) find(id peer.ID) *candidate {
@@ -48,24 +59,28 @@ func (cs *candidates) find(id peer.ID) *candidate {
 func (cs *candidates) met(now time.Time, id peer.ID, p place) {
 	c := cs.find(id)
 	if c == nil {
-		c = cs.add(id, id, p)
+		c = cs.add(now, id, id, p)
 	}
-	if c != nil && !c.probing {
+	if c == nil {
+		return
+	}
+	c.connected = true
+	if !c.probing {
 		c.next = now
 	}
 }
 
-// heard adds or updates a candidate that source told of.
-func (cs *candidates) heard(now time.Time, claim *Claim, source peer.ID, p place) {
+// heard adds or updates a candidate that source told of. A new one is probed after pause.
+func (cs *candidates) heard(now time.Time, claim *Claim, source peer.ID, p place, pause time.Duration) {
 	c := cs.find(claim.ID)
 	if c == nil {
 		if claim.Away > 0 {
 			return
 		}
-		if c = cs.add(claim.ID, source, p); c == nil {
+		if c = cs.add(now, claim.ID, source, p); c == nil {
 			return
 		}
-		c.next = now
+		c.next = now.Add(pause)
 	}
 	if c.claim == nil || c.claim.Incarnation < claim.Incarnation {
 		c.claim = claim
@@ -73,7 +88,7 @@ func (cs *candidates) heard(now time.Time, claim *Claim, source peer.ID, p place
 }
 
 // add returns a new candidate, or nil when there is no room for one from source.
-func (cs *candidates) add(id, source peer.ID, p place) *candidate {
+func (cs *candidates) add(now time.Time, id, source peer.ID, p place) *candidate {
 	if len(cs.list) >= MaxCandidates {
 		return nil
 	}
@@ -86,7 +101,7 @@ func (cs *candidates) add(id, source peer.ID, p place) *candidate {
 	if n >= MaxPerSource {
 		return nil
 	}
-	c := &candidate{place: p, id: id, source: source}
+	c := &candidate{place: p, id: id, source: source, since: now}
 	cs.list = append(cs.list, c)
 	return c
 }
@@ -114,38 +129,61 @@ func (m *Machine) probeCandidates() {
 	m.candidates.list = slices.DeleteFunc(m.candidates.list, func(c *candidate) bool {
 		return !c.probing && !m.now.Before(c.next) && !m.wants(&c.place)
 	})
-	room := maxCandidateProbes
-	for _, c := range m.candidates.list {
-		if c.probing {
+	room, vouchers, probes := m.candidates.window.size(), maxVouchers, maxProbes-m.waiting()
+	for _, p := range m.probes {
+		switch {
+		case p.kind == probeVouched:
+			vouchers--
+		case p.kind == probeCandidate && !p.judged:
 			room--
 		}
 	}
 	for _, c := range m.candidates.list {
-		if room <= 0 || m.waiting() >= maxProbes {
+		if probes <= 0 || room <= 0 && vouchers <= 0 {
 			return
 		}
 		if c.probing || m.now.Before(c.next) {
 			continue
 		}
-		c.probing = true
-		room--
-		m.begin(&probe{kind: probeCandidate, target: c.id}, m.t.CandidateTimeout, c.claim)
+		switch {
+		case m.vouchable(c):
+			if vouchers > 0 && m.askVoucher(c) {
+				vouchers--
+				probes--
+			}
+		case room > 0:
+			room--
+			probes--
+			c.probing = true
+			m.begin(&probe{kind: probeCandidate, target: c.id}, m.late.candidate(m.t.CandidateTimeout), c.claim)
+		}
 	}
 }
 
 // admit makes a candidate that answered a member.
 func (m *Machine) admit(id peer.ID, rtt time.Duration) {
+	if mem := m.enterCandidate(id); mem != nil {
+		mem.lastSeen = m.now
+		mem.sample(rtt)
+		m.wantSync = id
+		m.sync()
+	}
+	m.probeCandidates()
+}
+
+// enterCandidate makes a candidate that has proven that it runs a member, or returns nil.
+func (m *Machine) enterCandidate(id peer.ID) *member {
 	c := m.candidates.find(id)
 	if c == nil {
-		return
+		return nil
 	}
 	if !m.wants(&c.place) {
 		m.candidates.remove(id)
-		return
+		return nil
 	}
 	if c.claim == nil || len(m.roster) >= MaxMembers {
 		m.candidates.failed(m.now, &m.t, id)
-		return
+		return nil
 	}
 	m.candidates.remove(id)
 	state := Alive
@@ -153,14 +191,17 @@ func (m *Machine) admit(id peer.ID, rtt time.Duration) {
 		state = Away
 	}
 	mem := m.enter(c.claim, state)
-	mem.lastSeen = m.now
-	mem.sample(rtt)
+	mem.proven = m.now
 	if state == Away {
 		mem.awayUntil = m.now.Add(min(c.claim.Away, MaxAbsence))
 	}
 	m.gossip.claim(c.claim)
-	m.wantSync = id
+	if m.large() { // not all newcomers come by themselves, and gossip leaves some out
+		m.nextSync = earlier(m.nextSync, m.now.Add(newsSync))
+	}
 	m.trim()
-	m.sync()
-	m.probeCandidates()
+	if m.members[id] == nil {
+		return nil
+	}
+	return mem
 }

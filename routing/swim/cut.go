@@ -56,12 +56,25 @@ func (m *Machine) recut() {
 // of most pairs choose one another.
 func (m *Machine) chooseNeighbours(present []*member) {
 	if len(present) > m.t.LargeNetwork {
-		slices.SortFunc(present, compareRank)
-		present = present[:MaxNeighbours]
+		present = lowest(present, MaxNeighbours, compareRank)
 	}
 	for _, mem := range present {
 		mem.neighbour = true
 	}
+}
+
+// lowest returns the n lowest of more, in order. It is called at each change of who is present, so that sorting all of them would cost most of what it takes a large network to form.
+func lowest(members []*member, n int, compare func(a, b *member) int) []*member {
+	low := slices.Clone(members[:n])
+	slices.SortFunc(low, compare)
+	for _, mem := range members[n:] {
+		if compare(mem, low[n-1]) < 0 {
+			i, _ := slices.BinarySearchFunc(low, mem, compare)
+			copy(low[i+1:], low[i:n-1])
+			low[i] = mem
+		}
+	}
+	return low
 }
 
 // keeps says whether a peer at p belongs to what this node keeps of the network.

@@ -15,11 +15,14 @@
 //     suspected refutes with a higher incarnation; that clears a suspicion wherever it is heard, because only a peer that runs can
 //     sign it. So nobody can announce another's absence, move it to another zone or forge its addresses.
 //   - A peer that is only heard of is a candidate. It becomes a member by answering this node itself, over a
-//     connection whose handshake has proven its identity.
+//     connection whose handshake has proven its identity, or in a large network by a signed proof that a neighbour brings (see voucher.go).
 //   - A peer that says that it has left for good is forgotten at once, and its departure is remembered for a while, so that older claims of it
 //     that still go round don't bring it back.
 //   - Peers that are away or dead stay in the view until forgotten, and are probed in a rotation of their own, so that
 //     they are seen again when they come back or a partition heals.
+//
+// On a node that is short of processor time all timeouts are longer, by how late its own ticks are, and fewer candidates are probed at once (see strain.go): a network comes together on whatever there is, only
+// more slowly.
 //
 // In large networks it does less than SWIM: above Timing.LargeNetwork members it talks mostly to MaxNeighbours of them, and of more than Config.MaxView members it keeps
 // only a part (see cut).

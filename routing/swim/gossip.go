@@ -198,7 +198,7 @@ func (m *Machine) hear(from peer.ID, c *Claim) {
 	mem := m.members[c.ID]
 	if mem == nil {
 		if p := m.placeOf(c.ID); m.returns(c) && m.wants(&p) {
-			m.candidates.heard(m.now, c, from, p)
+			m.candidates.heard(m.now, c, from, p, m.youngerPause(c))
 			m.probeCandidates()
 		}
 		return
@@ -222,6 +222,15 @@ func (m *Machine) hear(from peer.ID, c *Claim) {
 	if mem.state != Alive {
 		m.retry(mem)
 	}
+}
+
+// youngerPause is how long a peer that is heard of is left to come by itself. Of two that hear of one another the one that began later, which has everybody to meet, connects; otherwise most pairs
+// would make two connections at once when many begin.
+func (m *Machine) youngerPause(c *Claim) time.Duration {
+	if c.Incarnation > m.self.Incarnation {
+		return m.t.YoungerPause
+	}
+	return 0
 }
 
 // heed takes in one rumour.

@@ -87,6 +87,7 @@ type Machine struct {
 	departures departures
 	gossip     queue
 	health     health
+	late       lateness
 	// strainedUntil is until when this node counts as short of processor time.
 	strainedUntil time.Time
 
@@ -105,6 +106,7 @@ func New(cfg Config, now time.Time) (*Machine, error) {
 	m := &Machine{
 		t: cfg.Timing, rand: cfg.Rand, now: now, lastTick: now, self: cfg.Self, selfKey: sha256.Sum256([]byte(cfg.Self.ID)),
 		members: make(map[peer.ID]*member), departures: departures{byID: make(map[peer.ID]departure)}, hints: newBucket(hintBurst, hintRate, now),
+		candidates: candidates{window: newWindow()}, late: lateness{seen: now},
 		nextLive: now, nextAbsent: now.Add(cfg.Timing.Absent), nextSync: now.Add(cfg.Timing.Sync),
 	}
 	if m.cut.limit = cfg.MaxView; m.cut.limit == 0 {
@@ -134,20 +136,21 @@ func (m *Machine) Tick(now time.Time) {
 	due := m.Next()
 	m.advance(now)
 	m.lastTick = now
+	m.late.observe(now, now.Sub(due))
 	if now.Sub(due) > m.t.LateTick {
 		m.health.worse(1)
 		m.strainedUntil = now.Add(m.t.Strained)
 	}
 	m.expireProbes()
 	if !now.Before(m.nextLive) {
-		interval := m.t.liveInterval(m.counts[Alive] + m.counts[Suspect])
+		interval := m.late.pause(m.t.liveInterval(m.counts[Alive] + m.counts[Suspect]))
 		m.nextLive = later(m.nextLive.Add(interval), now)
-		if mem := m.nextPresent(); mem != nil {
+		if mem := m.nextPresent(); mem != nil && !m.saturated() {
 			m.probe(mem)
 		}
 	}
 	if !now.Before(m.nextAbsent) {
-		interval := m.t.absentInterval(m.counts[Away] + m.counts[Dead])
+		interval := m.late.pause(m.t.absentInterval(m.counts[Away] + m.counts[Dead]))
 		if m.strained() {
 			interval *= strainSlowdown
 		}
@@ -204,7 +207,7 @@ func (m *Machine) awake(gap time.Duration) {
 		if p.kind == probePresent {
 			p.judged, p.counted = true, true
 		}
-		p.deadline = m.now.Add(m.t.Patience)
+		p.deadline = m.now.Add(m.late.probe(m.t.Patience))
 	}
 	for _, mem := range m.roster {
 		if mem.state == Suspect {
@@ -213,6 +216,9 @@ func (m *Machine) awake(gap time.Duration) {
 		}
 	}
 }
+
+// saturated reports whether this node has begun as many probes as it can use while it is short of processor time.
+func (m *Machine) saturated() bool { return m.strained() && m.waiting() >= strainedProbes }
 
 // strained reports whether this node is short of processor time.
 func (m *Machine) strained() bool { return m.now.Before(m.strainedUntil) }
@@ -227,9 +233,9 @@ func (m *Machine) sweep() {
 		switch mem.state {
 		case Suspect:
 			switch {
-			case !m.now.Before(mem.suspicion.deadline(&m.t, m.health)):
+			case !m.now.Before(mem.suspicion.deadline(&m.t, m.health, &m.late)):
 				m.transition(mem, Dead)
-			case !m.now.Before(mem.suspicion.nextProbe) && m.underWay(mem) < maxSuspectProbes && m.waiting() < maxProbes/2:
+			case !m.now.Before(mem.suspicion.nextProbe) && m.underWay(mem) < maxSuspectProbes && m.waiting() < maxProbes/2 && !m.saturated():
 				m.probe(mem)
 			}
 		case Away:

@@ -366,11 +366,11 @@ func TestConfirmationsShortenSuspicion(t *testing.T) {
 			s.confirm(peer.ID(fmt.Sprint(i)))
 			s.confirm(peer.ID(fmt.Sprint(i))) // counts once
 		}
-		d := s.deadline(&timing, 0).Sub(start)
+		d := s.deadline(&timing, 0, &lateness{}).Sub(start)
 		if d > last || d < timing.SuspicionMin || d > timing.SuspicionMax {
 			t.Errorf("with %d confirmations: %v", n, d)
 		}
-		if own := (&suspicion{since: start, own: n}).deadline(&timing, 0).Sub(start); own != d {
+		if own := (&suspicion{since: start, own: n}).deadline(&timing, 0, &lateness{}).Sub(start); own != d {
 			t.Errorf("%d own probes count as %v, others' as %v", n, own, d)
 		}
 		last = d
@@ -378,7 +378,7 @@ func TestConfirmationsShortenSuspicion(t *testing.T) {
 	if last != timing.SuspicionMin {
 		t.Errorf("the shortest suspicion is %v, want %v", last, timing.SuspicionMin)
 	}
-	if d := (&suspicion{since: start, refused: true}).deadline(&timing, 0).Sub(start); d != timing.SuspicionMin {
+	if d := (&suspicion{since: start, refused: true}).deadline(&timing, 0, &lateness{}).Sub(start); d != timing.SuspicionMin {
 		t.Errorf("after a refused connection: %v, want %v", d, timing.SuspicionMin)
 	}
 }

@@ -29,7 +29,7 @@ type place struct {
 // placeOf computes the place of a peer.
 func (m *Machine) placeOf(id peer.ID) place {
 	own := m.self.ID
-	p := place{hash: sha256.Sum256([]byte(id)), rank: sha256.Sum256([]byte(min(own, id) + max(own, id)))}
+	p := place{hash: sha256.Sum256([]byte(id)), rank: pairRank(own, id)}
 	p.distance = Distance(p.hash, m.selfKey)
 	return p
 }

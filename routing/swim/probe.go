@@ -34,6 +34,8 @@ const (
 	probePresent probeKind = iota
 	probeAbsent
 	probeCandidate
+	// probeVouched asks others for a candidate's proof, see voucher.go.
+	probeVouched
 )
 
 // probe begins a probe of mem if the bounds allow.
@@ -42,12 +44,12 @@ func (m *Machine) probe(mem *member) bool {
 		return false
 	}
 	p := &probe{kind: probePresent, target: mem.id(), hasty: mem.hasty}
-	timeout := m.health.timeout(m.t.Direct)
+	timeout := m.late.probe(m.health.timeout(m.t.Direct))
 	if !mem.state.present() {
-		p.kind, timeout = probeAbsent, m.t.AbsentTimeout
+		p.kind, timeout = probeAbsent, m.late.candidate(m.t.AbsentTimeout)
 	}
 	if mem.state == Suspect {
-		mem.suspicion.nextProbe = m.now.Add(m.t.suspectInterval(m.counts[Suspect]))
+		mem.suspicion.nextProbe = m.now.Add(m.late.pause(m.t.suspectInterval(m.counts[Suspect])))
 	}
 	mem.hasty = false
 	m.begin(p, timeout, nil)
@@ -60,7 +62,7 @@ func (m *Machine) begin(p *probe, timeout time.Duration, candidate *Claim) {
 	m.probes = append(m.probes, p)
 	a := Probe{ID: p.id, Target: p.target, Timeout: timeout}
 	if p.kind == probePresent {
-		a.Timeout = m.t.Patience
+		a.Timeout = m.patience()
 	}
 	if candidate != nil {
 		a.Addrs = candidate.Addrs
@@ -111,6 +113,7 @@ func (m *Machine) Answered(now time.Time, id ProbeID, rtt time.Duration) {
 			m.runs(mem)
 		}
 	} else if p.kind == probeCandidate {
+		m.candidates.window.answered()
 		m.admit(p.target, rtt)
 	}
 	m.pump()
@@ -146,6 +149,11 @@ func (m *Machine) Vouched(now time.Time, id ProbeID) {
 	m.advance(now)
 	p := m.find(id)
 	if p == nil {
+		return
+	}
+	if p.kind == probeVouched {
+		m.vouchedFor(p)
+		m.pump()
 		return
 	}
 	if mem := m.members[p.target]; mem != nil && mem.state.present() {
@@ -197,7 +205,7 @@ func (m *Machine) askHelpers(p *probe) {
 		mem.suspicion.nextProbe = m.now.Add(m.t.Period)
 	}
 	p.indirect = true
-	timeout := m.health.timeout(m.t.Indirect)
+	timeout := m.late.probe(m.health.timeout(m.t.Indirect))
 	p.deadline = m.now.Add(timeout)
 	wanted := m.t.Helpers
 	if m.strained() || m.counts[Suspect] > fewSuspects {
@@ -229,8 +237,15 @@ func (m *Machine) chooseHelpers(mem *member, n int) []*member {
 
 // judge concludes that a probe failed.
 func (m *Machine) judge(p *probe) {
-	if p.kind == probeCandidate {
+	switch p.kind {
+	case probeVouched:
+		m.notVouchedFor(p)
+		return
+	case probeCandidate:
 		m.take(p.id)
+		if m.strained() && !p.refused && m.now.Sub(p.began) >= slowHandshake {
+			m.candidates.window.ranOut(m.now, p.began)
+		}
 		m.candidates.failed(m.now, &m.t, p.target)
 		return
 	}
@@ -291,8 +306,11 @@ func (m *Machine) settle(p *probe) {
 	if p.failed || p.kind != probePresent {
 		m.take(p.id)
 	}
-	p.judged, p.deadline = true, p.began.Add(m.t.Patience)
+	p.judged, p.deadline = true, p.began.Add(m.patience())
 }
+
+// patience is how long after a probe began an answer still counts.
+func (m *Machine) patience() time.Duration { return m.late.probe(m.t.Patience) }
 
 func (m *Machine) find(id ProbeID) *probe {
 	for _, p := range m.probes {
@@ -333,7 +351,7 @@ func (m *Machine) hint(mem *member, hasty bool) {
 
 // pump begins the probes that were hinted at, as far as the bounds allow.
 func (m *Machine) pump() {
-	for len(m.urgent) > 0 && m.hints.has(m.now) && m.waiting() < maxProbes {
+	for len(m.urgent) > 0 && m.hints.has(m.now) && m.waiting() < maxProbes && !m.saturated() {
 		mem := m.urgent[0]
 		m.urgent = m.urgent[1:]
 		mem.queued = false

@@ -30,14 +30,14 @@ func (s *suspicion) confirm(from peer.ID) {
 }
 
 // deadline is when the suspect is dead. It shrinks from SuspicionMax with the logarithm of the confirmations, which makes the first count most.
-func (s *suspicion) deadline(t *Timing, h health) time.Time {
+func (s *suspicion) deadline(t *Timing, h health, l *lateness) time.Time {
 	n := min(len(s.confirmed)+s.own, t.Confirmations)
 	if s.refused {
 		n = t.Confirmations
 	}
 	shrink := math.Log(float64(n+1)) / math.Log(float64(t.Confirmations+1))
 	d := t.SuspicionMax - time.Duration(shrink*float64(t.SuspicionMax-t.SuspicionMin))
-	return s.since.Add(h.suspicion(d))
+	return s.since.Add(l.suspicion(h.suspicion(d)))
 }
 
 // accusers remembers who lately said in its own name that it suspects a member that is alive here.

@@ -35,6 +35,8 @@ type Timing struct {
 	MaxAbsentPerPeriod    int
 	// CandidateTimeout bounds the probe of a candidate; CandidateBackoff is the pause after its first failure, which doubles up to CandidateBackoffMax.
 	CandidateTimeout, CandidateBackoff, CandidateBackoffMax time.Duration
+	// YoungerPause is how long a candidate that began later than this node is left to connect by itself.
+	YoungerPause time.Duration
 
 	// Sync is the pause between exchanges of all claims with a random member (anti-entropy), SyncPause the least time between any two of them.
 	Sync, SyncPause time.Duration
@@ -58,7 +60,7 @@ func Default() Timing {
 		Direct: 500 * time.Millisecond, Indirect: 500 * time.Millisecond, Patience: 3 * time.Second, Helpers: 3,
 		SuspicionMin: 2500 * time.Millisecond, SuspicionMax: 5 * time.Second, Confirmations: 3,
 		Absent: 2 * time.Second, AbsentTimeout: 2 * time.Second, MaxAbsentPerPeriod: 4,
-		CandidateTimeout: 3 * time.Second, CandidateBackoff: 500 * time.Millisecond, CandidateBackoffMax: 30 * time.Second,
+		CandidateTimeout: 3 * time.Second, CandidateBackoff: 500 * time.Millisecond, CandidateBackoffMax: 30 * time.Second, YoungerPause: time.Second,
 		Sync: 10 * time.Second, SyncPause: time.Second,
 		HearsayPause: time.Second, RefutePause: 2 * time.Second,
 		LateTick: 200 * time.Millisecond, Strained: 10 * time.Second, Stall: 1500 * time.Millisecond,
@@ -74,7 +76,7 @@ func (t *Timing) Validate() error {
 	}{
 		{"Period", t.Period}, {"TargetCycle", t.TargetCycle}, {"Direct", t.Direct}, {"Indirect", t.Indirect}, {"Patience", t.Patience},
 		{"SuspicionMin", t.SuspicionMin}, {"SuspicionMax", t.SuspicionMax}, {"Absent", t.Absent}, {"AbsentTimeout", t.AbsentTimeout},
-		{"CandidateTimeout", t.CandidateTimeout}, {"CandidateBackoff", t.CandidateBackoff}, {"CandidateBackoffMax", t.CandidateBackoffMax},
+		{"CandidateTimeout", t.CandidateTimeout}, {"CandidateBackoff", t.CandidateBackoff}, {"CandidateBackoffMax", t.CandidateBackoffMax}, {"YoungerPause", t.YoungerPause},
 		{"Sync", t.Sync}, {"SyncPause", t.SyncPause}, {"HearsayPause", t.HearsayPause}, {"RefutePause", t.RefutePause},
 		{"LateTick", t.LateTick}, {"Strained", t.Strained}, {"Stall", t.Stall}, {"Forget", t.Forget},
 	} {

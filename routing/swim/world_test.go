@@ -40,6 +40,8 @@ type world struct {
 	// refuse makes dead nodes refuse connections rather than stay silent.
 	refuse bool
 	probes int
+	// processor is what all nodes share; nil when their work takes no time.
+	processor *processor
 }
 
 const (
@@ -58,6 +60,8 @@ type node struct {
 	life      int      // counts restarts; events of an earlier life are void
 	waiting   []func() // what happens to a frozen node when it thaws
 	timer     time.Time
+	armed     int  // counts how often the timer was set, on a processor
+	ticking   bool // the timer has fired, and the tick waits for the processor
 	log       []verdict
 }
 
@@ -140,6 +144,14 @@ func (n *node) when(do func()) {
 	case !n.running:
 	case n.frozen:
 		n.waiting = append(n.waiting, do)
+	case n.w.processor != nil:
+		life := n.life
+		n.w.processor.work(n.w, messageWork, func() {
+			if n.running && n.life == life {
+				do()
+				n.act()
+			}
+		})
 	default:
 		do()
 		n.act()
@@ -162,7 +174,7 @@ func (n *node) start(remembered []*Claim) {
 	if err != nil {
 		n.w.t.Fatal(err)
 	}
-	n.m, n.running, n.frozen, n.waiting, n.timer = m, true, false, nil, time.Time{}
+	n.m, n.running, n.frozen, n.waiting, n.timer, n.ticking = m, true, false, nil, time.Time{}, false
 	for _, o := range n.w.nodes {
 		if o != n && o.running && !o.frozen {
 			n.m.Met(n.w.now, o.id)
@@ -198,6 +210,10 @@ func (n *node) act() {
 			n.perform(a)
 		}
 	}
+	if n.w.processor != nil {
+		n.setTimer()
+		return
+	}
 	if next := n.m.Next(); n.timer.IsZero() || next.Before(n.timer) || !n.timer.After(n.w.now) {
 		n.timer = next
 		life := n.life
@@ -212,6 +228,25 @@ func (n *node) act() {
 			}
 		})
 	}
+}
+
+// setTimer has the machine ticked at Next, by a timer that wakes a thread of execution, which then waits for its turn.
+func (n *node) setTimer() {
+	n.armed++
+	armed, life := n.armed, n.life
+	if n.ticking {
+		return
+	}
+	n.w.after(max(0, n.m.Next().Sub(n.w.now)), func() {
+		if n.life != life || n.armed != armed || n.ticking {
+			return
+		}
+		n.ticking = true
+		n.when(func() {
+			n.ticking = false
+			n.m.Tick(n.w.now)
+		})
+	})
 }
 
 func (n *node) perform(a Action) {
@@ -231,6 +266,10 @@ func (n *node) perform(a Action) {
 			})
 		}
 		w.send(n, helper, func() {
+			if o := w.node(a.Target); o.running && !o.frozen {
+				o.m.Sought(w.now, n.id, helper.id)
+				o.act()
+			}
 			helper.ping(a.Target, a.Timeout*4/5, func() { reply(func() { n.m.Vouched(w.now, a.ID) }) }, func(bool) { reply(func() { n.m.Denied(w.now, a.ID) }) })
 		})
 	case Sync:
@@ -264,14 +303,28 @@ func (n *node) ping(target peer.ID, timeout time.Duration, answered func(), fail
 			}
 		}
 	}
-	w.after(timeout, func() { n.when(once(func() { failed(false) })) })
+	w.after(timeout, func() {
+		if !done {
+			n.when(once(func() { failed(false) }))
+		}
+	})
 	if !o.running {
 		if w.refuse {
 			w.after(time.Millisecond, func() { n.when(once(func() { failed(true) })) })
 		}
 		return
 	}
-	msg := n.m.Compose(target)
+	if w.processor != nil && !w.processor.connected(n, o) {
+		w.processor.handshake(w, n, o, func() bool { return done || n.life != life }, func() { n.exchange(o, once(answered)) })
+		return
+	}
+	n.exchange(o, once(answered))
+}
+
+// exchange sends another node a message and takes its answer in.
+func (n *node) exchange(o *node, answered func()) {
+	w, life := n.w, n.life
+	msg := n.m.Compose(o.id)
 	w.send(n, o, func() {
 		o.m.Receive(w.now, n.id, msg)
 		o.m.Met(w.now, n.id)
@@ -279,7 +332,7 @@ func (n *node) ping(target peer.ID, timeout time.Duration, answered func(), fail
 		w.send(o, n, func() {
 			if n.life == life {
 				n.m.Receive(w.now, o.id, answer)
-				once(answered)()
+				answered()
 			}
 		})
 	})

@@ -16,8 +16,8 @@ import (
 const (
 	// headerSize is the length of a frame's header.
 	headerSize = 4 + 8 + 1
-	// readBuffer is how much a stream is read ahead.
-	readBuffer = 16 << 10
+	// readBuffer is how much a stream is read ahead: most messages with what follows them. Each end of each stream has such a buffer for as long as it is open, and a peer has hundreds.
+	readBuffer = 2 << 10
 	// maxMessageLimit is the largest MaxMessage that the format can carry.
 	maxMessageLimit = math.MaxInt32 - headerSize
 )
