@@ -73,6 +73,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.mu.Unlock()
 	unregister := e.register()
 	questions, err := e.serveQuestions()
+	if err == nil {
+		err = e.cfg.Follows(p.first.LastBlockHeight + 1)
+	}
 	if err != nil {
 		e.fail(err)
 	} else if err := p.start(); err != nil {
