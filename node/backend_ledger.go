@@ -68,7 +68,7 @@ func (b ledgerBackend) Status(context.Context) (v1.Ledger, error) {
 	if err != nil {
 		return d, err
 	}
-	d.Rules = rulesDocument(&rules, tip.Height)
+	d.Rules = ledgerdoc.FromRules(&rules, tip.Height)
 	if err := b.r.Health(); engine.Barred != nil && engine.Failure == nil {
 		d.Problem = engine.Barred.Error() + ` (see "moot help ledger validators resume")`
 	} else if err != nil {
@@ -79,15 +79,6 @@ func (b ledgerBackend) Status(context.Context) (v1.Ledger, error) {
 		d.Problem = err.Error()
 	}
 	return d, nil
-}
-
-// rulesDocument tells of rules after a block.
-func rulesDocument(r *ledger.Rules, height int64) *v1.Rules {
-	d := &v1.Rules{Version: r.At(height + 1), Known: ledger.RulesVersion}
-	if r.Height > height+1 {
-		d.Next, d.From = r.Next, r.Height
-	}
-	return d
 }
 
 func (b ledgerBackend) Genesis(context.Context) ([]byte, error) {

@@ -168,6 +168,9 @@ func (c Config) withDefaults() Config {
 	if c.MaxTransaction == 0 {
 		c.MaxTransaction = DefaultMaxTransaction
 	}
+	if c.FS == nil {
+		c.FS = vfs.Default
+	}
 	if c.Follows == nil {
 		c.Follows = func(int64) error { return nil }
 	}

@@ -116,6 +116,7 @@ func Open(cfg Config) (*Replica, error) {
 
 // Run takes part in the ledger until ctx ends. When agreement fails by an error of its own, Run does not return, and what is known can still be asked for; Health says why.
 func (r *Replica) Run(ctx context.Context) error {
+	defer context.AfterFunc(ctx, r.store.NoWait)()
 	var parts errgroup.Group
 	parts.Go(func() error { return r.engine.Run(ctx) })
 	parts.Go(func() error { r.gather(ctx); return nil })
