@@ -48,8 +48,9 @@ type Store struct {
 	lock *pebble.Lock
 
 	// use is held for reading during each operation, and for writing to close.
-	use    sync.RWMutex
-	closed bool // guarded by use
+	use     sync.RWMutex
+	closed  bool // guarded by use
+	closing sync.Once
 
 	mu   sync.Mutex
 	open map[*iterator]struct{} // guarded by mu
@@ -122,11 +123,13 @@ func (s *Store) Space(prefix byte) dbm.DB { return &space{store: s, prefix: pref
 
 // Close waits for operations under way and closes the files. Iterators that are still open are invalid afterwards, and other operations return
 // ErrClosed. Only the first call does anything. If the disk is full or has failed, the files are left as they are, as in a crash.
-func (s *Store) Close() error {
-	abandoned, err := s.fs.Close(s.close)
-	if abandoned { // the lock has a share of pebble's, which is not given up by pebble itself
-		err = errors.Join(err, s.lock.Close(), s.lock.Close())
-	}
+func (s *Store) Close() (err error) {
+	s.closing.Do(func() {
+		var abandoned bool
+		if abandoned, err = s.fs.Close(s.close); abandoned { // the lock has a share of pebble's, which is not given up by pebble itself
+			err = errors.Join(err, s.lock.Close(), s.lock.Close())
+		}
+	})
 	if err != nil {
 		return fmt.Errorf("close the chain's store: %w", err)
 	}
@@ -136,9 +139,6 @@ func (s *Store) Close() error {
 func (s *Store) close() error {
 	s.use.Lock()
 	defer s.use.Unlock()
-	if s.closed {
-		return nil
-	}
 	s.closed = true
 	err := s.closeIterators()
 	s.fs.Wait()
