@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,7 +17,7 @@ import (
 const townDisk = "size=192m"
 
 // TestLedgerFullDisk fills the disk of one of four validators to the last byte, while people pay: it stops, says why, and can be read; the others go on. When there is room it goes on by itself and votes, and so it does
-// after it was killed and started meanwhile. Nothing is lost.
+// after it was stopped or killed meanwhile. Nothing is lost.
 func TestLedgerFullDisk(t *testing.T) {
 	needs(t, mounts)
 	var poor *peer
@@ -32,21 +33,30 @@ func TestLedgerFullDisk(t *testing.T) {
 	poor.do("put", "deed", "kept")
 	load := n.pay()
 	n.acknowledged(10)
-	for _, killed := range []bool{false, true} {
+	for _, end := range []string{"", "terminated", "killed"} {
 		room := fill(t, poor.Home)
 		n.outOfRoom(poor)
 		n.acknowledgedAfter("one disk is full", 20)
-		if killed {
+		switch end {
+		case "terminated":
+			check(t, poor.Signal(syscall.SIGTERM))
+			ctx, cancel := context.WithTimeout(t.Context(), startPatience)
+			defer cancel()
+			began := time.Now()
+			code, err := poor.Wait(ctx)
+			check(t, err)
+			t.Logf("on a full disk it has stopped %s after SIGTERM, with exit code %d", time.Since(began).Round(time.Millisecond), code)
+		case "killed":
 			check(t, poor.Kill())
 		}
 		began := time.Now()
 		room()
-		if killed {
+		if end != "" {
 			n.start(poor)
 		}
 		eventually(t, ledgerPatience, func() error { return poor.Ready(t.Context()) })
 		n.reach(n.height(n.other(poor)), poor)
-		t.Logf("killed %t: caught up %s after there was room", killed, time.Since(began).Round(time.Millisecond))
+		t.Logf("%q: caught up %s after there was room", end, time.Since(began).Round(time.Millisecond))
 	}
 	// Nothing is decided without its vote now.
 	away := n.other(poor)
