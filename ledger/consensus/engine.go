@@ -69,12 +69,15 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer unregister()
 	for first := true; ; first = false {
 		again, err := e.run(ctx)
-		if err != nil && !first && isFull(err) { // there was room, and it is gone before the start was over
+		if err != nil && !first && ctx.Err() == nil && isFull(err) { // there was room, and it is gone before the start was over
 			e.pause()
 			again = e.awaitRoom(ctx, nil)
 		}
 		if !again {
 			return errors.Join(e.reason(), err)
+		}
+		if err != nil { // the files are as after a crash
+			e.cfg.Logger.Warn("ledger: closed otherwise than it should be", "error", err)
 		}
 		e.goOn()
 	}

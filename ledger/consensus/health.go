@@ -102,6 +102,13 @@ func (p *progress) see(height int64, now time.Time) {
 	}
 }
 
+// again counts the time without a block from now on.
+func (p *progress) again(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.moved = now
+}
+
 func (p *progress) last() time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -113,6 +113,7 @@ func (e *Engine) goOn() {
 	e.failing.Lock()
 	defer e.failing.Unlock()
 	e.full, e.paused = false, make(chan struct{})
+	e.progress.again(time.Now())
 	e.cfg.Logger.Info("ledger: the disk has room again, and this node takes part again")
 }
 

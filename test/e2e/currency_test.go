@@ -136,9 +136,9 @@ func (v *village) carryOut(b block) (said string) {
 		if args, ok := strings.CutPrefix(line, "moot run --home "); ok {
 			flush(0)
 			v.run(n, strings.Fields(args))
-		} else if home, ok := strings.CutPrefix(line, "kill "); ok {
+		} else if home, ok := strings.CutPrefix(line, `kill -9 "$(pgrep -f 'moot run --home `); ok {
 			flush(0)
-			check(v.t, n.peers[home].Kill())
+			check(v.t, n.peers[strings.TrimRight(home, `')"`)].Kill())
 		} else if refused, ok := strings.CutPrefix(line, "! "); ok {
 			flush(0)
 			lines = append(lines, refused)

@@ -2,12 +2,11 @@ package signer
 
 import (
 	"bytes"
-	"errors"
-	"syscall"
 	"time"
 
 	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/internal/atomicfile"
+	"github.com/folkmoot/folkmoot/internal/guardfs"
 	"github.com/folkmoot/folkmoot/internal/privatefile"
 )
 
@@ -43,7 +42,7 @@ func (s *Signer) sign(chain string, height int64, round int32, at step, message 
 	switch {
 	case err == nil:
 		return nil, signature, nil
-	case full(err) && s.unchanged(): // it may be tried again
+	case guardfs.IsFull(err) && s.unchanged(): // it may be tried again
 		return nil, nil, fault.New(fault.Full, "note what is signed: %w", err)
 	}
 	s.broken = err
@@ -81,9 +80,6 @@ func (s *Signer) put(next state) error {
 	}
 	return err
 }
-
-// full reports whether an error says that the disk has no room.
-func full(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
 // unchanged reports whether the file still has the state that is in memory: it was not replaced, which is the last thing that writing does.
 func (s *Signer) unchanged() bool {
