@@ -35,7 +35,7 @@ RACE = $(shell command -v $$($(GO) env CC) >/dev/null && echo -race)
 # Vetted as they are tested, so that what vet builds serves the tests.
 test: RACE =
 # Whole ledgers in real time, a quarter of a minute or more each.
-test: SKIP = -skip '^Test(ChangesStay|ClockBehind|FirstTransaction|ForgedAnswers|ForgedSnapshots|Join|NoQuorum|NoSnapshots|OldEvidence|Pruning|Recover|RestartsUnderLoad|RestoreTheOnlyValidator|RestoredValidator|Stall|StateSync|StopWhileFetching|Traitor|Trust|ValidatorsVoteOneAnotherIn|WrongState)$$'
+test: SKIP = -skip '^Test(ChangesStay|ClockBehind|FirstTransaction|ForgedAnswers|ForgedSnapshots|Join|NoQuorum|NoSnapshots|OldEvidence|Pruning|Recover|RestartsUnderLoad|RestoreTheOnlyValidator|RestoredValidator|Room|Stall|StateSync|StopWhileFetching|Traitor|Trust|ValidatorsVoteOneAnotherIn|WrongState)$$'
 vet:
 	@$(STAGE) 'go vet' $(GO) vet $(RACE) ./...
 	@$(STAGE) 'go vet, end-to-end tests' $(GO) vet $(RACE) -tags e2e,kubernetes ./test/... ./deploy/...

@@ -58,7 +58,7 @@ func TestRoom(t *testing.T) {
 	poor.start()
 	poor.standsStill(t)
 	setRoom(disk, goOnAbove)
-	eventually(t, "the engine to go on", func() bool { return poor.engine.Paused() == nil })
+	eventually(t, "the engine to go on", func() bool { return poor.engine.Ready() == nil })
 	n.commit("four", poor, n.nodes...)
 	if err := poor.signer.Barred(); err != nil {
 		t.Errorf("the validator does not vote any more: %v", err)

@@ -48,7 +48,7 @@ func TestFullSizeIdle(t *testing.T) {
 
 // simulate runs the test in a process of its own, on one processor: see the Makefile.
 func simulate(t *testing.T) {
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestFullSizeIdle$", "-test.v", "-test.cpu=1")
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestFullSizeIdle$", "-test.v", "-test.cpu=1", "-test.timeout=20m")
 	cmd.Env = append(os.Environ(), simulatedVariable+"=1")
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
