@@ -35,7 +35,7 @@ RACE = $(shell command -v $$($(GO) env CC) >/dev/null && echo -race)
 # Vetted as they are tested, so that what vet builds serves the tests.
 test: RACE =
 # Whole ledgers in real time, a quarter of a minute or more each.
-test: SKIP = -skip '^Test(ChangesStay|ClockBehind|FirstTransaction|ForgedAnswers|ForgedSnapshots|Join|NoQuorum|NoSnapshots|OldEvidence|Pruning|Recover|RestartsUnderLoad|RestoreTheOnlyValidator|RestoredValidator|Stall|StateSync|StopWhileFetching|Traitor|Trust|ValidatorsVoteOneAnotherIn|WrongState)$$'
+test: SKIP = -skip '^Test(ChangesStay|ClockBehind|FirstTransaction|ForgedAnswers|ForgedSnapshots|Join|NoQuorum|NoSnapshots|OldEvidence|Pruning|Recover|RestartsUnderLoad|RestoreTheOnlyValidator|RestoredValidator|Room|Stall|StateSync|StopWhileFetching|Traitor|Trust|ValidatorsVoteOneAnotherIn|WrongState)$$'
 vet:
 	@$(STAGE) 'go vet' $(GO) vet $(RACE) ./...
 	@$(STAGE) 'go vet, end-to-end tests' $(GO) vet $(RACE) -tags e2e,kubernetes ./test/... ./deploy/...
@@ -55,7 +55,7 @@ parallel: ## Every test without the e2e tag on all processors, without the race 
 # The garbage collector runs half as often as it would: the networks fit in memory all the same. The largest one is left to crowd.
 sim-full: ## The proofs at full size, each with its seeds in the output
 	@$(STAGE) 'simulated networks at full size' env GOGC=$${GOGC:-200} $(GO) test -tags sim -v -timeout 60m -skip '^(TestSmallViews|TestCrowdScale)$$' $(TESTFLAGS) ./sim
-	@$(STAGE) 'the ledger at full size' $(GO) test -tags sim -v -timeout 30m -run FullSize $(TESTFLAGS) ./ledger ./ledger/consensus
+	@$(STAGE) 'the ledger at full size' $(GO) test -tags sim -v -timeout 30m -run FullSize $(TESTFLAGS) ./ledger ./ledger/consensus ./ledger/replica
 
 crowd: ## Lookups, views, records and costs in networks of up to 512 peers: minutes each
 	@$(STAGE) 'large networks' env GOGC=$${GOGC:-200} $(GO) test -tags sim -count 1 -timeout 60m $(TESTFLAGS) -run 'Crowd|SmallViews' ./routing ./sim

@@ -1,28 +1,13 @@
 package ledger
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/folkmoot/folkmoot/fault"
 )
 
-// RulesVersion is the newest version of the rules that this program knows.
-const RulesVersion = 1
-
 // maxForgotten is the most entries of recent blocks that one block removes, so that the first block after a long pause is not late.
 const maxForgotten = 1000
-
-// UnknownRulesError says that blocks from a height on follow rules that this program doesn't know: a newer one is needed.
-type UnknownRulesError struct {
-	Version uint32
-	Height  int64
-}
-
-// Error says what to do.
-func (e *UnknownRulesError) Error() string {
-	return fmt.Sprintf("from block %d on the ledger follows version %d of its rules, and this program knows versions up to %d: install a newer one", e.Height, e.Version, RulesVersion)
-}
 
 // Seen tells which transactions were in the blocks that have an entry among the recent ones.
 type Seen interface {
@@ -69,12 +54,12 @@ func NewBlock(view View, seen Seen, network Hash, height, time int64) (*Block, e
 	b := &Block{
 		network: network, height: height, time: time, seen: seen, state: newOverlay(view), signed: make(map[AccountID]uint32), taken: make(map[TransactionID]bool),
 	}
-	var rules Rules
-	if err := load(view, RulesKey(), &rules); err != nil {
-		return nil, err
+	rules, err := CurrentRules(view)
+	if err == nil {
+		err = rules.Known(height)
 	}
-	if v := rules.At(height); v > RulesVersion {
-		return nil, &UnknownRulesError{v, rules.Height}
+	if err != nil {
+		return nil, err
 	}
 	if err := load(view, LimitsKey(), &b.limits); err != nil {
 		return nil, err

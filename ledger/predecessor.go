@@ -90,8 +90,8 @@ func (g *Genesis) Ancestor(id Hash) *Predecessor {
 // of the genesis; what was proposed is not open any more, as it was put to others. Blocks are counted anew, so that none is of the last hour: what was signed for the predecessor is valid in no successor, whose id is
 // another. Rules that were to come into force later are to be proposed again. It returns an *UnknownRulesError when the state follows rules that this program doesn't know.
 func (g *Genesis) Succession(last View) ([]Change, error) {
-	var rules Rules
-	if err := load(last, RulesKey(), &rules); err != nil {
+	rules, err := CurrentRules(last)
+	if err != nil {
 		return nil, err
 	}
 	next := Rules{Active: rules.At(g.Predecessor.Height + 1)}

@@ -73,9 +73,9 @@ type enrolLedger struct {
 	operator ed25519.PrivateKey
 }
 
-// votes says whether a node in this state votes if its validator has power. One whose clock is behind does not, and must not be counted on when another is voted out.
+// votes says whether a node in this state votes if its validator has power. One whose clock is behind, or whose disk has no room, does not, and must not be counted on when another is voted out.
 func votes(s *consensus.Status) bool {
-	return s.Running && !s.Syncing && s.Barred == nil && s.Failure == nil && s.Behind == 0
+	return s.Running && !s.Syncing && s.Barred == nil && s.Failure == nil && s.Paused == nil && s.Behind == 0
 }
 
 // State returns what the ledger says now.

@@ -123,8 +123,12 @@ func (n *Node) ledgerError() error {
 	if n.ledger == nil {
 		return nil
 	}
-	if failure := n.ledger.Engine().Failure; failure != nil {
-		return fault.New(fault.Unavailable, "the ledger has stopped at this node, which goes on with its records: %w", failure)
+	engine := n.ledger.Engine()
+	if engine.Failure != nil {
+		return fault.New(fault.Unavailable, "the ledger has stopped at this node, which goes on with its records: %w", engine.Failure)
+	}
+	if engine.Paused != nil {
+		return fault.As(fault.Unavailable, engine.Paused)
 	}
 	return nil
 }

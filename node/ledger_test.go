@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
+	mathrand "math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -41,7 +42,14 @@ func newSignatory(t *testing.T) *signatory {
 // sign returns an encoded transaction that p signs.
 func (p *signatory) sign(t *testing.T, network ledger.Hash, operations ...ledger.Operation) []byte {
 	t.Helper()
-	tx := &ledger.Transaction{Body: ledger.Body{ValidUntil: time.Now().Add(10 * time.Minute).UnixMilli(), Operations: operations}}
+	return p.signWith(t, network, func(*ledger.Transaction) {}, operations...)
+}
+
+// signWith is sign with something of the body changed before. No two are the same.
+func (p *signatory) signWith(t *testing.T, network ledger.Hash, change func(*ledger.Transaction), operations ...ledger.Operation) []byte {
+	t.Helper()
+	tx := &ledger.Transaction{Body: ledger.Body{ValidUntil: time.Now().Add(10 * time.Minute).UnixMilli(), Salt: mathrand.Uint64(), Operations: operations}}
+	change(tx)
 	if err := tx.Sign(network, p.id, &p.keys, p.key); err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,7 @@ func TestVotes(t *testing.T) {
 		"fetches blocks":           {consensus.Status{Running: true, Syncing: true}, false},
 		"is barred":                {consensus.Status{Running: true, Barred: why}, false},
 		"has failed":               {consensus.Status{Running: true, Failure: why}, false},
+		"has no room on its disk":  {consensus.Status{Running: true, Paused: why}, false},
 		"has a clock that is slow": {consensus.Status{Running: true, Behind: 2 * time.Minute}, false},
 	} {
 		if got := votes(&tt.status); got != tt.want {

@@ -50,6 +50,15 @@ func keyTexts(keys []ledger.PublicKey) []string {
 	return texts
 }
 
+// FromRules returns the document of the rules after the block of a height.
+func FromRules(r *ledger.Rules, height int64) *v1.Rules {
+	d := &v1.Rules{Version: r.At(height + 1), Known: ledger.RulesVersion}
+	if r.Height > height+1 {
+		d.Next, d.From = r.Next, r.Height
+	}
+	return d
+}
+
 // ToTransaction reads a document: the network, and a transaction whose body is valid. That all have signed is not asked for. Errors are of kind fault.Invalid, or fault.TooLarge.
 func ToTransaction(d *v1.Transaction) (network ledger.Hash, t *ledger.Transaction, err error) {
 	if network, err = ledger.ParseHash(d.Network); err != nil {

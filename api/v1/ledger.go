@@ -40,7 +40,16 @@ type Ledger struct {
 	Validator string `json:"validator,omitempty" doc:"Key that this node votes with"`
 	Power     uint64 `json:"power" doc:"Voting power of this node's key"`
 	Total     uint64 `json:"total_power" doc:"Voting power of all validators"`
+	Rules     *Rules `json:"rules,omitempty" doc:"Which rules blocks follow"`
 	Problem   string `json:"problem,omitempty" doc:"Why the ledger does not go on, or why this node does not vote"`
+}
+
+// Rules are versions of the ledger's rules. A node stops before a block whose rules its program doesn't know.
+type Rules struct {
+	Version uint32 `json:"version" doc:"Version that the next block follows"`
+	Known   uint32 `json:"known" doc:"The newest version that this node's program knows"`
+	Next    uint32 `json:"next,omitempty" doc:"Version that was voted for; absent: none"`
+	From    int64  `json:"from,omitempty" doc:"The first block that follows Next"`
 }
 
 // Fetching is how a node that lacks blocks gets them, or the state after them.

@@ -32,7 +32,7 @@ transaction may still happen until its time is over; "moot ledger tx ID" tells.`
   moot ledger transfer 12.50 EUR --from ann --to bob
   moot ledger tx ID --receipt > receipt.json`
 	addCommands(cmd, newLedgerStatus(a), newLedgerAccount(a), newLedgerBook(a), newLedgerAsset(a), newLedgerIssue(a), newLedgerTransfer(a), newLedgerRetire(a), newLedgerAnchor(a),
-		newLedgerTx(a), newLedgerBalances(a), newLedgerBlock(a), newLedgerValidators(a), newLedgerVerify(a), newLedgerGenesis(a),
+		newLedgerTx(a), newLedgerBalances(a), newLedgerBlock(a), newLedgerValidators(a), newLedgerRules(a), newLedgerVerify(a), newLedgerGenesis(a),
 		newLedgerImport(a), newLedgerExport(a), newLedgerRecover(a))
 	return cmd
 }
@@ -95,6 +95,9 @@ func (a *app) printLedger(l v1.Ledger, now time.Time) {
 	line("peers", "%d", l.Peers)
 	if l.First > 1 {
 		line("blocks", "from %d on; this node does not keep those before", l.First)
+	}
+	if r := l.Rules; r != nil && (r.Next != 0 || r.Known < r.Version) {
+		line("rules", "%s", rulesText(r))
 	}
 	if n := len(l.Snapshots); n > 0 {
 		line("snapshot", "of block %d, for nodes that come later", l.Snapshots[n-1])

@@ -252,7 +252,10 @@ func (f *fakeLedger) status(*http.Request) (any, error) {
 		l.Trust = fmt.Sprintf("%d:%X", tip.Height, f.header(tip.Height).Hash())
 		l.Trust = strings.ToLower(l.Trust)
 	}
-	return l, nil
+	v := f.store.View()
+	rules, err := ledger.CurrentRules(v)
+	l.Rules = ledgerdoc.FromRules(&rules, tip.Height)
+	return l, errors.Join(err, v.Close())
 }
 
 func (f *fakeLedger) transaction(r *http.Request) (any, error) {

@@ -398,3 +398,26 @@ func TestLedgerValidators(t *testing.T) {
 	b.l("validators vote " + made.Proposal.String() + " --by ann")
 	contains(t, b.l("validators"), "10 of 10")
 }
+
+func TestLedgerRules(t *testing.T) {
+	b, _ := newTown(t)
+	contains(t, b.l("rules"), "version 1; the node's program knows versions up to 1")
+	b.lFails(exitUsage, "rules propose x --from 100 --by op", "no version of the rules")
+	b.lFails(exitUsage, "rules propose 0 --from 100 --by op", "no version of the rules")
+	b.lFails(exitUsage, "rules propose 2 --by op", "--from is missing")
+	b.lFails(exitUsage, "rules propose 2 --from -1 --by op", "no height")
+	b.lFails(exitUsage, "rules propose 2 --from 100", "--by is missing")
+	b.lFails(exitConflict, "rules propose 2 --from 100 --by ann", "not an operator")
+	b.lFails(exitConflict, "rules propose 2 --from 1 --by op", "too late for these rules")
+	b.lFails(exitConflict, "rules propose 1 --from 100 --by op", "too late for these rules")
+	// The only validator's word is enough.
+	contains(t, b.l("rules propose 2 --from 100 --by op"), "proposed ")
+	contains(t, b.l("rules"), "version 1, and version 2 from block 100 on")
+	contains(t, b.l("account history op"), "propose version 2 of the rules from block 100 by op")
+	contains(t, b.l("status"), "version 2 from block 100 on")
+	var r v1.Rules
+	b.read(&r, "rules --json")
+	if want := (v1.Rules{Version: 1, Known: 1, Next: 2, From: 100}); r != want {
+		t.Errorf("%+v, want %+v", r, want)
+	}
+}

@@ -5,10 +5,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	v1 "github.com/folkmoot/folkmoot/api/v1"
+	"github.com/folkmoot/folkmoot/ledger"
 )
 
 // newSwap returns a town in which bob has 3 GOLD, and the file of a transaction in which ann and bob swap.
@@ -154,6 +156,42 @@ func TestTransactionFilesThatAreNone(t *testing.T) {
 		t.Errorf("the file was changed: %v", err)
 	}
 	b.l("tx new", path+"x", "--operation", `{"kind":"anchor","by":"`+b.id("ann")+`","digest":"`+strings.Repeat("00", 32)+`"}`)
+}
+
+// A file that is signed and can't be carried out any more, or not here, is refused with the reason; one that was carried out is not carried out again.
+func TestTransactionFilesThatComeToNothing(t *testing.T) {
+	b, f := newTown(t)
+	dir := t.TempDir()
+	signed := func(name string, options ...string) string {
+		path := filepath.Join(dir, name)
+		b.l("tx new", append([]string{path}, options...)...)
+		b.l("tx sign --as ann", path)
+		return path
+	}
+	first, second := signed("first", "--transfer", "60 EUR ann bob"), signed("second", "--transfer", "60 EUR ann bob")
+	other, _ := newTown(t)
+	other.lFails(exitConflict, "tx submit "+first, "is of the network")
+	b.l("tx submit", first)
+	b.lFails(exitConflict, "tx submit "+second, "insufficient balance")
+	b.l("tx submit", first) // replayed
+	contains(t, b.l("balances bob"), "60.00 EUR")
+
+	late := signed("late", "--transfer", "1 EUR ann bob", "--valid-for", "1m")
+	f.mu.Lock()
+	f.ahead = 2 * time.Minute
+	f.mu.Unlock()
+	b.lFails(exitUsage, "tx submit "+late, "valid until")
+	f.mu.Lock()
+	f.ahead = 0
+	f.mu.Unlock()
+
+	many := []string{"ledger", "tx", "new", filepath.Join(dir, "many")}
+	for range ledger.MaxOperations + 1 {
+		many = append(many, "--transfer", "0.01 EUR ann bob")
+	}
+	b.fails(exitUsage, many, "257 operations")
+	b.fails(exitNotFound, []string{"ledger", "tx", "new", filepath.Join(dir, "none"), "--transfer", "1 GOLD@bank ann bob"}, "no asset GOLD@")
+	contains(t, b.l("balances bob"), "60.00 EUR")
 }
 
 // walk calls f for every command of moot ledger.

@@ -128,6 +128,11 @@ func (a *app) propose(ctx context.Context, args []string, operator, by string, s
 	if op.By, err = u.account("option --by", by); err != nil {
 		return err
 	}
+	return u.propose(ctx, s, op)
+}
+
+// propose hands a proposal in, and prints its id.
+func (u *ledgerUser) propose(ctx context.Context, s sending, op *ledger.Propose) error {
 	t, err := u.send(ctx, s, op)
 	if err != nil {
 		return err
@@ -137,7 +142,7 @@ func (a *app) propose(ctx context.Context, args []string, operator, by string, s
 		return err
 	}
 	id := ledger.ProposalID(network, &op.Proposal)
-	return a.show(proposed{t, id}, func() { a.printCommitted("proposed "+id.String(), &t) })
+	return u.app.show(proposed{t, id}, func() { u.app.printCommitted("proposed "+id.String(), &t) })
 }
 
 func newValidatorsVote(a *app) *cobra.Command {

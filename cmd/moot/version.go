@@ -5,6 +5,8 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"github.com/folkmoot/folkmoot/ledger"
 )
 
 // version is the program's version where the build sets it: go build -ldflags "-X main.version=1.2.3".
@@ -27,7 +29,7 @@ func newVersion(a *app) *cobra.Command {
 				if v.Revision != "" {
 					a.printf(" (%s%s)", v.Revision[:min(12, len(v.Revision))], map[bool]string{true: ", modified"}[v.Modified])
 				}
-				a.printf(" %s %s/%s\n", v.Go, v.OS, v.Arch)
+				a.printf(" %s %s/%s, ledger rules up to version %d\n", v.Go, v.OS, v.Arch, v.LedgerRules)
 			})
 		},
 	}
@@ -41,10 +43,12 @@ type build struct {
 	Go       string `json:"go"`
 	OS       string `json:"os"`
 	Arch     string `json:"arch"`
+	// LedgerRules is the newest version of the ledger's rules that the program knows.
+	LedgerRules uint32 `json:"ledger_rules"`
 }
 
 func thisBuild() build {
-	b := build{Version: version, Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
+	b := build{Version: version, Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH, LedgerRules: ledger.RulesVersion}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		info = &debug.BuildInfo{}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"sync/atomic"
 
 	dbm "github.com/cometbft/cometbft-db"
 	cfg "github.com/cometbft/cometbft/config"
@@ -69,6 +70,7 @@ type parts struct {
 	fresh     bool     // there is no block yet, and others may have some: see Engine.begin
 	gate      *gate.Gate
 	swtch     *lp2p.Switch
+	stopped   chan struct{}      // closed when the switch has stopped; nil until it is asked to
 	endWaits  context.CancelFunc // ends what waits for other nodes
 }
 
@@ -81,6 +83,7 @@ type builder struct {
 	chain  sm.State // after the handshake
 	key    []byte   // the validator's address, or nil
 	sync   bool     // blocks are fetched from others first
+	noWait bool     // a full disk is a failure, and not waited for
 }
 
 // assemble opens the databases, brings the application to their height, and puts the parts together. If it fails, nothing is left open.
@@ -88,7 +91,11 @@ func (e *Engine) assemble(ctx context.Context) (_ *parts, err error) {
 	b := &builder{engine: e, comet: e.cfg.comet()}
 	b.guard = &guard{fail: e.fail, warn: e.cfg.Logger.Warn}
 	b.log = logger{to: e.cfg.Logger.With("part", "cometbft"), failed: func(reason any) {
-		e.fail(fmt.Errorf("consensus stopped: %v", reason))
+		err, ok := reason.(error)
+		if !ok {
+			err = fmt.Errorf("%v", reason)
+		}
+		e.fail(fmt.Errorf("consensus stopped: %w", err))
 	}}
 	defer func() {
 		if r := recover(); r != nil { // CometBFT's way to say that databases and application contradict one another
@@ -134,7 +141,7 @@ func (b *builder) space(prefix byte) dbm.DB { return guardedDB{b.store.Space(pre
 
 func (b *builder) openStores(context.Context) (err error) {
 	c := &b.engine.cfg
-	b.store, err = kv.Open(kv.Config{Dir: filepath.Join(c.Dir, chainDir), FS: c.FS, Logger: c.Logger})
+	b.store, err = kv.Open(kv.Config{Dir: filepath.Join(c.Dir, chainDir), FS: c.FS, NoWait: b.noWait, Logger: c.Logger})
 	if err != nil {
 		return err
 	}
@@ -170,7 +177,7 @@ func (b *builder) sameGenesis() error {
 
 func (b *builder) startApplication(context.Context) error {
 	c := &b.engine.cfg
-	b.conns = guardedConns{guard: b.guard, clock: b.engine.clock, log: c.Logger, keepBelow: b.history.keepBelow}
+	b.conns = guardedConns{guard: b.guard, clock: b.engine.clock, log: c.Logger, keepBelow: b.history.keepBelow, follows: c.Follows, height: new(atomic.Int64)}
 	if c.Signer != nil {
 		key, err := c.Signer.GetPubKey()
 		if err != nil {
@@ -303,7 +310,7 @@ func (b *builder) build(ctx context.Context) error {
 	b.state = cs.NewState(c.Consensus, b.chain.Copy(), executor, b.blocks, b.pool, b.proofs)
 	b.state.SetLogger(b.log)
 	if b.engine.cfg.Signer != nil {
-		b.state.SetPrivValidator(b.engine.cfg.Signer)
+		b.state.SetPrivValidator(waitingSigner{b.engine.cfg.Signer, b.engine})
 	}
 	b.reactor = &consensusReactor{Reactor: cs.NewReactor(b.state, b.sync), guard: b.guard, turn: now, whole: b.engine.cfg.Peers.Whole, began: b.engine.consensusBegan(b.state)}
 	b.reactor.SetLogger(b.log)

@@ -101,6 +101,8 @@ type Config struct {
 	Sync Sync
 	// Changes returns the heights from first to last, in ascending order, of the blocks at which the application may have changed validators; nil: it never does. Blocks that this node did not carry out may be missing.
 	Changes func(first, last int64) ([]int64, error)
+	// Follows returns why the application can't carry out the block of a height, as when that is to follow rules which this program doesn't know: the engine stops before it. nil: it can carry out every block.
+	Follows func(height int64) error
 	// Registerer gets the engine's metrics while it runs; nil means no metrics.
 	Registerer prometheus.Registerer
 	// Logger may be nil.
@@ -167,6 +169,12 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MaxTransaction == 0 {
 		c.MaxTransaction = DefaultMaxTransaction
+	}
+	if c.FS == nil {
+		c.FS = vfs.Default
+	}
+	if c.Follows == nil {
+		c.Follows = func(int64) error { return nil }
 	}
 	c.Timing, c.Sync = c.Timing.withDefaults(), c.Sync.withDefaults()
 	if c.Snapshots == nil {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/swarm/rpc"
 )
 
 const (
@@ -29,15 +30,18 @@ type Engine struct {
 	clock func() time.Time // time.Now but in tests
 
 	used    atomic.Bool
-	started chan struct{} // closed when the parts are there
+	begun   sync.Once
+	started chan struct{} // closed by begun when the parts are there
 	failed  chan struct{} // closed by fail
 
 	mu    sync.RWMutex // shared while the databases are in use
 	parts *parts       // nil unless the databases are open, guarded by mu
 
-	failing sync.Mutex // one of its own: what fails may be using the databases
-	failure error      // guarded by failing
-	ending  bool       // guarded by failing; see cutOff
+	failing sync.Mutex    // one of its own: what fails may be using the databases
+	failure error         // guarded by failing
+	ending  bool          // guarded by failing; see cutOff
+	full    bool          // guarded by failing; the engine pauses for want of room
+	paused  chan struct{} // guarded by failing; closed when it pauses, and then another
 
 	progress progress
 	fetched  atomic.Int64 // the height of the state that the node began with; 0: the genesis
@@ -48,7 +52,7 @@ func New(cfg Config) (*Engine, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return &Engine{cfg: cfg.withDefaults(), clock: time.Now, started: make(chan struct{}), failed: make(chan struct{})}, nil
+	return &Engine{cfg: cfg.withDefaults(), clock: time.Now, started: make(chan struct{}), failed: make(chan struct{}), paused: make(chan struct{})}, nil
 }
 
 // Run takes part in the chain until ctx ends, and closes what it opened. It can be called once. Two goroutines of CometBFT's write-ahead log are left behind,
@@ -56,31 +60,78 @@ func New(cfg Config) (*Engine, error) {
 // for it too.
 //
 // When CometBFT stops for an error of its own, Run does not return: it stops what is left of CometBFT, and blocks can be read until ctx ends. Then, or when the
-// start fails, Run returns the error; otherwise nil.
+// start fails, Run returns the error; otherwise nil. While the disk has no room, CometBFT is stopped as well, and made anew once there is some.
 func (e *Engine) Run(ctx context.Context) error {
 	if e.used.Swap(true) {
 		return fault.New(fault.Conflict, "consensus: the engine was run before")
 	}
+	unregister := e.register()
+	defer unregister()
+	for first := true; ; first = false {
+		again, err := e.run(ctx)
+		if err != nil && !first && ctx.Err() == nil && isFull(err) { // there was room, and it is gone before the start was over
+			e.pause()
+			again = e.awaitRoom(ctx, nil)
+		}
+		if !again {
+			return errors.Join(e.reason(), err)
+		}
+		if err != nil { // the files are as after a crash
+			e.cfg.Logger.Warn("ledger: closed otherwise than it should be", "error", err)
+		}
+		e.goOn()
+	}
+}
+
+// run is Run up to the end of a pause; then again is true.
+func (e *Engine) run(ctx context.Context) (again bool, err error) {
 	p, err := e.assemble(ctx)
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil
+			return false, nil
 		}
-		return fmt.Errorf("start the ledger: %w", err)
+		return false, fmt.Errorf("start the ledger: %w", err)
 	}
 	e.mu.Lock()
 	e.parts = p
 	e.mu.Unlock()
-	unregister := e.register()
-	questions, err := e.serveQuestions()
-	if err != nil {
-		e.fail(err)
-	} else if err := p.start(); err != nil {
-		e.fail(err)
+	questions := e.launch(p)
+	again, err = e.follow(ctx, p)
+	if questions != nil {
+		err = errors.Join(err, questions.Close())
 	}
-	close(e.started)
 
+	e.mu.Lock() // nobody reads from here on
+	e.parts = nil
+	e.mu.Unlock()
+	return again, errors.Join(err, p.close())
+}
+
+// launch has the parts take part, unless there is a reason not to, and returns what answers others' questions, or nil.
+func (e *Engine) launch(p *parts) *rpc.Server {
+	questions, err := e.serveQuestions()
+	if err == nil {
+		err = e.cfg.Follows(p.first.LastBlockHeight + 1)
+	}
+	switch {
+	case err != nil:
+		e.fail(err)
+	case e.low(pauseBelow):
+		e.pause()
+	default:
+		if err := p.start(); err != nil {
+			e.fail(err)
+		}
+	}
+	e.begun.Do(func() { close(e.started) })
+	return questions
+}
+
+// follow does what there is to do while the parts take part, stops them when that is over, and returns when ctx ends, or after a pause.
+func (e *Engine) follow(ctx context.Context, p *parts) (again bool, err error) {
+	defer context.AfterFunc(ctx, p.store.NoWait)()
 	work, stop := context.WithCancel(ctx)
+	defer stop()
 	var group errgroup.Group
 	if p.fresh {
 		group.Go(func() error { e.begin(work, p); return nil })
@@ -94,24 +145,31 @@ func (e *Engine) Run(ctx context.Context) error {
 	group.Go(func() error { e.followTargets(work, p); return nil })
 	group.Go(func() error { e.keepPeers(work, p); return nil })
 	group.Go(func() error { e.watch(work, p); return nil })
+	hurry := make(chan struct{}) // closed when CometBFT may wait for itself, or for the disk
+	paused := false
 	select {
 	case <-ctx.Done():
 	case <-e.failed:
+		close(hurry)
+	case <-e.pausing():
+		paused = true
+		close(hurry)
 	}
 	stop()
 	_ = group.Wait()
-	err = p.stop(e.failed)
-	<-ctx.Done()
-	unregister()
-	if questions != nil {
-		err = errors.Join(err, questions.Close())
+	err = p.stop(hurry)
+	if !paused {
+		<-ctx.Done()
+		return false, err
 	}
-
-	e.mu.Lock() // nobody reads from here on
-	e.parts = nil
-	e.mu.Unlock()
-	err = errors.Join(err, p.close())
-	return errors.Join(e.reason(), err)
+	if err != nil { // what waits for the disk did not stop in time
+		e.cfg.Logger.Debug("ledger: CometBFT goes on stopping", "error", err)
+	}
+	if !e.awaitRoom(ctx, p) {
+		return false, nil
+	}
+	time.Sleep(drainTime)
+	return true, nil
 }
 
 // start begins to take part.
@@ -141,7 +199,9 @@ func (p *parts) stop(failed <-chan struct{}) error {
 // stopSwitch ends CometBFT's parts, and gives up waiting for them after a while.
 func (p *parts) stopSwitch(failed <-chan struct{}) error {
 	stopped := make(chan error, 1)
+	p.stopped = make(chan struct{})
 	go func() {
+		defer close(p.stopped)
 		if p.swtch.IsRunning() {
 			stopped <- p.swtch.Stop()
 		} else {
@@ -163,10 +223,14 @@ func (p *parts) stopSwitch(failed <-chan struct{}) error {
 // close closes the databases.
 func (p *parts) close() error { return p.store.Close() }
 
-// fail marks the engine as failed; only the first reason counts.
+// fail marks the engine as failed; only the first reason counts. It pauses where the reason is a full disk.
 func (e *Engine) fail(err error) {
 	e.failing.Lock()
 	defer e.failing.Unlock()
+	if e.full || isFull(err) {
+		e.pauseLocked()
+		return
+	}
 	if e.failure == nil && !e.ending {
 		e.failure = err
 		e.cfg.Logger.Error("the ledger has failed", "error", err)

@@ -376,7 +376,7 @@ func TestMetrics(t *testing.T) {
 		}
 		for _, f := range families {
 			if f.GetName() == "moot_ledger_height" && f.GetMetric()[0].GetGauge().GetValue() >= 1 {
-				return len(families) == 6
+				return len(families) == 7
 			}
 		}
 		return false

@@ -108,6 +108,18 @@ type guardedConns struct {
 	seen func(height int64) *types.Commit
 	// keepBelow keeps, before the blocks below a height are removed, what of them is needed for ever.
 	keepBelow func(height int64) error
+	// follows says why the application can't carry out the block of a height, or returns nil, and height is that of the block that was carried out last.
+	follows func(height int64) error
+	height  *atomic.Int64
+}
+
+// stopBefore stops the engine when the application can't carry out the block of a height, and returns why.
+func (c guardedConns) stopBefore(height int64) error {
+	err := c.follows(height)
+	if err != nil {
+		c.guard.fail(err)
+	}
+	return err
 }
 
 func (c guardedConns) Consensus() proxy.AppConnConsensus {
@@ -138,13 +150,20 @@ func (c guardedConsensus) ProcessProposal(ctx context.Context, r *abci.RequestPr
 		return &abci.ResponseProcessProposal{Status: abci.ResponseProcessProposal_REJECT}, nil
 	}
 	c.conns.guard.behind.Store(0)
+	if c.conns.stopBefore(r.Height) != nil {
+		return &abci.ResponseProcessProposal{Status: abci.ResponseProcessProposal_REJECT}, nil
+	}
 	return c.AppConnConsensus.ProcessProposal(ctx, r)
 }
 
 func (c guardedConsensus) FinalizeBlock(ctx context.Context, r *abci.RequestFinalizeBlock) (*abci.ResponseFinalizeBlock, error) {
+	if err := c.conns.stopBefore(r.Height); err != nil {
+		return nil, c.conns.guard.check(err)
+	}
 	if c.conns.signer != nil {
 		c.conns.tellSigner(r)
 	}
+	c.conns.height.Store(r.Height)
 	v, err := recovered(func() (*abci.ResponseFinalizeBlock, error) { return c.AppConnConsensus.FinalizeBlock(ctx, r) })
 	if err != nil {
 		err = fmt.Errorf("execute block %d: %w", r.Height, err)
@@ -186,6 +205,9 @@ func (c guardedConsensus) Commit(ctx context.Context) (*abci.ResponseCommit, err
 			c.conns.guard.warn("ledger: old blocks stay", "error", lost)
 			v = &abci.ResponseCommit{}
 		}
+	}
+	if err == nil {
+		_ = c.conns.stopBefore(c.conns.height.Load() + 1) // this block is whole, and CometBFT notes that it is
 	}
 	return v, c.conns.guard.check(err)
 }

@@ -39,6 +39,8 @@ type Status struct {
 	Behind time.Duration
 	// Waiting says what the node can't go on without, where evidence of misbehaviour in a block that was decided can't be checked; empty: nothing.
 	Waiting string
+	// Paused says that the disk has no room for the ledger, which goes on by itself when there is some, or is nil.
+	Paused error
 	// Failure says why CometBFT has stopped, or is nil.
 	Failure error
 }
@@ -100,6 +102,13 @@ func (p *progress) see(height int64, now time.Time) {
 	}
 }
 
+// again counts the time without a block from now on.
+func (p *progress) again(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.moved = now
+}
+
 func (p *progress) last() time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -113,6 +122,9 @@ func (e *Engine) watch(ctx context.Context, p *parts) {
 	for checked := false; ; {
 		height := max(p.blocks.Height(), e.fetched.Load())
 		e.progress.see(height, time.Now())
+		if e.low(pauseBelow) {
+			e.pause()
+		}
 		if trust := e.cfg.Sync.Trust; !checked && trust != nil && height >= trust.Height {
 			checked = true
 			e.compare(p, trust)
@@ -160,7 +172,7 @@ func (e *Engine) Status() Status {
 		s.Waiting = p.proofs.waitsFor()
 		return nil
 	})
-	s.Failure = e.reason()
+	s.Failure, s.Paused = e.reason(), e.Paused()
 	if e.cfg.Signer != nil {
 		s.Barred = e.cfg.Signer.Barred()
 	}
@@ -168,12 +180,14 @@ func (e *Engine) Status() Status {
 }
 
 // Health returns nil if the node keeps up with a chain that moves. An error is fault.Internal when CometBFT has stopped, which only a new start mends, and
-// fault.Unavailable when blocks are still fetched, when a header is waited for, or when the chain does not move, as when too many validators are away.
+// fault.Unavailable when the disk has no room, when blocks are still fetched, when a header is waited for, or when the chain does not move, as when too many validators are away.
 func (e *Engine) Health() error {
 	s := e.Status()
 	switch {
 	case s.Failure != nil:
 		return fault.As(fault.Internal, s.Failure)
+	case s.Paused != nil:
+		return fault.As(fault.Unavailable, s.Paused)
 	case !s.Running:
 		return fault.New(fault.Unavailable, "the ledger is not running")
 	case s.Waiting != "":
@@ -216,6 +230,9 @@ func (s *Status) fetchingText() string {
 func (e *Engine) Ready() error {
 	if failure := e.reason(); failure != nil {
 		return fault.As(fault.Internal, failure)
+	}
+	if paused := e.Paused(); paused != nil {
+		return fault.As(fault.Unavailable, paused)
 	}
 	_, err := e.running()
 	return err

@@ -11,12 +11,13 @@ var (
 	descMembers = prometheus.NewDesc("moot_ledger_members", "Peers that take part in the ledger with this node.", nil, nil)
 	descSyncing = prometheus.NewDesc("moot_ledger_syncing", "1 while blocks are fetched from others.", nil, nil)
 	descFailed  = prometheus.NewDesc("moot_ledger_failed", "1 when the ledger has failed and needs a new start.", nil, nil)
+	descPaused  = prometheus.NewDesc("moot_ledger_paused", "1 while the ledger stands still because the disk has no room.", nil, nil)
 	descBarred  = prometheus.NewDesc("moot_ledger_barred", "1 when the validator does not vote because its key was seen elsewhere.", nil, nil)
 )
 
 // Describe tells what Collect does.
 func (collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descHeight, descRound, descMembers, descSyncing, descFailed, descBarred} {
+	for _, d := range []*prometheus.Desc{descHeight, descRound, descMembers, descSyncing, descFailed, descPaused, descBarred} {
 		ch <- d
 	}
 }
@@ -30,6 +31,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(descMembers, float64(s.Members))
 	gauge(descSyncing, one(s.Syncing))
 	gauge(descFailed, one(s.Failure != nil))
+	gauge(descPaused, one(s.Paused != nil))
 	gauge(descBarred, one(s.Barred != nil))
 }
 

@@ -44,8 +44,8 @@ func OpenRest(ctx context.Context, cfg RestConfig) (_ *Rest, err error) {
 		return nil, fmt.Errorf("open the chain: %w", err)
 	}
 	c := Config{Dir: cfg.Dir, Genesis: cfg.Genesis, Application: cfg.Application, Changes: cfg.Changes, Logger: cfg.Logger}
-	r := &Rest{engine: &Engine{cfg: c.withDefaults(), failed: make(chan struct{})}}
-	r.b = &builder{engine: r.engine, comet: c.comet()}
+	r := &Rest{engine: &Engine{cfg: c.withDefaults(), failed: make(chan struct{}), paused: make(chan struct{})}}
+	r.b = &builder{engine: r.engine, comet: c.comet(), noWait: true}
 	r.b.guard = &guard{fail: r.engine.fail}
 	r.b.log = logger{to: r.engine.cfg.Logger.With("part", "cometbft"), failed: func(reason any) { r.engine.fail(fmt.Errorf("%v", reason)) }}
 	for _, step := range []func(context.Context) error{r.b.openStores, r.b.startApplication, r.b.handshake} {

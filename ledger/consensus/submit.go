@@ -18,6 +18,9 @@ import (
 // the application refuses it, fault.TooLarge, fault.Full when too many wait, fault.Conflict when the same was handed in a short time ago, and
 // fault.Unavailable when the engine does not run or has failed.
 func (e *Engine) Submit(ctx context.Context, tx []byte) error {
+	if err := e.Ready(); err != nil {
+		return fault.As(fault.Unavailable, err)
+	}
 	p, err := e.running()
 	if err == nil {
 		err = ctx.Err()
@@ -32,7 +35,7 @@ func (e *Engine) Submit(ctx context.Context, tx []byte) error {
 	return nil
 }
 
-// unlessFailed calls f, which uses the pool, and returns what it does, or why the engine has failed. A part of CometBFT that fails while it changes the pool keeps the pool's lock for ever: so only a goroutine waits
+// unlessFailed calls f, which uses the pool, and returns what it does, or why the engine has failed or paused. A part of CometBFT that fails while it changes the pool keeps the pool's lock for ever: so only a goroutine waits
 // for that, which holds nothing that others need.
 func (e *Engine) unlessFailed(f func() error) error {
 	done := make(chan error, 1)
@@ -42,6 +45,8 @@ func (e *Engine) unlessFailed(f func() error) error {
 		return err
 	case <-e.failed:
 		return fault.As(fault.Unavailable, e.reason())
+	case <-e.pausing():
+		return fault.New(fault.Unavailable, "the disk of this node is full")
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -12,13 +13,18 @@ import (
 	"testing"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/x/simlibp2p"
+	"github.com/marcopolo/simnet"
+	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/folkmoot/folkmoot/ledger"
 	"github.com/folkmoot/folkmoot/ledger/consensus"
 	"github.com/folkmoot/folkmoot/ledger/consensus/consensustest"
 	"github.com/folkmoot/folkmoot/ledger/consensus/signer"
 	"github.com/folkmoot/folkmoot/ledger/replica"
+	"github.com/folkmoot/folkmoot/swarm"
 )
 
 // patience is how long a test waits for what must come; it is long because the machine may be busy.
@@ -68,8 +74,10 @@ type testNet struct {
 	nodes   []*node
 	salt    uint64
 
-	sync  consensus.Sync // of nodes that are started from now on
-	every int64          // blocks between snapshots
+	sync      consensus.Sync // of nodes that are started from now on
+	every     int64          // blocks between snapshots
+	heartbeat time.Duration  // the longest time between two blocks
+	links     *simnet.Simnet // simulated links between hosts; nil: they are on this machine's own
 }
 
 // newNet makes a network of validators that do not run yet.
@@ -81,7 +89,13 @@ func newNet(t *testing.T, validators int) *testNet {
 // newNetOf makes one with other limits.
 func newNetOf(t *testing.T, validators int, limits ledger.Limits) *testNet {
 	t.Helper()
-	n := &testNet{t: t, peers: new(consensustest.Members)}
+	return newNetOn(t, validators, limits, nil)
+}
+
+// newNetOn makes one on simulated links.
+func newNetOn(t *testing.T, validators int, limits ledger.Limits, links *simnet.Simnet) *testNet {
+	t.Helper()
+	n := &testNet{t: t, peers: new(consensustest.Members), links: links, heartbeat: time.Second}
 	n.genesis = &ledger.Genesis{Network: "test", Created: time.Now().UTC().Truncate(time.Second), Limits: limits}
 	for range validators {
 		node := &node{net: n, dir: t.TempDir(), operator: newPerson(t)}
@@ -123,9 +137,30 @@ func (n *testNet) addNode() *node {
 func (n *node) listen() {
 	t := n.net.t
 	t.Helper()
-	n.host = consensustest.NewHost(t, consensus.NetworkID(n.net.genesis), "/ip4/127.0.0.1/tcp/0")
+	if id := consensus.NetworkID(n.net.genesis); n.net.links == nil {
+		n.host = consensustest.NewHost(t, id, "/ip4/127.0.0.1/tcp/0")
+	} else {
+		n.host = newSimulatedHost(t, id, n.net.links, slices.Index(n.net.nodes, n))
+	}
 	t.Cleanup(n.halt)
 	n.net.peers.Admit(consensustest.InfoOf(n.host))
+}
+
+// newSimulatedHost makes the host of a number on simulated links.
+func newSimulatedHost(t *testing.T, id swarm.NetworkID, links *simnet.Simnet, i int) host.Host {
+	t.Helper()
+	key, _, err := crypto.GenerateEd25519Key(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	link := simnet.LinkSettings{BitsPerSecond: 1000 * simlibp2p.OneMbps}
+	listen := ma.StringCast(fmt.Sprintf("/ip4/1.0.0.%d/udp/4242/quic-v1", i+1))
+	h, err := swarm.NewHost(swarm.Config{Key: key, Network: id, Listen: []ma.Multiaddr{listen}}, simlibp2p.QUICSimnet(links, simnet.NodeBiDiLinkSettings{Downlink: link, Uplink: link}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.Close() })
+	return h
 }
 
 // start runs the node's replica.
@@ -138,7 +173,7 @@ func (n *node) start() {
 	}
 	r, err := replica.Open(replica.Config{
 		Dir: filepath.Join(n.dir, "ledger"), Host: n.host, Genesis: n.net.genesis, Signer: n.signer, Peers: n.net.peers, Logger: logger, Sync: n.net.sync, SnapshotEvery: n.net.every,
-		Timing: consensus.Timing{Heartbeat: time.Second, Propose: 600 * time.Millisecond, Stall: 20 * time.Second},
+		Timing: consensus.Timing{Heartbeat: n.net.heartbeat, Propose: 600 * time.Millisecond, Stall: 20 * n.net.heartbeat},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -29,6 +29,15 @@ func (r *Replica) Snapshots() (heights []int64) {
 	return heights
 }
 
+// Rules returns which version of the rules blocks follow, and which was decided on for later.
+func (r *Replica) Rules() (rules ledger.Rules, err error) {
+	err = r.read(func(v *state.View) error {
+		rules, err = ledger.CurrentRules(v)
+		return err
+	})
+	return rules, err
+}
+
 // read calls f with the state after the last block.
 func (r *Replica) read(f func(v *state.View) error) error {
 	v := r.store.View()

@@ -106,7 +106,7 @@ func Open(cfg Config) (*Replica, error) {
 	r.app = application.New(application.Config{Store: r.store, Genesis: cfg.Genesis, Keeper: r.keeper, Kept: cfg.KeepBlocks, Committed: r.committed, Logger: cfg.Logger})
 	r.engine, err = consensus.New(consensus.Config{
 		Dir: cfg.Dir, Host: cfg.Host, Network: consensus.NetworkID(cfg.Genesis), Genesis: consensus.GenesisDoc(cfg.Genesis), Application: r.app, Signer: cfg.Signer, Peers: cfg.Peers,
-		Snapshots: r.app, Sync: cfg.Sync, Changes: changesOf(r.store), MaxTransaction: application.MaxEnvelope, Timing: cfg.Timing, Registerer: cfg.Registerer, Logger: cfg.Logger, FS: cfg.FS,
+		Snapshots: r.app, Sync: cfg.Sync, Changes: changesOf(r.store), Follows: r.app.Follows, MaxTransaction: application.MaxEnvelope, Timing: cfg.Timing, Registerer: cfg.Registerer, Logger: cfg.Logger, FS: cfg.FS,
 	})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the ledger: %w", err), r.Close())
@@ -116,6 +116,7 @@ func Open(cfg Config) (*Replica, error) {
 
 // Run takes part in the ledger until ctx ends. When agreement fails by an error of its own, Run does not return, and what is known can still be asked for; Health says why.
 func (r *Replica) Run(ctx context.Context) error {
+	defer context.AfterFunc(ctx, r.store.NoWait)()
 	var parts errgroup.Group
 	parts.Go(func() error { return r.engine.Run(ctx) })
 	parts.Go(func() error { r.gather(ctx); return nil })

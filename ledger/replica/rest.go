@@ -32,7 +32,7 @@ func OpenRest(ctx context.Context, dir string, genesis *ledger.Genesis, logger *
 		}
 		return nil, fmt.Errorf("open the ledger: %w", err)
 	}
-	store, err := state.Open(state.Config{Dir: filepath.Join(dir, stateDir), Network: genesis.ID(), Logger: logger})
+	store, err := state.Open(state.Config{Dir: filepath.Join(dir, stateDir), Network: genesis.ID(), NoWait: true, Logger: logger})
 	if err != nil {
 		return nil, err
 	}

@@ -67,18 +67,18 @@ func (s *Store) Commit(p *Pending) error {
 	if s.tip != p.on {
 		return errors.Join(fault.New(fault.Conflict, "block %d was prepared for block %d, and the last one is %d", p.tip.Height, p.on.Height, s.tip.Height), batch.Close())
 	}
-	if err := batch.Commit(pebble.NoSync); err != nil {
-		return errors.Join(fmt.Errorf("commit block %d: %w", p.tip.Height, err), batch.Close())
+	if err := s.write(batch, pebble.NoSync); err != nil {
+		return fmt.Errorf("commit block %d: %w", p.tip.Height, err)
 	}
 	s.entries.advance(p.on, p.tip, p.block.Changes)
 	s.tip = p.tip
 	p.update.Keep()
-	return errors.Join(batch.Close(), s.keepProof(len(p.block.Transactions) > 0))
+	return s.keepProof(len(p.block.Transactions) > 0)
 }
 
 // Sync returns once all that was committed before is on disk.
 func (s *Store) Sync() error {
-	if err := s.db.LogData(nil, pebble.Sync); err != nil {
+	if err := errors.Join(s.fs.Await(func() error { return s.db.LogData(nil, pebble.Sync) }), s.Err()); err != nil {
 		return fmt.Errorf("sync the ledger's state: %w", err)
 	}
 	return nil
@@ -179,10 +179,10 @@ func (s *Store) pruneResults(below int64) error {
 		}
 		return true, errors.Join(errs...)
 	})
-	if err == nil {
-		err = batch.Commit(pebble.NoSync)
+	if err != nil {
+		return errors.Join(err, batch.Close())
 	}
-	return errors.Join(err, batch.Close())
+	return s.write(batch, pebble.NoSync)
 }
 
 // pruneSome removes some blocks, the oldest first.
@@ -204,9 +204,11 @@ func (s *Store) pruneSome(below int64) (done bool, err error) {
 		err = batch.Set(metaKey(metaFirst), binary.BigEndian.AppendUint64(nil, uint64(next)), nil)
 	}
 	if err == nil {
-		err = batch.Commit(pebble.NoSync)
+		err = s.write(batch, pebble.NoSync)
+	} else {
+		err = errors.Join(err, batch.Close())
 	}
-	if err = errors.Join(err, batch.Close()); err != nil {
+	if err != nil {
 		return false, fmt.Errorf("prune the blocks below %d: %w", below, err)
 	}
 	return next == below, nil

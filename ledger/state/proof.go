@@ -23,7 +23,8 @@ func (s *Store) keepProof(transactions bool) error {
 	value, proof, err := v.Prove(ledger.RecentKey(v.Tip.Height))
 	if err = errors.Join(err, v.Close()); err == nil {
 		b := append([]byte{byte(len(value) >> 8), byte(len(value))}, value...)
-		err = s.db.Set(proofKey(v.Tip.Height), proof.Append(b), pebble.NoSync)
+		key, value := proofKey(v.Tip.Height), proof.Append(b)
+		err = errors.Join(s.fs.Await(func() error { return s.db.Set(key, value, pebble.NoSync) }), s.Err())
 	}
 	if err != nil {
 		return fmt.Errorf("keep the proof of block %d: %w", v.Tip.Height, err)

@@ -77,7 +77,7 @@ func (s *Store) clear(restoring bool) error {
 	} else {
 		errs = append(errs, b.Delete(metaKey(metaRestore), nil))
 	}
-	return errors.Join(append(errs, b.Commit(pebble.Sync), b.Close())...)
+	return errors.Join(append(errs, s.write(b, pebble.Sync))...)
 }
 
 // thaw ends a restore: from now on views are of the given state. The caller holds mu.
@@ -96,11 +96,10 @@ func (r *Restorer) Apply(chunk []byte) error {
 		return fault.New(fault.TooLarge, "a chunk of %d bytes: at most %d", len(chunk), MaxChunk)
 	}
 	b := r.store.db.NewBatch()
-	err := r.read(b, chunk)
-	if err == nil {
-		err = b.Commit(pebble.NoSync)
+	if err := r.read(b, chunk); err != nil {
+		return errors.Join(err, b.Close())
 	}
-	return errors.Join(err, b.Close())
+	return r.store.write(b, pebble.NoSync)
 }
 
 var errChunk = fault.New(fault.Invalid, "malformed chunk of a snapshot")
@@ -187,7 +186,7 @@ func (r *Restorer) finish() error {
 		b.Delete(metaKey(metaRestore), nil),
 		b.Set(metaKey(metaFirst), binary.BigEndian.AppendUint64(nil, uint64(r.want.Height)+1), nil),
 		b.Set(metaKey(metaTip), r.want.marshal(), nil),
-		b.Commit(pebble.Sync), b.Close())
+		s.write(b, pebble.Sync))
 	if err != nil {
 		return err
 	}
@@ -202,7 +201,7 @@ func (r *Restorer) build() error {
 	root, err := tree.Build(r.sorted(), func(key, page []byte) error {
 		err := b.Set(pageKey(nil, key), page, nil)
 		if err == nil && b.Len() > ChunkSize {
-			err = errors.Join(b.Commit(pebble.NoSync), b.Close())
+			err = r.store.write(b, pebble.NoSync)
 			b = r.store.db.NewBatch()
 		}
 		return err
@@ -210,10 +209,10 @@ func (r *Restorer) build() error {
 	if err == nil && root != r.want.Root {
 		err = fault.New(fault.Invalid, "the chunks are not of the state that they were said to be of")
 	}
-	if err == nil {
-		err = b.Commit(pebble.NoSync)
+	if err != nil {
+		return err
 	}
-	return errors.Join(err, b.Close())
+	return r.store.write(b, pebble.NoSync)
 }
 
 func (r *Restorer) sorted() iter.Seq2[tree.Entry, error] {

@@ -15,6 +15,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/internal/guardfs"
 	"github.com/folkmoot/folkmoot/ledger"
 	"github.com/folkmoot/folkmoot/ledger/tree"
 )
@@ -42,7 +43,9 @@ type Config struct {
 	// CacheBytes is the memory for pages of the tree; 0 means 64 MiB.
 	CacheBytes int
 	// FS is the file system; nil: the system's.
-	FS     vfs.FS
+	FS vfs.FS
+	// NoWait makes writes fail where the disk is full. Otherwise they wait for room.
+	NoWait bool
 	Logger *slog.Logger // nil: silent
 }
 
@@ -60,6 +63,7 @@ type Tip struct {
 type Store struct {
 	network ledger.Hash
 	lock    *pebble.Lock
+	fs      *guardfs.FS
 	db      *pebble.DB
 	blocks  *pebble.Cache
 	pages   *tree.Cache
@@ -100,6 +104,12 @@ func open(cfg Config) (*Store, error) {
 	if s.lock, err = pebble.LockDirectory(cfg.Dir, cfg.FS); err != nil {
 		return nil, fault.New(fault.Conflict, "it is in use by another process: %w", err)
 	}
+	s.fs = guardfs.New(cfg.FS, func(err error) {
+		cfg.Logger.Error("the ledger's state can't be written any more", "dir", cfg.Dir, "error", err)
+	})
+	if cfg.NoWait {
+		s.fs.NoWait()
+	}
 	s.blocks = pebble.NewCache(blockCache)
 	if s.db, err = pebble.Open(cfg.Dir, s.options(&cfg)); err != nil {
 		s.blocks.Unref()
@@ -108,12 +118,36 @@ func open(cfg Config) (*Store, error) {
 	if err := s.load(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
+	s.fs.Arm()
 	return s, nil
+}
+
+// write commits a batch, and closes it unless the disk has failed or the store was closed meanwhile: then the batch may still be in use.
+func (s *Store) write(b *pebble.Batch, o *pebble.WriteOptions) error {
+	err := s.fs.Await(func() error { return b.Commit(o) })
+	if failed := s.Err(); failed != nil { // pebble may have failed in the middle of it
+		return failed
+	}
+	if errors.Is(err, guardfs.ErrEnded) {
+		return err
+	}
+	return errors.Join(err, b.Close())
+}
+
+// NoWait makes writes fail from now on that find the disk full, or wait for room already.
+func (s *Store) NoWait() { s.fs.NoWait() }
+
+// Err returns why the store takes no more writes, or nil.
+func (s *Store) Err() error {
+	if err := s.fs.Err(); err != nil {
+		return fmt.Errorf("the ledger's state can't be written any more: %w", err)
+	}
+	return nil
 }
 
 func (s *Store) options(cfg *Config) *pebble.Options {
 	o := &pebble.Options{
-		FS: cfg.FS, Lock: s.lock, Logger: logger{cfg.Logger}, FormatMajorVersion: pebbleFormat, Cache: s.blocks, MemTableSize: memTable,
+		FS: s.fs, Lock: s.lock, Logger: logger{s, cfg.Logger}, FormatMajorVersion: pebbleFormat, Cache: s.blocks, MemTableSize: memTable,
 	}
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(bloomBits)
@@ -133,7 +167,7 @@ func (s *Store) load() error {
 		return errors.Join(
 			b.Set(metaKey(metaFormat), binary.BigEndian.AppendUint32(nil, formatVersion), nil),
 			b.Set(metaKey(metaNetwork), s.network[:], nil),
-			b.Commit(pebble.Sync), b.Close())
+			s.write(b, pebble.Sync))
 	}
 	if len(format) != 4 {
 		return errDamaged("format")
@@ -168,12 +202,24 @@ func (s *Store) dropHalf() error {
 	return s.clear(false)
 }
 
-// Close closes the store. No view may be open.
+// Close closes the store. No view may be open. If the disk is full or has failed, the files are left as they are, as in a crash.
 func (s *Store) Close() error {
+	abandoned, err := s.fs.Close(s.close)
+	if abandoned { // the lock has a share of pebble's, which is not given up by pebble itself
+		err = errors.Join(err, s.lock.Close(), s.lock.Close())
+	}
+	if err != nil {
+		return fmt.Errorf("close the ledger's state: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) close() error {
 	var err error
 	if s.frozen != nil { // a restore was not finished
 		err = s.frozen.snap.Close()
 	}
+	s.fs.Wait()
 	err = errors.Join(err, s.db.Close(), s.lock.Close())
 	s.blocks.Unref()
 	return err
@@ -219,7 +265,10 @@ func get(r pebble.Reader, key []byte) ([]byte, error) {
 }
 
 // logger turns pebble's log into ours.
-type logger struct{ *slog.Logger }
+type logger struct {
+	store *Store
+	*slog.Logger
+}
 
 // Infof logs what is of use in a search for errors only.
 func (l logger) Infof(format string, args ...any) {
@@ -233,7 +282,7 @@ func (l logger) Errorf(format string, args ...any) {
 	l.Warn("pebble", "event", fmt.Sprintf(format, args...))
 }
 
-// Fatalf is called where pebble can't go on. Neither can the ledger: what is written after a failed write may be lost.
+// Fatalf is called where pebble can't go on, and expected to end the process. Neither can the ledger go on: what is written after a failed write may be lost. But the node's other parts can.
 func (l logger) Fatalf(format string, args ...any) {
-	panic("the ledger's state: " + fmt.Sprintf(format, args...))
+	l.store.fs.Fail(fmt.Errorf(format, args...))
 }

@@ -18,7 +18,7 @@ func Succeed(cfg Config, genesis *ledger.Genesis, snapshot iter.Seq2[[]byte, err
 	if p == nil {
 		return fault.New(fault.Invalid, "make the first state of a successor: the ledger goes on from none")
 	}
-	cfg.Network = p.Genesis.ID()
+	cfg.Network, cfg.NoWait = p.Genesis.ID(), true
 	s, err := Open(cfg)
 	if err != nil {
 		return err
@@ -71,6 +71,6 @@ func (s *Store) succeed(genesis *ledger.Genesis) error {
 		errs = append(errs, b.DeleteRange([]byte{prefix}, []byte{prefix + 1}, nil))
 	}
 	network := genesis.ID()
-	errs = append(errs, b.Delete(metaKey(metaFirst), nil), b.Set(metaKey(metaNetwork), network[:], nil), b.Commit(pebble.Sync), b.Close())
+	errs = append(errs, b.Delete(metaKey(metaFirst), nil), b.Set(metaKey(metaNetwork), network[:], nil), s.write(b, pebble.Sync))
 	return errors.Join(errs...)
 }

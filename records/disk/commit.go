@@ -32,7 +32,7 @@ func (d *Disk) update(ctx context.Context, apply func(*tx) error) error {
 	if err := d.Err(); err != nil {
 		return err
 	}
-	full := d.fs.full()
+	full := d.fs.Full()
 	select {
 	case <-full:
 		return errFull

@@ -10,6 +10,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/folkmoot/folkmoot/internal/guardfs"
 )
 
 const (
@@ -48,7 +50,7 @@ type Disk struct {
 	dir     string
 	network [32]byte
 	db      *pebble.DB
-	fs      *guardFS
+	fs      *guardfs.FS
 	lock    *pebble.Lock
 	write   *pebble.WriteOptions
 	logger  *slog.Logger
@@ -101,7 +103,7 @@ func (d *Disk) Close() error {
 	var err error
 	select {
 	case err = <-closed:
-	case <-d.fs.full():
+	case <-d.fs.Full():
 		err = d.abandon(errFull)
 	case <-d.failed:
 		err = d.abandon(d.failure)
@@ -114,7 +116,7 @@ func (d *Disk) Close() error {
 
 // abandon makes sure that nothing is written any more by what is left behind, gives up pebble's share of the lock, and returns cause.
 func (d *Disk) abandon(cause error) error {
-	d.fs.end()
+	d.fs.End()
 	return errors.Join(cause, d.lock.Close())
 }
 

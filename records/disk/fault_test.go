@@ -15,29 +15,17 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/internal/guardfs"
+	"github.com/folkmoot/folkmoot/internal/guardfs/guardfstest"
 )
-
-// failing returns a file system whose writes fail with *cause while it is set.
-func failing(fs vfs.FS, cause *atomic.Pointer[error]) vfs.FS {
-	return errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
-		switch op.Kind {
-		case errorfs.OpFileWrite, errorfs.OpFileWriteAt, errorfs.OpCreate, errorfs.OpReuseForWrite, errorfs.OpRename, errorfs.OpLink:
-			if err := cause.Load(); err != nil {
-				return *err
-			}
-		}
-		return nil
-	}))
-}
 
 func TestFullDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var cause atomic.Pointer[error]
 		mem := vfs.NewCrashableMem()
-		d := mustOpen(t, Config{FS: failing(mem, &cause)})
+		d := mustOpen(t, Config{FS: guardfstest.Failing(mem, &cause)})
 		mustPut(t, d, "before", 1)
 
 		full := error(syscall.ENOSPC)
@@ -54,7 +42,7 @@ func TestFullDisk(t *testing.T) {
 		crashed := mem.CrashClone(vfs.CrashCloneCfg{})
 
 		cause.Store(nil)
-		time.Sleep(2 * retryFullEvery) // virtual time
+		time.Sleep(2 * guardfs.RetryEvery) // virtual time
 		synctest.Wait()
 		refused := hash
 		mustPut(t, d, "after", 1)
@@ -78,7 +66,7 @@ func TestFullDisk(t *testing.T) {
 func TestCloseOnAFullDisk(t *testing.T) {
 	var cause atomic.Pointer[error]
 	mem := vfs.NewMem()
-	d := mustOpen(t, Config{FS: failing(mem, &cause)})
+	d := mustOpen(t, Config{FS: guardfstest.Failing(mem, &cause)})
 	mustPut(t, d, "before", 1)
 	full := error(syscall.ENOSPC)
 	cause.Store(&full)
@@ -89,7 +77,7 @@ func TestCloseOnAFullDisk(t *testing.T) {
 	if err := d.Close(); fault.KindOf(err) != fault.Full {
 		t.Errorf("close on a full disk: %v", err)
 	}
-	if !d.fs.ended {
+	if !d.fs.Ended() {
 		t.Error("what is left behind may write")
 	}
 	cause.Store(nil)
@@ -123,7 +111,7 @@ func TestLowDiskTakesDeletionsOnly(t *testing.T) {
 func TestFailedDiskAcknowledgesNothing(t *testing.T) {
 	var cause atomic.Pointer[error]
 	mem := vfs.NewCrashableMem()
-	d := mustOpen(t, Config{FS: failing(mem, &cause)})
+	d := mustOpen(t, Config{FS: guardfstest.Failing(mem, &cause)})
 	mustPut(t, d, "before", 1)
 	broken := error(syscall.EIO)
 	cause.Store(&broken)

@@ -15,6 +15,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/internal/guardfs"
 )
 
 // Open opens the store in cfg.Dir, or makes one. It is fault.Conflict when another process has it open, it belongs to another network or a newer program wrote it. A
@@ -34,7 +35,7 @@ func Open(cfg Config) (*Disk, error) {
 		queue: make(chan *update, maxQueued), alone: make(chan func()), closing: make(chan struct{}), committed: make(chan struct{}),
 		reports: make(chan span, maxReports), flushed: make(chan struct{}, 1), kept: make(chan struct{}), failed: make(chan struct{}),
 	}
-	d.fs = newGuardFS(cfg.FS, func(err error) { _ = d.fail(err) })
+	d.fs = guardfs.New(cfg.FS, func(err error) { _ = d.fail(err) })
 	if cfg.NoSync {
 		d.write = pebble.NoSync
 	}
@@ -65,7 +66,7 @@ func (d *Disk) open() (err error) {
 		err = cause
 	}
 	if err == nil {
-		d.fs.arm()
+		d.fs.Arm()
 		return nil
 	}
 	if d.db != nil {

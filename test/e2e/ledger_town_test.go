@@ -61,6 +61,12 @@ type town struct {
 // newTown founds a town as its parties would with the commands, starts it, and gives its people money.
 func newTown(t *testing.T) *town {
 	t.Helper()
+	return newTownIn(t, func(*town) {})
+}
+
+// newTownIn is newTown with something done before any peer has a home.
+func newTownIn(t *testing.T, before func(*town)) *town {
+	t.Helper()
 	n := &town{t: t, seed: newSeed(t)}
 	n.random = rand.New(rand.NewPCG(n.seed, 0))
 	lab := newLab(t)
@@ -70,6 +76,7 @@ func newTown(t *testing.T) *town {
 		n.hosts = append(n.hosts, host)
 		n.peers = append(n.peers, newPeer(t, host, fmt.Sprint("v", i)))
 	}
+	before(n)
 	n.found()
 	n.start(n.peers...)
 	meet(t, n.peers...)

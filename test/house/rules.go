@@ -61,7 +61,7 @@ func Folkmoot() Rules {
 			{Folder: "records", May: []string{"routing", "swarm", "fault", "internal"}},
 			{Folder: "ledger", May: []string{"fault"}},
 			{Folder: "ledger/tree", May: []string{"fault"}},
-			{Folder: "ledger/state", May: []string{"ledger", "ledger/tree", "fault"}},
+			{Folder: "ledger/state", May: []string{"ledger", "ledger/tree", "fault", "internal"}},
 			{Folder: "ledger/consensus", May: []string{"ledger", "ledger/state", "ledger/tree", "swarm", "routing", "fault", "internal"}},
 			{Folder: "ledger/receipt", May: []string{"ledger", "ledger/tree", "ledger/consensus", "records", "swarm", "fault"}}, // a receipt may prove a record
 			{Folder: "ledger/enrol", May: []string{"ledger", "swarm", "fault", "internal"}},
@@ -101,7 +101,7 @@ func Folkmoot() Rules {
 			},
 			{
 				Import: regexp.MustCompile(`^github\.com/cockroachdb/pebble(/.*)?$`),
-				By:     []string{"records", "ledger/state", "ledger/consensus", "ledger/replica", "sim", "bench/trees"},
+				By:     []string{"records", "ledger/state", "ledger/consensus", "ledger/replica", "internal/guardfs", "sim", "bench/trees"},
 				Why:    "the disk belongs to the record store and the ledger's state",
 			},
 			{

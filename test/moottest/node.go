@@ -27,10 +27,10 @@ const (
 	killDelay = 2 * time.Second
 )
 
-// Build builds the program into dir and returns its path.
-func Build(ctx context.Context, dir string) (string, error) {
+// Build builds the program, with build tags if there are any, into dir and returns its path.
+func Build(ctx context.Context, dir string, tags ...string) (string, error) {
 	binary := filepath.Join(dir, "moot")
-	out, err := exec.CommandContext(ctx, "go", "build", "-o", binary, program).CombinedOutput()
+	out, err := exec.CommandContext(ctx, "go", "build", "-tags", strings.Join(tags, ","), "-o", binary, program).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("build %s: %w\n%s", program, err, out)
 	}
@@ -90,7 +90,7 @@ func (n *Node) WaitReady(ctx context.Context) error {
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 	for {
-		err := n.ready(ctx)
+		err := n.Ready(ctx)
 		if err == nil {
 			return nil
 		}
@@ -119,8 +119,8 @@ func (n *Node) URL() (string, error) {
 	return running.URL, nil
 }
 
-// ready asks the API once.
-func (n *Node) ready(ctx context.Context) error {
+// Ready asks the API once whether the node serves; the error has what it says.
+func (n *Node) Ready(ctx context.Context) error {
 	url, err := n.URL()
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package application
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -103,6 +104,19 @@ func (a *Application) InitChain(_ context.Context, r *abci.RequestInitChain) (*a
 		return nil, fault.New(fault.Conflict, "the state is of block %d, and the chain is to begin", tip.Height)
 	}
 	return &abci.ResponseInitChain{AppHash: tip.Root[:]}, nil
+}
+
+// Follows returns a *ledger.UnknownRulesError when the block of a height is to follow rules that this program doesn't know; nil: it can be carried out.
+func (a *Application) Follows(height int64) error {
+	v := a.cfg.Store.View()
+	if v.Tip == (state.Tip{}) {
+		return v.Close() // the rules of a genesis are the first
+	}
+	rules, err := ledger.CurrentRules(v)
+	if err = errors.Join(err, v.Close()); err != nil {
+		return err
+	}
+	return rules.Known(height)
 }
 
 // What CheckTx answers; 0 is good.

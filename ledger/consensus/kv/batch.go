@@ -42,7 +42,12 @@ func (b *batch) commit(o *pebble.WriteOptions) error {
 	if b.b == nil {
 		return errBatchClosed
 	}
-	if err := b.space.store.write(func() error { return b.b.Commit(o) }); err != nil {
+	own := b.b
+	left, err := b.space.store.write(func() error { return own.Commit(o) })
+	if left {
+		b.b = nil
+	}
+	if err != nil {
 		return err
 	}
 	return b.Close()

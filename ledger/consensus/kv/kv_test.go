@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"strconv"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 	dbm "github.com/cometbft/cometbft-db"
 
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/internal/guardfs/guardfstest"
 )
 
 func open(t *testing.T, fs vfs.FS) *Store {
@@ -316,5 +319,76 @@ func TestFailedDisk(t *testing.T) {
 	}
 	if err := db.SetSync([]byte("k"), []byte("x")); err == nil || s.Err() == nil {
 		t.Errorf("the store goes on: %v, %v", err, s.Err())
+	}
+}
+
+// On a full disk a write says so and reads go on; what was begun takes effect when there is room, and what was acknowledged is never gone.
+func TestFullDisk(t *testing.T) {
+	var cause atomic.Pointer[error]
+	mem := vfs.NewCrashableMem()
+	s := open(t, guardfstest.Failing(mem, &cause))
+	db := s.Space('b')
+	if err := db.SetSync([]byte("before"), []byte("1")); err != nil {
+		t.Fatal(err)
+	}
+	full := error(syscall.ENOSPC)
+	cause.Store(&full)
+	b := db.NewBatch()
+	if err := b.Set([]byte("begun"), []byte("2")); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.WriteSync(); fault.KindOf(err) != fault.Full {
+		t.Errorf("write without room: %v", err)
+	}
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := db.SetSync([]byte("refused"), []byte("3")); fault.KindOf(err) != fault.Full {
+		t.Errorf("second write without room: %v", err)
+	}
+	if v, err := db.Get([]byte("before")); err != nil || string(v) != "1" {
+		t.Errorf("read without room: %q, %v", v, err)
+	}
+	cause.Store(nil)
+	for s.Waits() {
+		time.Sleep(time.Millisecond)
+	}
+	if err := db.SetSync([]byte("after"), []byte("4")); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	after := open(t, mem.CrashClone(vfs.CrashCloneCfg{})).Space('b')
+	for key, want := range map[string]string{"before": "1", "begun": "2", "refused": "", "after": "4"} {
+		if v, err := after.Get([]byte(key)); err != nil || string(v) != want {
+			t.Errorf("%s: %q, %v; want %q", key, v, err, want)
+		}
+	}
+}
+
+// A store is closed on a full disk too, as by a crash, and can be opened again in the same process.
+func TestCloseOnAFullDisk(t *testing.T) {
+	var cause atomic.Pointer[error]
+	mem := vfs.NewMem()
+	s := open(t, guardfstest.Failing(mem, &cause))
+	if err := s.Space('b').SetSync([]byte("before"), []byte("1")); err != nil {
+		t.Fatal(err)
+	}
+	full := error(syscall.ENOSPC)
+	cause.Store(&full)
+	if err := s.Space('b').SetSync([]byte("begun"), []byte("2")); fault.KindOf(err) != fault.Full {
+		t.Errorf("write without room: %v", err)
+	}
+	if err := s.Close(); err == nil {
+		t.Error("the store closed as if all were written")
+	}
+	cause.Store(nil)
+	after := open(t, mem).Space('b')
+	if v, err := after.Get([]byte("before")); err != nil || string(v) != "1" {
+		t.Errorf("%q, %v", v, err)
+	}
+	if err := after.SetSync([]byte("after"), []byte("3")); err != nil {
+		t.Error(err)
 	}
 }

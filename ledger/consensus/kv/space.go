@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -74,7 +75,8 @@ func (s *space) set(k, v []byte, o *pebble.WriteOptions) error {
 	if v == nil {
 		return errValueNil
 	}
-	return s.store.write(func() error { return s.store.db.Set(s.key(k), v, o) })
+	key, own := s.key(k), bytes.Clone(v) // the caller's may change while it waits for the disk
+	return only(s.store.write(func() error { return s.store.db.Set(key, own, o) }))
 }
 
 // Delete removes a key, which may come back when the power is lost.
@@ -87,7 +89,8 @@ func (s *space) delete(k []byte, o *pebble.WriteOptions) error {
 	if len(k) == 0 {
 		return errKeyEmpty
 	}
-	return s.store.write(func() error { return s.store.db.Delete(s.key(k), o) })
+	key := s.key(k)
+	return only(s.store.write(func() error { return s.store.db.Delete(key, o) }))
 }
 
 // Iterator goes through the keys from start to before end, upwards; nil stands for the first and past the last.
@@ -165,10 +168,10 @@ func (s *space) Compact(start, end []byte) error {
 	if upper == nil {
 		upper = []byte{0xff, 0xff}
 	}
-	return s.store.write(func() error {
+	return only(s.store.write(func() error {
 		if slices.Compare(lower, upper) >= 0 {
 			return nil
 		}
 		return s.store.db.Compact(context.Background(), lower, upper, false)
-	})
+	}))
 }

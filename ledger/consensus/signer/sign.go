@@ -6,6 +6,8 @@ import (
 
 	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/internal/atomicfile"
+	"github.com/folkmoot/folkmoot/internal/guardfs"
+	"github.com/folkmoot/folkmoot/internal/privatefile"
 )
 
 // sign returns the signature of message, once it is on disk that it was given. If the same was signed before but for its time, the signature is that
@@ -36,8 +38,15 @@ func (s *Signer) sign(chain string, height int64, round int32, at step, message 
 	next := s.state
 	next.height, next.round, next.step = height, round, at
 	next.bytes, next.signature = bytes.Clone(message), bytes.Clone(signature)
-	s.save(next)
-	return nil, signature, s.barred()
+	err = s.put(next)
+	switch {
+	case err == nil:
+		return nil, signature, nil
+	case guardfs.IsFull(err) && s.unchanged(): // it may be tried again
+		return nil, nil, fault.New(fault.Full, "note what is signed: %w", err)
+	}
+	s.broken = err
+	return nil, nil, s.barred()
 }
 
 // again answers for the place of the last signature: as it was given, or not at all.
@@ -55,15 +64,29 @@ func (s *Signer) again(at step, message []byte) (*time.Time, []byte, error) {
 
 // save replaces the state in memory and on disk. If the disk fails, nobody knows which of them a restart will find: nothing is signed any more.
 func (s *Signer) save(next state) {
+	if err := s.put(next); err != nil && s.broken == nil {
+		s.broken = err
+	}
+}
+
+// put replaces the state in memory and on disk, or returns why it could not.
+func (s *Signer) put(next state) error {
 	data, err := next.encode()
 	if err == nil {
 		err = atomicfile.Write(s.path, data, fileMode)
 	}
-	if err != nil {
-		if s.broken == nil {
-			s.broken = err
-		}
-		return
+	if err == nil {
+		s.state = next
 	}
-	s.state = next
+	return err
+}
+
+// unchanged reports whether the file still has the state that is in memory: it was not replaced, which is the last thing that writing does.
+func (s *Signer) unchanged() bool {
+	want, err := s.state.encode()
+	if err != nil {
+		return false
+	}
+	got, err := privatefile.Read(s.path, maxFile)
+	return err == nil && bytes.Equal(got, want)
 }
