@@ -28,7 +28,7 @@ func newAnnounced(prefix string, news func(string)) *announced {
 // CanSubscribe says whether topic is one of this network.
 func (a *announced) CanSubscribe(topic string) bool {
 	name, ours := strings.CutPrefix(topic, a.prefix)
-	return ours && CheckTopic(name) == nil
+	return ours && checkName(name) == nil
 }
 
 // FilterIncomingSubscriptions leaves out what is none of the network's topics and what one neighbour says beyond its bound.

@@ -3,6 +3,7 @@ package pubsub
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -70,8 +71,19 @@ func Protocol(n swarm.NetworkID) protocol.ID { return n.Protocol("gossip/1") }
 // topicPrefix is what a topic's name is preceded by on the wire, so that a message means nothing in another network, its signature included.
 func topicPrefix(n swarm.NetworkID) string { return n.SigningDomain("topic") + "/" }
 
-// CheckTopic returns an error of kind fault.Invalid, or fault.TooLarge, for what is no topic's name: 1 to MaxTopic bytes of UTF-8 without control characters, as of a record's key.
+// Reserved is what the names of the program's own topics begin with.
+const Reserved = "moot/"
+
+// CheckTopic returns an error of kind fault.Invalid, or fault.TooLarge, for what is no name of a topic that users may have: 1 to MaxTopic bytes of UTF-8 without control characters, as of a record's key, and
+// not Reserved.
 func CheckTopic(name string) error {
+	if strings.HasPrefix(name, Reserved) {
+		return fault.New(fault.Invalid, "topic %q: names that begin with %s are the program's own", name, Reserved)
+	}
+	return checkName(name)
+}
+
+func checkName(name string) error {
 	switch {
 	case name == "":
 		return fault.New(fault.Invalid, "the topic is empty")

@@ -139,6 +139,16 @@ func (s *Service) Publish(ctx context.Context, name string, data []byte) (follow
 	if err := CheckTopic(name); err != nil {
 		return 0, err
 	}
+	return s.publish(ctx, name, data)
+}
+
+// Announce is Publish for a topic of the program's own, see Handle.
+func (s *Service) Announce(ctx context.Context, name string, data []byte) error {
+	_, err := s.publish(ctx, name, data)
+	return err
+}
+
+func (s *Service) publish(ctx context.Context, name string, data []byte) (followers int, err error) {
 	if len(data) > MaxMessage {
 		return 0, fault.New(fault.TooLarge, "the message has %d bytes: at most %d are allowed", len(data), MaxMessage)
 	}
@@ -150,7 +160,7 @@ func (s *Service) Publish(ctx context.Context, name string, data []byte) (follow
 		return 0, err
 	}
 	defer s.release(t)
-	if s.meet(ctx, name) {
+	if t.standby == nil && s.meet(ctx, name) {
 		awake = time.Now()
 	}
 	followers, err = t.settle(ctx, awake)
