@@ -24,8 +24,11 @@ const (
 	// maxCounted is the most peers whose use is kept apart; those beyond share one allowance. countedFor is how long the use of an idle one is remembered, by when it is full again.
 	maxCounted = 4096
 	countedFor = time.Minute
-	// overrunHalfLife is after how long half of what a neighbour sent beyond its allowance is forgotten.
-	overrunHalfLife = 10 * time.Second
+	// A neighbour whose offences add up to maxOffences is not listened to: each thing beyond its allowance counts 1, each message that is forged or malformed invalidOffence. Half of them are forgotten after
+	// offenceHalfLife. gossipsub's own scores do not do for this: it keeps none of a neighbour that takes no streams.
+	maxOffences     = 80
+	invalidOffence  = 20
+	offenceHalfLife = time.Minute
 )
 
 // allowances bound what each peer may cause.
@@ -41,9 +44,9 @@ type allowances struct {
 type allowance struct {
 	count, bytes *rate.Limiter
 	used         time.Time
-	// over is how often it was exceeded, forgotten by halves, as of the time overAt.
-	over   float64
-	overAt time.Time
+	// offences are forgotten by halves; this is what there was of them at blamed.
+	offences float64
+	blamed   time.Time
 }
 
 func newAllowances(each rate.Limit, burst int, bytes rate.Limit, bytesBurst int) *allowances {
@@ -66,25 +69,39 @@ func (a *allowances) take(p peer.ID, bytes int) bool {
 	if it.count.AllowN(now, 1) && it.bytes.AllowN(now, bytes) {
 		return true
 	}
-	it.over, it.overAt = it.overruns(now)+1, now
+	it.blame(now, 1)
 	return false
 }
 
-// overruns returns how often p exceeded its allowance lately.
-func (a *allowances) overruns(p peer.ID) float64 {
+// blame counts offences of p.
+func (a *allowances) blame(p peer.ID, offences float64) {
+	now := time.Now()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	it := a.of(p, now)
+	it.used = now
+	it.blame(now, offences)
+}
+
+// offences returns what p's offences add up to.
+func (a *allowances) offences(p peer.ID) float64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if it := a.peers[p]; it != nil {
-		return it.overruns(time.Now())
+		return it.left(time.Now())
 	}
 	return 0
 }
 
-func (it *allowance) overruns(now time.Time) float64 {
-	if it.over == 0 {
+func (it *allowance) blame(now time.Time, offences float64) {
+	it.offences, it.blamed = it.left(now)+offences, now
+}
+
+func (it *allowance) left(now time.Time) float64 {
+	if it.offences == 0 {
 		return 0
 	}
-	return it.over * math.Exp2(-float64(now.Sub(it.overAt))/float64(overrunHalfLife))
+	return it.offences * math.Exp2(-float64(now.Sub(it.blamed))/float64(offenceHalfLife))
 }
 
 // of returns p's allowance. mu is held.
@@ -95,7 +112,7 @@ func (a *allowances) of(p peer.ID, now time.Time) *allowance {
 	if now.Sub(a.swept) > countedFor {
 		a.swept = now
 		for p, it := range a.peers {
-			if now.Sub(it.used) > countedFor {
+			if now.Sub(it.used) > countedFor && it.left(now) < 1 {
 				delete(a.peers, p)
 			}
 		}

@@ -2,6 +2,7 @@ package pubsub
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -100,7 +101,7 @@ func (s *Service) attend(ctx context.Context, topic string) {
 	case own: // everybody passes it on
 	case follows:
 		s.meet(ctx, name)
-	case len(s.Followers(name)) > 0 && s.meetsHere(ctx, name):
+	case s.neededHere(ctx, name):
 		s.carry(name)
 	default:
 		s.carried.drop(topic)
@@ -119,15 +120,20 @@ func (s *Service) meetingPeers(ctx context.Context, name string) []peer.AddrInfo
 	return peers
 }
 
-func (s *Service) meetsHere(ctx context.Context, name string) bool {
+// neededHere says whether the followers of a topic meet at this node. Those who pass it on are followers too, as far as gossipsub tells, and don't count.
+func (s *Service) neededHere(ctx context.Context, name string) bool {
+	followers := s.Followers(name)
+	if len(followers) == 0 {
+		return false
+	}
 	ctx, cancel := context.WithTimeout(ctx, meetTimeout)
 	defer cancel()
+	here := false
 	for _, p := range s.meetingPeers(ctx, name) {
-		if p.ID == s.cfg.Host.ID() {
-			return true
-		}
+		here = here || p.ID == s.cfg.Host.ID()
+		followers = slices.DeleteFunc(followers, func(f peer.ID) bool { return f == p.ID })
 	}
-	return false
+	return here && len(followers) > 0
 }
 
 // meet connects to the meeting peers of a topic, and returns when that has been tried. It reports whether some were not connected before.

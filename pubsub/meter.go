@@ -12,11 +12,12 @@ type meter struct {
 	messages, rpcs, bytes *prometheus.CounterVec
 	missed                prometheus.Counter
 	gone                  func(peer.ID)
+	rejected              func(from peer.ID, reason string)
 }
 
 var _ gossipsub.RawTracer = (*meter)(nil)
 
-func newMeter(gone func(peer.ID)) *meter {
+func newMeter(gone func(peer.ID), rejected func(from peer.ID, reason string)) *meter {
 	counter := func(name, help, label string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "moot", Subsystem: "pubsub", Name: name, Help: help}, []string{label})
 	}
@@ -27,7 +28,7 @@ func newMeter(gone func(peer.ID)) *meter {
 		missed: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: "moot", Subsystem: "pubsub", Name: "missed_total", Help: "Messages that subscribers of this node were too slow for.",
 		}),
-		gone: gone,
+		gone: gone, rejected: rejected,
 	}
 }
 

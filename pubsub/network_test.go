@@ -33,7 +33,7 @@ type labPeer struct {
 }
 
 // simulate runs f with n peers of one network, each connected to those for which connect says so.
-func simulate(t *testing.T, n int, connect func(a, b int) bool, f func(l *lab)) {
+func simulate(t *testing.T, n int, connect func(a, b int) bool, f func(t *testing.T, l *lab)) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &lab{t: t, wires: wires.New(time.Millisecond)}
 		ctx, cancel := context.WithCancel(context.Background())
@@ -47,7 +47,7 @@ func simulate(t *testing.T, n int, connect func(a, b int) bool, f func(l *lab)) 
 				}
 			}
 		}
-		f(l)
+		f(t, l)
 	})
 }
 

@@ -30,9 +30,9 @@ const (
 )
 
 // scoreParams returns how neighbours are judged. That many have one address is no reason to suspect them: whole clusters do.
-func scoreParams(overruns func(peer.ID) float64) (*gossipsub.PeerScoreParams, *gossipsub.PeerScoreThresholds) {
+func scoreParams(offences func(peer.ID) float64) (*gossipsub.PeerScoreParams, *gossipsub.PeerScoreThresholds) {
 	params := &gossipsub.PeerScoreParams{
-		Topics: map[string]*gossipsub.TopicScoreParams{}, AppSpecificScore: func(p peer.ID) float64 { return -overruns(p) }, AppSpecificWeight: 1,
+		Topics: map[string]*gossipsub.TopicScoreParams{}, AppSpecificScore: func(p peer.ID) float64 { return -offences(p) }, AppSpecificWeight: 1,
 		BehaviourPenaltyWeight: brokenPromiseWeight, BehaviourPenaltyThreshold: brokenPromises, BehaviourPenaltyDecay: scoreDecay,
 		DecayInterval: time.Second, DecayToZero: scoreZero, RetainScore: scoreKept, SeenMsgTTL: seenFor,
 	}

@@ -69,7 +69,7 @@ func New(cfg Config) (*Service, error) {
 		standing: make(map[string]standing), topics: make(map[string]*topic), streams: make(map[network.Stream]struct{}),
 	}
 	s.announced = newAnnounced(s.prefix, s.carried.hear)
-	s.meter = newMeter(s.announced.forget)
+	s.meter = newMeter(s.announced.forget, s.rejected)
 	if err := s.meter.register(cfg.Registerer); err != nil {
 		return nil, fmt.Errorf("register the metrics of publish and subscribe: %w", err)
 	}
@@ -152,7 +152,7 @@ func (s *Service) wake() error {
 }
 
 func (s *Service) options() []gossipsub.Option {
-	score, thresholds := scoreParams(s.near.overruns)
+	score, thresholds := scoreParams(s.near.offences)
 	params := gossipsub.DefaultGossipSubParams()
 	params.HeartbeatInitialDelay = 100 * time.Millisecond
 	id := Protocol(s.cfg.Network)
@@ -218,10 +218,21 @@ func (s *Service) dismiss(stream network.Stream) {
 
 // inspect refuses what a neighbour sends beyond its allowance. gossipsub calls it before it looks at anything.
 func (s *Service) inspect(from peer.ID, rpc *gossipsub.RPC) error {
+	if s.near.offences(from) >= maxOffences {
+		return fault.New(fault.Forbidden, "%s is not listened to", from)
+	}
 	if !s.near.take(from, rpc.Size()) {
 		return fault.New(fault.Forbidden, "%s sends too much", from)
 	}
 	return nil
+}
+
+// rejected is told of messages that were not accepted, and why. Only what no peer that keeps to the protocol sends or passes on is held against the neighbour.
+func (s *Service) rejected(from peer.ID, reason string) {
+	switch reason {
+	case gossipsub.RejectValidationFailed, gossipsub.RejectInvalidSignature, gossipsub.RejectMissingSignature, gossipsub.RejectUnexpectedAuthInfo:
+		s.near.blame(from, invalidOffence)
+	}
 }
 
 // validate says whether a message, whose signature is right, is passed on and delivered.

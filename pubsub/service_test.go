@@ -19,7 +19,7 @@ import (
 )
 
 func TestEverybodyWhoFollowsHears(t *testing.T) {
-	simulate(t, 12, everybody, func(l *lab) {
+	simulate(t, 12, everybody, func(t *testing.T, l *lab) {
 		var subs []*Subscription
 		for _, p := range l.peers[:8] {
 			subs = append(subs, l.subscribe(p, "news"))
@@ -45,7 +45,7 @@ func TestEverybodyWhoFollowsHears(t *testing.T) {
 }
 
 func TestTheFirstMessageArrives(t *testing.T) {
-	simulate(t, 5, everybody, func(l *lab) {
+	simulate(t, 5, everybody, func(t *testing.T, l *lab) {
 		for _, p := range l.peers {
 			if p.Awake() {
 				t.Fatal("gossip runs before anybody uses it")
@@ -64,7 +64,7 @@ func TestTheFirstMessageArrives(t *testing.T) {
 
 // Peers in a line: messages are passed on by those between only if these follow the topic.
 func TestMessagesArePassedOn(t *testing.T) {
-	simulate(t, 6, func(a, b int) bool { return b == a+1 }, func(l *lab) {
+	simulate(t, 6, func(a, b int) bool { return b == a+1 }, func(t *testing.T, l *lab) {
 		var subs []*Subscription
 		for _, p := range l.peers {
 			subs = append(subs, l.subscribe(p, "news"))
@@ -79,7 +79,7 @@ func TestMessagesArePassedOn(t *testing.T) {
 
 // Followers that are not connected to one another meet at the peers that are nearest to the topic.
 func TestFollowersMeet(t *testing.T) {
-	simulate(t, 0, nil, func(l *lab) {
+	simulate(t, 0, nil, func(t *testing.T, l *lab) {
 		ctx, cancel := context.WithCancel(context.Background())
 		defer time.Sleep(time.Minute)
 		defer cancel()
@@ -124,7 +124,7 @@ func TestFollowersMeet(t *testing.T) {
 }
 
 func TestSlowSubscribersAreToldWhatTheyMissed(t *testing.T) {
-	simulate(t, 1, everybody, func(l *lab) {
+	simulate(t, 1, everybody, func(t *testing.T, l *lab) {
 		sub, quick := l.subscribe(l.peers[0], "news"), l.subscribe(l.peers[0], "news")
 		const published = maxQueued + 50
 		for i := range published {
@@ -156,7 +156,7 @@ func TestQueuesAreBoundInBytes(t *testing.T) {
 }
 
 func TestWhatCannotBePublished(t *testing.T) {
-	simulate(t, 1, everybody, func(l *lab) {
+	simulate(t, 1, everybody, func(t *testing.T, l *lab) {
 		p := l.peers[0]
 		for name, tt := range map[string]struct {
 			topic string
@@ -187,7 +187,7 @@ func TestWhatCannotBePublished(t *testing.T) {
 }
 
 func TestTopicsAndSubscriptionsAreBound(t *testing.T) {
-	simulate(t, 1, everybody, func(l *lab) {
+	simulate(t, 1, everybody, func(t *testing.T, l *lab) {
 		p := l.peers[0]
 		var subs []*Subscription
 		for i := range MaxTopics {
@@ -213,7 +213,7 @@ func TestTopicsAndSubscriptionsAreBound(t *testing.T) {
 }
 
 func TestPublishingTooMuchIsRefused(t *testing.T) {
-	simulate(t, 1, everybody, func(l *lab) {
+	simulate(t, 1, everybody, func(t *testing.T, l *lab) {
 		refused := 0
 		for range 2 * authorBurst {
 			if _, err := l.peers[0].Publish(t.Context(), "news", nil); fault.KindOf(err) == fault.Full {
@@ -227,7 +227,7 @@ func TestPublishingTooMuchIsRefused(t *testing.T) {
 }
 
 func TestTheEndOfAService(t *testing.T) {
-	simulate(t, 2, everybody, func(l *lab) {
+	simulate(t, 2, everybody, func(t *testing.T, l *lab) {
 		sub := l.subscribe(l.peers[0], "news")
 		l.peers[0].Close()
 		for range 2 {
@@ -247,7 +247,7 @@ func TestTheEndOfAService(t *testing.T) {
 
 // Messages of other networks, of strangers and of long ago are not delivered, and whoever passes on what is malformed is silenced.
 func TestValidation(t *testing.T) {
-	simulate(t, 1, everybody, func(l *lab) {
+	simulate(t, 1, everybody, func(t *testing.T, l *lab) {
 		s := l.peers[0].Service
 		s.cfg.Admits = func(p peer.ID) bool { return p != "stranger" }
 		if err := s.Handle("own", func(author peer.ID, data []byte) error {

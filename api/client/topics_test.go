@@ -74,7 +74,7 @@ func TestMessagesGoOn(t *testing.T) {
 		fmt.Fprintf(w, "retry: 1000\n\n: beat\n\nevent: message\ndata: {\"topic\":\"news\",\"value\":\"%d\"}\n\n", streams)
 	}))
 	defer server.Close()
-	c, err := client.New(client.Config{URL: server.URL})
+	c, err := client.New(server.URL, client.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +101,7 @@ func TestMessagesThatAreNone(t *testing.T) {
 		io.WriteString(w, "event: message\ndata: {\n\n")
 	}))
 	defer server.Close()
-	c, err := client.New(client.Config{URL: server.URL})
+	c, err := client.New(server.URL, client.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +116,7 @@ func TestMessagesThatAreNone(t *testing.T) {
 }
 
 func TestSubscribeToWhatIsNoTopic(t *testing.T) {
-	b := newClient(t, apitest.NewBackend(nil))
+	b := newClient(t, serve(t, api.Config{Backend: apitest.NewBackend(nil)}), client.Options{})
 	for _, err := range b.Messages(t.Context(), "", nil) {
 		if fault.KindOf(err) != fault.Invalid {
 			t.Errorf("error %v, want invalid", err)

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
@@ -25,6 +26,8 @@ type Wires struct {
 	listeners map[string]*wireListener // guarded by mu; by address
 	silent    map[string]bool          // guarded by mu
 	dials     int                      // guarded by mu
+
+	bytes atomic.Int64
 }
 
 // New returns wires on which data takes the given time from end to end.
@@ -38,6 +41,9 @@ func (w *Wires) Silence(addr ma.Multiaddr) {
 	defer w.mu.Unlock()
 	w.silent[addr.String()] = true
 }
+
+// Carried returns how many bytes were sent over all streams, those included that were lost.
+func (w *Wires) Carried() int64 { return w.bytes.Load() }
 
 // Dialled returns how many connections were dialled.
 func (w *Wires) Dialled() int {
@@ -324,6 +330,7 @@ func (s *wireStream) Write(p []byte) (int, error) {
 	if s.conn.IsClosed() {
 		return 0, net.ErrClosed
 	}
+	s.conn.local.wires.bytes.Add(int64(len(p)))
 	if w := s.conn.local.wires; !w.lost(s.conn.local.listen, s.conn.remote.listen) {
 		var err error
 		s.out.change(func() {
