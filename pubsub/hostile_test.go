@@ -54,6 +54,9 @@ func TestForgedMessagesSilenceTheSpeaker(t *testing.T) {
 			}
 		}
 		l.silent(sub, 2*time.Second)
+		if got := victim.near.offences(evil.host.ID()); got < maxOffences {
+			t.Errorf("the forger's offences are %.1f, want %d or more", got, maxOffences)
+		}
 		// The honest peer is heard, all the same.
 		l.publish(honest, "news", "honest")
 		l.hears(sub, time.Second, "honest")

@@ -67,8 +67,9 @@ func (m *meter) OnClosedOutboundStream(p peer.ID) { m.gone(p) }
 func (m *meter) DeliverMessage(*gossipsub.Message) { m.messages.WithLabelValues("delivered").Inc() }
 
 // RejectMessage counts a message that is not passed on.
-func (m *meter) RejectMessage(*gossipsub.Message, string) {
+func (m *meter) RejectMessage(msg *gossipsub.Message, reason string) {
 	m.messages.WithLabelValues("refused").Inc()
+	m.rejected(msg.ReceivedFrom, reason)
 }
 
 // DuplicateMessage counts a message that had come another way.
