@@ -59,7 +59,7 @@ type peerInput struct {
 }
 
 type findInput struct {
-	peerInput
+	ID  string `path:"id" doc:"Peer id"`
 	Via string `query:"via" enum:"iterative,recursive,broadcast" doc:"Ask others this way, even for a peer that is known; absent: only for one that is not, and as the node is set"`
 }
 
