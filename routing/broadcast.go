@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
+	"math/bits"
+	"slices"
 	"sync"
 	"time"
 
@@ -250,16 +252,31 @@ func (b *Broadcast) take(m pubsub.Message) {
 	}
 }
 
-// within says whether this node is within a question's radius, as far as it sees.
+// within says whether this node is within a question's radius, as far as it sees. A partial view shows too few of those nearer to a point far away; but where all who share View.Near bits with this node are
+// as many as the radius, as many are nearer to a point that shares fewer.
 func (b *Broadcast) within(q *broadcastQuestion) bool {
+	view := b.m.View()
+	self := sha256.Sum256([]byte(view.Self))
 	b.m.mu.Lock()
 	defer b.m.mu.Unlock()
-	for _, c := range b.m.machine.Closest(q.Target, int(q.Radius)) {
-		if c.ID == b.m.host.ID() {
-			return true
+	if view.Partial && sharedBits(self, q.Target) < view.Near {
+		neighbours := b.m.machine.Closest(self, int(q.Radius))
+		farthest := neighbours[len(neighbours)-1].ID
+		if len(neighbours) == int(q.Radius) && sharedBits(self, sha256.Sum256([]byte(farthest))) >= view.Near {
+			return false
 		}
 	}
-	return false
+	return slices.ContainsFunc(b.m.machine.Closest(q.Target, int(q.Radius)), func(c *swim.Claim) bool { return c.ID == view.Self })
+}
+
+// sharedBits returns how many leading bits a and b have in common.
+func sharedBits(a, b [sha256.Size]byte) int {
+	for i, x := range swim.Distance(a, b) {
+		if x != 0 {
+			return 8*i + bits.LeadingZeros8(x)
+		}
+	}
+	return 8 * sha256.Size
 }
 
 // answer tells the asker of this node.
