@@ -56,6 +56,7 @@ parallel: ## Every test without the e2e tag on all processors, without the race 
 sim-full: ## The proofs at full size, each with its seeds in the output
 	@$(STAGE) 'simulated networks at full size' env GOGC=$${GOGC:-200} $(GO) test -tags sim -v -timeout 60m -skip '^(TestSmallViews|TestCrowdScale)$$' $(TESTFLAGS) ./sim
 	@$(STAGE) 'the ledger at full size' $(GO) test -tags sim -v -timeout 30m -run FullSize $(TESTFLAGS) ./ledger ./ledger/consensus ./ledger/replica
+	@$(STAGE) 'ways of routing compared' $(GO) test -tags sim -v -timeout 30m -run FullSize $(TESTFLAGS) ./routing
 
 crowd: ## Lookups, views, records and costs in networks of up to 512 peers: minutes each
 	@$(STAGE) 'large networks' env GOGC=$${GOGC:-200} $(GO) test -tags sim -count 1 -timeout 60m $(TESTFLAGS) -run 'Crowd|SmallViews' ./routing ./sim

@@ -18,8 +18,8 @@ type Backend interface {
 	RecordsReady(ctx context.Context) error
 	// Peers lists every peer known and the node itself, sorted by id.
 	Peers(ctx context.Context) ([]v1.Peer, error)
-	// FindPeer looks a peer up, beyond those known where needed.
-	FindPeer(ctx context.Context, id string) (v1.Peer, error)
+	// FindPeer looks a peer up, beyond those known where needed. With a way of routing (iterative, recursive or broadcast) as via, others are asked that way whether or not it is known; an unknown way is fault.Invalid.
+	FindPeer(ctx context.Context, id, via string) (v1.Peer, error)
 	// Ping measures one round trip to a peer id or multiaddr.
 	Ping(ctx context.Context, target string) (v1.Pong, error)
 
@@ -36,6 +36,7 @@ type Backend interface {
 	ListRecords(ctx context.Context, opts ListOptions) (v1.Page, error)
 
 	EventSource
+	Topics
 
 	Provide(ctx context.Context, key string) (v1.Provided, error)
 	Providers(ctx context.Context, key string) (v1.Providers, error)

@@ -84,14 +84,23 @@ func (r *routes) events(_ context.Context, in *eventsInput) (*stream, error) {
 	}}, nil
 }
 
-// watch sends events until the client goes away, the server stops or the watch ends: the client takes it up again by itself, here or elsewhere.
-func (r *routes) watch(hctx huma.Context, f *flow, opts WatchOptions) error {
+// enterStream counts a stream of events in, until the function returned is called.
+func (r *routes) enterStream() (leave func(), err error) {
 	select {
 	case r.watches <- struct{}{}:
-		defer func() { <-r.watches }()
+		return func() { <-r.watches }, nil
 	default:
-		return fault.New(fault.Unavailable, "the node serves %d watches already: watch through another node", cap(r.watches))
+		return nil, fault.New(fault.Unavailable, "the node serves %d watches already: watch through another node", cap(r.watches))
 	}
+}
+
+// watch sends events until the client goes away, the server stops or the watch ends: the client takes it up again by itself, here or elsewhere.
+func (r *routes) watch(hctx huma.Context, f *flow, opts WatchOptions) error {
+	leave, err := r.enterStream()
+	if err != nil {
+		return err
+	}
+	defer leave()
 	ctx, cancel := context.WithCancel(hctx.Context())
 	defer cancel()
 	defer context.AfterFunc(r.stopping, cancel)()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -30,7 +31,7 @@ type handler struct {
 
 // ServeHTTP serves one request.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !isStreamPath(r.URL.Path) {
+	if !isStreamPath(r.URL.Path) && !isTopicStream(r) {
 		ctx, cancel := context.WithTimeout(r.Context(), h.timeout)
 		defer cancel()
 		r = r.WithContext(ctx)
@@ -86,13 +87,21 @@ func prepare(w http.ResponseWriter, r *http.Request) *problem {
 	if err := checkWrite(r); err != nil {
 		return problemOf(err)
 	}
-	u, err := routableURL(r.URL)
+	u, err := routable(r)
 	if err != nil {
 		return problemOf(err)
 	}
 	r.URL = u
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 	return nil
+}
+
+// routable returns the request's URL in a form that http.ServeMux routes as it is.
+func routable(r *http.Request) (*url.URL, error) {
+	if strings.HasPrefix(r.URL.EscapedPath(), topicsPrefix) {
+		return routableTopic(r.Method, r.URL)
+	}
+	return routableURL(r.URL)
 }
 
 // writeHeaders would change what a write means (RFC 9110): a server that stored the body regardless would do harm.

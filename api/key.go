@@ -43,7 +43,7 @@ func routableURL(u *url.URL) (*url.URL, error) {
 		}
 		return &url.URL{Path: prefix + base64.RawURLEncoding.EncodeToString([]byte(key)), RawQuery: u.RawQuery}, nil
 	}
-	if path.Clean(escaped) != escaped {
+	if path.Clean(escaped) != escaped || strings.HasPrefix(u.Path, topicsPrefix) { // a topic's prefix with letters escaped
 		return nil, noRoute(escaped)
 	}
 	return u, nil

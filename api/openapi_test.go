@@ -73,6 +73,7 @@ var routes = []string{
 	"GET /v1/ledger", "GET /v1/ledger/accounts/{account}", "GET /v1/ledger/anchors/{digest}", "GET /v1/ledger/assets/{asset}", "GET /v1/ledger/blocks/{height}", "GET /v1/ledger/genesis",
 	"GET /v1/ledger/history/{account}", "GET /v1/ledger/receipts/balances/{account}", "GET /v1/ledger/receipts/transactions/{id}",
 	"GET /v1/ledger/transactions/{id}", "GET /v1/ledger/validators", "POST /v1/ledger/batches", "POST /v1/ledger/transactions",
+	"POST /v1/topics/{topic}", "GET /v1/topics/{topic}/events",
 	"GET /v1/events", "GET /v1/holders/{key}", "GET /v1/standing",
 	"DELETE /v1/records/{key}", "GET /v1/records/{key}", "HEAD /v1/records/{key}", "PUT /v1/records/{key}",
 }
@@ -167,12 +168,12 @@ func TestDocumentedRoutesExist(t *testing.T) {
 	s := serve(t, api.Config{Ledger: apitest.Ledger{}})
 	askWith(t, s, "PUT", "/v1/records/k", "v")
 	fill := strings.NewReplacer("/transactions/{id}", "/transactions/"+apitest.Transaction, "/balances/{account}", "/balances/"+apitest.Account+"?asset="+apitest.Asset,
-		"{id}", apitest.Other, "{key}", "k", "{account}", apitest.Account, "{asset}", apitest.Asset, "{digest}", apitest.Digest, "{height}", "latest")
+		"{id}", apitest.Other, "{key}", "k", "{topic}", "t", "{account}", apitest.Account, "{asset}", apitest.Asset, "{digest}", apitest.Digest, "{height}", "latest")
 	for _, route := range slices.Backward(routes) { // so that k is deleted last
 		method, path, _ := strings.Cut(route, " ")
 		body := ""
 		switch path {
-		case "/v1/events":
+		case "/v1/events", "/v1/topics/{topic}/events":
 			method = "HEAD" // the answer to GET has no end
 		case "/v1/ledger/transactions":
 			body = "a transaction"

@@ -58,6 +58,7 @@ func newMux(stopping context.Context, backend Backend, ledger Ledger, gatherer p
 	r.nodeRoutes()
 	r.recordRoutes()
 	r.eventRoutes()
+	r.topicRoutes()
 	r.providerRoutes()
 	r.ledgerRoutes()
 	r.endRoutes()

@@ -58,8 +58,13 @@ type peerInput struct {
 	ID string `path:"id" doc:"Peer id"`
 }
 
-func (r *routes) findPeer(ctx context.Context, in *peerInput) (*document[v1.Peer], error) {
-	peer, err := r.backend.FindPeer(ctx, in.ID)
+type findInput struct {
+	ID  string `path:"id" doc:"Peer id"`
+	Via string `query:"via" enum:"iterative,recursive,broadcast" doc:"Ask others this way, even for a peer that is known; absent: only for one that is not, and as the node is set"`
+}
+
+func (r *routes) findPeer(ctx context.Context, in *findInput) (*document[v1.Peer], error) {
+	peer, err := r.backend.FindPeer(ctx, in.ID, in.Via)
 	if err != nil {
 		return nil, err
 	}

@@ -103,10 +103,13 @@ func (b backend) peer(m routing.Member) v1.Peer {
 	return p
 }
 
-func (b backend) FindPeer(ctx context.Context, id string) (v1.Peer, error) {
+func (b backend) FindPeer(ctx context.Context, id, via string) (v1.Peer, error) {
 	p, err := parsePeerID(id)
 	if err != nil {
 		return v1.Peer{}, err
+	}
+	if via != "" {
+		return b.seekPeer(ctx, p, via)
 	}
 	if m, ok := b.n.View().Member(p); ok {
 		return b.peer(m), nil
@@ -117,6 +120,27 @@ func (b backend) FindPeer(ctx context.Context, id string) (v1.Peer, error) {
 	}
 	found := b.peer(routing.Member{ID: p, Addrs: info.Addrs})
 	return found, nil
+}
+
+// seekPeer asks others for a peer in one way of routing.
+func (b backend) seekPeer(ctx context.Context, p peer.ID, via string) (v1.Peer, error) {
+	method, err := routing.ParseMethod(via)
+	if err != nil {
+		return v1.Peer{}, err
+	}
+	known, ok := b.n.View().Member(p)
+	if !ok {
+		known = routing.Member{ID: p}
+	}
+	if p == b.n.ID() {
+		return b.peer(known), nil
+	}
+	info, err := b.n.ways.Finder(method).Seek(ctx, p)
+	if err != nil {
+		return v1.Peer{}, err
+	}
+	known.Addrs = info.Addrs
+	return b.peer(known), nil
 }
 
 func (b backend) Ping(ctx context.Context, target string) (v1.Pong, error) {

@@ -39,6 +39,8 @@ type Config struct {
 	MDNS bool
 	// Copies is how many copies of each record are wanted, 1 to MaxCopies; 0 means DefaultCopies.
 	Copies int
+	// Routing is how peers are found that the view does not hold, and with them the holders of records; empty means routing.DefaultMethod.
+	Routing routing.Method
 	// AwayGrace is how long others wait for this node's return after it stopped; 0 means DefaultAwayGrace.
 	AwayGrace time.Duration
 	// Quota bounds the bytes of disk that records use; 0 means no bound. Over it new ones are refused with fault.Full; deletions are taken, and nothing is dropped.
@@ -131,6 +133,9 @@ func (c *Config) Validate() error {
 	case len(c.Zone) > MaxZone:
 		return fault.New(fault.Invalid, "zone: longer than %d bytes", MaxZone)
 	}
+	if _, err := routing.ParseMethod(string(c.Routing)); err != nil {
+		return err
+	}
 	if v := c.Validator; v != nil && (v.Seats == nil || len(v.Operator) != ed25519.PrivateKeySize) {
 		return fault.New(fault.Invalid, "validator: the number of seats and the operator's key are needed")
 	}
@@ -149,6 +154,9 @@ func (c *Config) Validate() error {
 func (c Config) withDefaults() Config {
 	if c.Copies == 0 {
 		c.Copies = DefaultCopies
+	}
+	if c.Routing == "" {
+		c.Routing = routing.DefaultMethod
 	}
 	if c.AwayGrace == 0 {
 		c.AwayGrace = DefaultAwayGrace

@@ -23,6 +23,7 @@ import (
 	"github.com/folkmoot/folkmoot/ledger/consensus/signer"
 	"github.com/folkmoot/folkmoot/ledger/enrol"
 	"github.com/folkmoot/folkmoot/ledger/replica"
+	"github.com/folkmoot/folkmoot/pubsub"
 	"github.com/folkmoot/folkmoot/records"
 	"github.com/folkmoot/folkmoot/routing"
 	"github.com/folkmoot/folkmoot/swarm"
@@ -39,7 +40,9 @@ type Node struct {
 	membership *routing.Membership
 	kademlia   *routing.Kademlia
 	router     routing.Router
-	lookup     *routing.Lookup
+	ways       *routing.Ways
+	finder     routing.Finder // the way that the node uses
+	topics     *pubsub.Service
 	store      *records.Store
 	connector  *discovery.Connector
 	cached     []peercache.Entry // the peers remembered from the last run
@@ -152,12 +155,7 @@ func (n *Node) openRouting(key crypto.PrivKey) (err error) {
 		return fmt.Errorf("open Kademlia: %w", err)
 	}
 	n.onClose("close Kademlia", n.kademlia.Close)
-	n.lookup, err = routing.NewLookup(routing.LookupConfig{Membership: n.membership, Others: n.kademlia})
-	if err != nil {
-		return fmt.Errorf("open the lookup of peers: %w", err)
-	}
-	n.router = routing.NewLayeredRouter(routing.NewViewRouter(n.host, n.membership), n.lookup)
-	return nil
+	return n.openTopics()
 }
 
 func (n *Node) openStore(key crypto.PrivKey) (err error) {
@@ -171,7 +169,7 @@ func (n *Node) openStore(key crypto.PrivKey) (err error) {
 		Quota:      n.cfg.Quota,
 		Patience:   n.cfg.patience,
 		Joined:     n.ready,
-		Locator:    n.lookup,
+		Locator:    n.finder,
 		Registerer: n.metrics,
 		Logger:     n.cfg.Logger.With("part", "records"),
 	})

@@ -29,6 +29,8 @@ func (n *Node) Run(ctx context.Context) error {
 	parts, network := errgroup.WithContext(network)
 	parts.Go(func() error { return named("membership", n.membership.Run(network)) })
 	parts.Go(func() error { return named("Kademlia", n.kademlia.Run(network)) })
+	parts.Go(func() error { return named("publish and subscribe", n.topics.Run(network)) })
+	parts.Go(func() error { return named("routing", n.ways.Run(network)) })
 	parts.Go(func() error { return named("record store", n.store.Run(network)) })
 	if n.ledger != nil {
 		parts.Go(func() error { return named("ledger", n.ledger.Run(network)) })

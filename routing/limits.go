@@ -22,6 +22,12 @@ const (
 	limitClaims
 	// limitLookups bounds the closest peers that a peer asks for.
 	limitLookups
+	// limitQuestions bounds the recursive questions that a peer sends or passes on.
+	limitQuestions
+	// limitBroadcasts bounds the questions that a peer broadcasts, whoever passes them on.
+	limitBroadcasts
+	// limitFound bounds the answers to broadcasts that a peer gives.
+	limitFound
 
 	numLimits
 )
@@ -36,7 +42,10 @@ var rates = [numLimits]struct {
 	limitSyncs:  {10, 160},
 	limitClaims: {64, 4096},
 	// A node that starts looks many points up, and the first question of each goes to those in its view.
-	limitLookups: {100, 1000},
+	limitLookups:    {100, 1000},
+	limitQuestions:  {200, 2000},
+	limitBroadcasts: {10, 200},
+	limitFound:      {50, 500},
 }
 
 const (

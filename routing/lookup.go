@@ -16,16 +16,9 @@ import (
 const (
 	// askTimeout bounds the question to one peer, dialling included.
 	askTimeout = 1500 * time.Millisecond
-	// findQuorum is how many peers must have answered before "none knew" means that a peer does not exist; fewer are enough where fewer are known.
-	findQuorum = 3
 	// maxClosest is the most peers in one answer.
 	maxClosest = 20
 )
-
-// PeerFinder finds the addresses of a peer; see Router.FindPeer.
-type PeerFinder interface {
-	FindPeer(ctx context.Context, p peer.ID) (peer.AddrInfo, error)
-}
 
 // LookupConfig configures a Lookup.
 type LookupConfig struct {
@@ -34,94 +27,25 @@ type LookupConfig struct {
 	Others PeerFinder
 }
 
-// Lookup is a Router that finds peers by Kademlia's iterative lookups over the membership protocol, whether or not the view holds them. Everything that it hears is signed by
+// Lookup is the iterative Router: it finds peers by Kademlia's iterative lookups over the membership protocol, whether or not the view holds them. Everything that it hears is signed by
 // whom it is about, and whom it finds has answered it. Its methods may be called from many goroutines, while the Membership runs and before.
-type Lookup struct {
-	m      *Membership
-	others PeerFinder
-}
+type Lookup struct{ finder }
 
-var _ Router = (*Lookup)(nil)
+var _ Finder = (*Lookup)(nil)
 
 // NewLookup returns a Lookup. It fails with fault.Invalid without a Membership.
 func NewLookup(cfg LookupConfig) (*Lookup, error) {
 	if cfg.Membership == nil {
 		return nil, fault.New(fault.Invalid, "lookup: Membership is needed")
 	}
-	return &Lookup{m: cfg.Membership, others: cfg.Others}, nil
-}
-
-// FindPeer looks p up unless it is in the view and alive.
-func (l *Lookup) FindPeer(ctx context.Context, p peer.ID) (peer.AddrInfo, error) {
-	if err := ctx.Err(); err != nil {
-		return peer.AddrInfo{}, fault.New(fault.Unavailable, "find %s: %w", p, err)
-	}
-	if p == l.m.host.ID() {
-		return peer.AddrInfo{ID: p, Addrs: l.m.host.Addrs()}, nil
-	}
-	if m, ok := l.m.View().Member(p); ok && m.State == Alive && len(m.Addrs) > 0 {
-		return peer.AddrInfo{ID: p, Addrs: m.Addrs}, nil
-	}
-	s, err := l.m.search(ctx, sha256.Sum256([]byte(p)), 1)
-	if err != nil {
-		return peer.AddrInfo{}, fmt.Errorf("find %s: %w", p, err)
-	}
-	if _, i, found := s.place(p); found && len(s.contacts[i].claim.Addrs) > 0 {
-		return peer.AddrInfo{ID: p, Addrs: s.contacts[i].claim.Addrs}, nil
-	}
-	if l.others != nil {
-		if info, err := l.others.FindPeer(ctx, p); err == nil {
-			return info, nil
+	m := cfg.Membership
+	return &Lookup{finder{m: m, others: cfg.Others, seek: func(ctx context.Context, target [sha256.Size]byte, n int) (*search, int, error) {
+		s, err := m.search(ctx, target, n)
+		if err != nil {
+			return nil, 0, err
 		}
-	}
-	others := s.answers() - 1
-	if others < max(1, min(findQuorum, len(s.contacts)-1)) {
-		return peer.AddrInfo{}, fault.New(fault.Unavailable, "find %s: %d peers answered", p, others)
-	}
-	return peer.AddrInfo{}, fault.New(fault.NotFound, "find %s: none of %d peers knew it", p, others)
-}
-
-// ClosestPeers looks the closest peers to key up.
-func (l *Lookup) ClosestPeers(ctx context.Context, key []byte, n int) ([]peer.ID, error) {
-	if err := validateKey(key); err != nil {
-		return nil, err
-	}
-	members, err := l.Closest(ctx, sha256.Sum256(key), n)
-	if err != nil {
-		return nil, err
-	}
-	ids := make([]peer.ID, 0, len(members))
-	for _, m := range members {
-		ids = append(ids, m.ID)
-	}
-	return ids, nil
-}
-
-// ClosestPeersTo looks the closest peers to target up.
-func (l *Lookup) ClosestPeersTo(ctx context.Context, target [sha256.Size]byte, n int) ([]peer.AddrInfo, error) {
-	members, err := l.Closest(ctx, target, n)
-	if err != nil {
-		return nil, err
-	}
-	infos := make([]peer.AddrInfo, 0, len(members))
-	for _, m := range members {
-		infos = append(infos, peer.AddrInfo{ID: m.ID, Addrs: m.Addrs})
-	}
-	return infos, nil
-}
-
-// Closest is like ClosestPeersTo and returns all that the peers say of themselves. State is Alive, and Since is when the lookup ended.
-func (l *Lookup) Closest(ctx context.Context, target [sha256.Size]byte, n int) ([]Member, error) {
-	s, err := l.m.search(ctx, target, n)
-	if err != nil {
-		return nil, fmt.Errorf("closest peers: %w", err)
-	}
-	now := time.Now()
-	var members []Member
-	for _, c := range s.found(n) {
-		members = append(members, newMember(&swim.Member{Claim: c, State: Alive, Since: now, LastSeen: now}))
-	}
-	return members, nil
+		return s, s.answers() - 1, nil
+	}}}, nil
 }
 
 // reply is what a peer said in a search: the claims of the closest peers to the target that it knows, unless err.
@@ -137,6 +61,14 @@ func (m *Membership) search(ctx context.Context, target [sha256.Size]byte, n int
 		return nil, fault.As(fault.Unavailable, err)
 	}
 	s := m.newSearch(target, n)
+	if err := m.ask(ctx, s); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// ask asks the nearest peers of s that have not answered, and those that they tell of, until the nearest have all answered. It is fault.Unavailable as search is.
+func (m *Membership) ask(ctx context.Context, s *search) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var asks sync.WaitGroup
 	defer asks.Wait()
@@ -147,21 +79,21 @@ func (m *Membership) search(ctx context.Context, target [sha256.Size]byte, n int
 	for {
 		for _, c := range s.next(time.Now()) {
 			asks.Go(func() {
-				claims, err := m.askClosest(ctx, c.claim, target)
+				claims, err := m.askClosest(ctx, c.claim, s.target)
 				replies <- reply{c, claims, err}
 			})
 		}
 		if done, complete := s.done(); complete {
-			return s, nil
+			return nil
 		} else if done {
-			return nil, fault.New(fault.Unavailable, "%d peers were asked, and there are still nearer ones", s.asked)
+			return fault.New(fault.Unavailable, "%d peers were asked, and there are still nearer ones", s.asked)
 		}
 		select {
 		case r := <-replies:
 			m.takeIn(s, r)
 		case <-slow.C:
 		case <-ctx.Done():
-			return nil, fault.As(fault.Unavailable, ctx.Err())
+			return fault.As(fault.Unavailable, ctx.Err())
 		}
 	}
 }
@@ -201,7 +133,7 @@ func (m *Membership) takeIn(s *search, r reply) {
 	r.contact.state = answered
 	for _, c := range claims {
 		if c.Departure != swim.Left {
-			s.hear(c)
+			s.hear(c).depth = r.contact.depth + 1
 		}
 	}
 }

@@ -43,6 +43,7 @@ type contact struct {
 	distance [sha256.Size]byte
 	claim    *swim.Claim
 	state    contactState
+	depth    uint8     // how many others passed its claim on, one after the other
 	since    time.Time // valid in asking: when it was asked
 }
 
@@ -145,6 +146,26 @@ func (s *search) done() (done, complete bool) {
 		under = under || c.state == asking
 	}
 	return !under && (!open || s.asked >= maxAsked), !open && !under
+}
+
+// keepAnswered returns the contacts that answered.
+func (s *search) keepAnswered() []*contact {
+	return slices.DeleteFunc(slices.Clone(s.contacts), func(c *contact) bool { return c.state != answered })
+}
+
+// hops returns over how many peers, one after the other, the nearest n that answered were found.
+func (s *search) hops(n int) int {
+	most := uint8(0)
+	for _, c := range s.contacts {
+		if n == 0 {
+			break
+		}
+		if c.state == answered {
+			most = max(most, c.depth)
+			n--
+		}
+	}
+	return int(most)
 }
 
 // found returns the nearest n that answered.

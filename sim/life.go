@@ -13,6 +13,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/folkmoot/folkmoot/pubsub"
 	"github.com/folkmoot/folkmoot/records"
 	"github.com/folkmoot/folkmoot/routing"
 	"github.com/folkmoot/folkmoot/swarm"
@@ -29,6 +30,8 @@ type life struct {
 	host       host.Host
 	release    func() error // of the host's QUIC
 	membership *routing.Membership
+	topics     *pubsub.Service
+	ways       *routing.Ways
 	store      *records.Store
 	metrics    *prometheus.Registry
 	joined     chan struct{} // closed once it has met others or takes itself for alone
@@ -55,13 +58,19 @@ func newLife(p *Peer) (_ *life, err error) {
 	}
 	logger := p.network.cfg.Logger.With("sim", p.name)
 	if l.membership, err = routing.NewMembership(routing.Config{
-		Host: l.host, Key: p.key, Network: p.network.id, Zone: p.zone, Version: "sim", Remembered: p.remembered, Logger: logger,
+		Host: l.host, Key: p.key, Network: p.network.id, Zone: p.zone, Version: "sim", Remembered: p.remembered, MaxView: p.network.cfg.MaxView, Logger: logger,
 	}); err != nil {
+		return nil, err
+	}
+	if l.topics, err = pubsub.New(pubsub.Config{Host: l.host, Network: p.network.id, Logger: logger}); err != nil {
+		return nil, err
+	}
+	if l.ways, err = routing.NewWays(routing.LookupConfig{Membership: l.membership}, l.topics); err != nil {
 		return nil, err
 	}
 	if l.store, err = records.Open(records.Config{
 		Host: l.host, Key: p.key, Network: p.network.id, Viewer: l.membership, Dir: "records", FS: p.disk, Copies: p.network.cfg.Copies,
-		Now: p.Now, Joined: l.joined, Registerer: l.metrics, Logger: logger,
+		Now: p.Now, Joined: l.joined, Locator: l.ways.Finder(p.network.cfg.Routing), Registerer: l.metrics, Logger: logger,
 	}); err != nil {
 		return nil, err
 	}
@@ -73,6 +82,8 @@ func (l *life) run() {
 	ctx, cancel := context.WithCancel(context.Background())
 	l.cancel = cancel
 	l.parts.Go(func() { l.failed("membership", l.membership.Run(ctx)) })
+	l.parts.Go(func() { l.failed("publish and subscribe", l.topics.Run(ctx)) })
+	l.parts.Go(func() { l.failed("routing", l.ways.Run(ctx)) })
 	l.parts.Go(func() { l.failed("record store", l.store.Run(ctx)) })
 	l.parts.Go(func() { l.join(ctx) })
 	l.parts.Go(func() { l.watchJoining(ctx) })
@@ -132,6 +143,12 @@ func (l *life) close() error {
 		var errs []error
 		if l.store != nil {
 			errs = append(errs, l.store.Close())
+		}
+		if l.ways != nil {
+			errs = append(errs, l.ways.Close())
+		}
+		if l.topics != nil {
+			errs = append(errs, l.topics.Close())
 		}
 		if l.membership != nil {
 			errs = append(errs, l.membership.Close())

@@ -36,6 +36,9 @@ type Config struct {
 	Spread time.Duration
 	// Copies is how many copies of a record a large enough network keeps; 0 means records.DefaultCopies.
 	Copies int
+	// MaxView is the most peers that each keeps in view; 0 means routing.DefaultMaxView. Those beyond, and the holders of records among them, are found as Routing says; empty: by routing.DefaultMethod.
+	MaxView int
+	Routing routing.Method
 	// Logger gets what the peers log, each line with the peer's name; nil: nothing is logged.
 	Logger *slog.Logger
 }

@@ -54,6 +54,7 @@ type Backend struct {
 	standing  v1.Standing
 	leave     leave
 	log       changeLog
+	topics    map[string][]*subscription
 }
 
 // NewBackend returns the backend of a node that knows one other peer and is ready. now may be nil.
@@ -185,11 +186,14 @@ func (b *Backend) sortedPeers() []v1.Peer {
 }
 
 // FindPeer implements api.Backend. Ids begin with 12D3KooW.
-func (b *Backend) FindPeer(ctx context.Context, id string) (v1.Peer, error) {
+func (b *Backend) FindPeer(ctx context.Context, id, via string) (v1.Peer, error) {
 	if err := b.enter(ctx, "FindPeer"); err != nil {
 		return v1.Peer{}, err
 	}
 	defer b.mu.Unlock()
+	if via != "" && !slices.Contains([]string{"iterative", "recursive", "broadcast"}, via) {
+		return v1.Peer{}, fault.New(fault.Invalid, "way of routing %q", via)
+	}
 	return b.find(id)
 }
 

@@ -54,6 +54,7 @@ func TestBackend(t *testing.T, newBackend func(t *testing.T) api.Backend) {
 		{"list in pages", testPages},
 		{"list after a key", testListAfter},
 		{"watch", testWatch},
+		{"topics", testTopics},
 		{"providers", testProviders},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -98,7 +99,7 @@ func testPeers(t *testing.T, b api.Backend) {
 	}
 	selves := 0
 	for _, p := range peers {
-		if found, err := b.FindPeer(t.Context(), p.ID); err != nil || found.ID != p.ID {
+		if found, err := b.FindPeer(t.Context(), p.ID, ""); err != nil || found.ID != p.ID {
 			t.Errorf("find %s: %+v, %v", p.ID, found, err)
 		}
 		if p.Self {
@@ -112,8 +113,20 @@ func testPeers(t *testing.T, b api.Backend) {
 	if selves != 1 {
 		t.Errorf("%d peers are the node itself, want 1", selves)
 	}
-	_, err = b.FindPeer(t.Context(), "no id")
+	_, err = b.FindPeer(t.Context(), "no id", "")
 	wantKind(t, "find what is no id", err, fault.Invalid)
+	for _, p := range peers {
+		_, err = b.FindPeer(t.Context(), p.ID, "magic")
+		wantKind(t, "find a peer by a way that there is not", err, fault.Invalid)
+		if p.Self {
+			continue
+		}
+		for _, via := range []string{"iterative", "recursive", "broadcast"} {
+			if found, err := b.FindPeer(t.Context(), p.ID, via); err != nil || found.ID != p.ID || len(found.Addresses) == 0 {
+				t.Errorf("find %s by the %s way: %+v, %v", p.ID, via, found, err)
+			}
+		}
+	}
 	_, err = b.Ping(t.Context(), "no id")
 	wantKind(t, "ping what is no id", err, fault.Invalid)
 }

@@ -27,9 +27,9 @@ const (
 // call is one request.
 type call struct {
 	method string
-	// path follows the base URL's and needs no escapes; segment, escaped, follows path.
-	path, segment string
-	query         url.Values
+	// path follows the base URL's and needs no escapes; segment, escaped, follows path, and suffix, which needs none, segment.
+	path, segment, suffix string
+	query                 url.Values
 	// header holds what the call sends besides what every call does; may be nil.
 	header http.Header
 	// body is sent when it is not nil.
@@ -65,8 +65,8 @@ func (c *Client) do(ctx context.Context, what call) (http.Header, []byte, error)
 
 func (c *Client) request(ctx context.Context, what call) (*http.Request, error) {
 	u := *c.base
-	u.Path += what.path + what.segment
-	u.RawPath = c.base.Path + what.path + escapeSegment(what.segment)
+	u.Path += what.path + what.segment + what.suffix
+	u.RawPath = c.base.Path + what.path + escapeSegment(what.segment) + what.suffix
 	u.RawQuery = what.query.Encode()
 	req := &http.Request{
 		Method: what.method, URL: &u, Host: u.Host, Header: http.Header{},

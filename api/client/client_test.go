@@ -107,7 +107,7 @@ func TestErrorsKeepKindAndText(t *testing.T) {
 	if err := c.RecordsReady(t.Context()); fault.KindOf(err) != fault.Unavailable || err.Error() != "7 records" {
 		t.Errorf("records ready: %v", err)
 	}
-	if _, err := c.FindPeer(t.Context(), ""); fault.KindOf(err) != fault.Invalid {
+	if _, err := c.FindPeer(t.Context(), "", ""); fault.KindOf(err) != fault.Invalid {
 		t.Errorf("find nobody: %v", err)
 	}
 }

@@ -54,12 +54,16 @@ func (c *Client) Peers(ctx context.Context) ([]v1.Peer, error) {
 	return doc.Peers, err
 }
 
-// FindPeer looks a peer up, beyond those known where needed.
-func (c *Client) FindPeer(ctx context.Context, id string) (v1.Peer, error) {
+// FindPeer looks a peer up, beyond those known where needed. With a way of routing (iterative, recursive or broadcast) as via, the node asks others that way, whether or not it knows the peer.
+func (c *Client) FindPeer(ctx context.Context, id, via string) (v1.Peer, error) {
 	if id == "" {
 		return v1.Peer{}, fault.New(fault.Invalid, "the peer id is empty")
 	}
-	return document[v1.Peer](ctx, c, call{method: http.MethodGet, path: peersPath, segment: id})
+	query := url.Values{}
+	if via != "" {
+		query.Set("via", via)
+	}
+	return document[v1.Peer](ctx, c, call{method: http.MethodGet, path: peersPath, segment: id, query: query})
 }
 
 // Ping measures one round trip from the node to a peer id or multiaddr.

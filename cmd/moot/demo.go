@@ -196,6 +196,8 @@ func (a *app) presentDemo(dir string, nodes []*node.Node, did *demoLedger) error
 		{other.APIURL(), "ls -l"},
 		{one.APIURL(), "peers"},
 		{one.APIURL(), "ping " + last.ID().String()},
+		{last.APIURL(), "subscribe news"},
+		{one.APIURL(), `publish news "hello, all"`},
 		{other.APIURL(), "shell"},
 	} {
 		a.printf("  %s --api %s %s\n", moot, line[0], line[1])

@@ -13,6 +13,7 @@ import (
 )
 
 func newFind(a *app) *cobra.Command {
+	via := newChoice("", "iterative", "recursive", "broadcast")
 	cmd := a.command("find PEER", "Find a peer's addresses", wants(1, 1), func(ctx context.Context, args []string) error {
 		if err := checkPeerID(args[0]); err != nil {
 			return err
@@ -21,7 +22,7 @@ func newFind(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		p, err := c.FindPeer(ctx, args[0])
+		p, err := c.FindPeer(ctx, args[0], via.value)
 		if err != nil {
 			err = a.askFailed("find", args[0], err)
 			if fault.KindOf(err) == fault.NotFound {
@@ -31,8 +32,12 @@ func newFind(a *app) *cobra.Command {
 		}
 		return a.show(p, func() { a.printPeer(p, time.Now()) })
 	})
-	cmd.Long = `Find a peer and the addresses at which it is reached, asking other peers where this node does not know it.`
-	cmd.Example = `  moot find 12D3KooWLr1gYejUTeriAsSu6roR2aQ423G3Q4fFTqzqSwTsMz9n`
+	cmd.Long = `Find a peer and the addresses at which it is reached, asking other peers where this node does not know it.
+
+With --via they are asked in any case: iteratively, going from peer to peer; recursively, each passing the question on; or by a broadcast to everybody, which the peer itself answers.`
+	cmd.Example = `  moot find 12D3KooWLr1gYejUTeriAsSu6roR2aQ423G3Q4fFTqzqSwTsMz9n
+  moot find 12D3KooWLr1gYejUTeriAsSu6roR2aQ423G3Q4fFTqzqSwTsMz9n --via recursive`
+	addChoice(cmd, via, "via", "way in which others are asked, though the peer is known (default: they are not)")
 	cmd.ValidArgsFunction = a.completePeers
 	return cmd
 }

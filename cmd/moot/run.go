@@ -16,6 +16,7 @@ import (
 	"github.com/folkmoot/folkmoot/internal/machine"
 	"github.com/folkmoot/folkmoot/ledger/consensus"
 	"github.com/folkmoot/folkmoot/node"
+	"github.com/folkmoot/folkmoot/routing"
 )
 
 // runOptions are the options of moot run as they were written.
@@ -26,6 +27,7 @@ type runOptions struct {
 	mdns                             bool
 	zone                             string
 	copies                           int
+	routing                          *choice
 	awayGrace                        time.Duration
 	rejoin                           bool
 	ledger                           bool
@@ -47,6 +49,7 @@ type runOptions struct {
 
 func newRun(a *app) *cobra.Command {
 	o := runOptions{logLevel: newChoice("info", "debug", "info", "warn", "error"), logFormat: newChoice("text", "text", "json"),
+		routing:    newChoice(string(routing.DefaultMethod), string(routing.MethodIterative), string(routing.MethodRecursive), string(routing.MethodBroadcast)),
 		ledgerSync: newChoice(string(consensus.Auto), string(consensus.Auto), string(consensus.Blocks), string(consensus.State))}
 	cmd := a.command("run [--network NAME --open]", "Run a node until it is stopped", wants(0, 0), func(ctx context.Context, _ []string) error {
 		return a.runNode(ctx, o)
@@ -70,6 +73,7 @@ new keys into the seat of one that is gone takes its place, and "moot leave" has
 	f.BoolVar(&o.mdns, "mdns", true, "look for peers on the local network")
 	f.StringVar(&o.zone, "zone", "", "failure domain that copies are spread over; on Kubernetes, the `NAME` of the cluster's node")
 	f.IntVar(&o.copies, "copies", node.DefaultCopies, "copies wanted of each record")
+	addChoice(cmd, o.routing, "routing", "how peers are found that this node does not keep in view, and with them the holders of records; of use above a thousand peers")
 	f.DurationVar(&o.awayGrace, "away-grace", node.DefaultAwayGrace, "how long others wait for this node to come back before they copy what it held")
 	f.BoolVar(&o.rejoin, "rejoin", false, "let a node that has left for good enter its network again, with its identity")
 	f.BoolVar(&o.ledger, "ledger", true, "keep the ledger, where the network has one; without it the node serves records only")
@@ -194,7 +198,7 @@ func (a *app) announceReady(n *node.Node) error {
 func (a *app) nodeConfig(o runOptions) (node.Config, error) {
 	cfg := node.Config{
 		Home: a.home, Network: o.network, Zone: o.zone, DNS: o.dns, MDNS: o.mdns,
-		Copies: o.copies, AwayGrace: o.awayGrace, MaxConnections: o.maxConnections, Quota: int64(o.quota), Rejoin: o.rejoin, NoLedger: !o.ledger,
+		Copies: o.copies, Routing: routing.Method(o.routing.value), AwayGrace: o.awayGrace, MaxConnections: o.maxConnections, Quota: int64(o.quota), Rejoin: o.rejoin, NoLedger: !o.ledger,
 		API:     node.APIConfig{Listen: o.apiListen, TLSCert: o.apiTLSCert, TLSKey: o.apiTLSKey, Insecure: o.apiInsecure},
 		Version: thisBuild().Version,
 		Logger:  a.logger(o),

@@ -74,8 +74,8 @@ func TestOnlyTheCommandsThatExist(t *testing.T) {
 		names = append(names, cmd.Name())
 	}
 	slices.Sort(names)
-	want := []string{"backup", "bench", "completion", "demo", "export", "find", "get", "holders", "import", "init", "leave", "ledger", "ls", "peers", "ping", "provide", "providers",
-		"put", "restore", "rm", "run", "shell", "status", "version", "watch"}
+	want := []string{"backup", "bench", "completion", "demo", "export", "find", "get", "holders", "import", "init", "leave", "ledger", "ls", "peers", "ping", "provide", "providers", "publish",
+		"put", "restore", "rm", "run", "shell", "status", "subscribe", "version", "watch"}
 	if !slices.Equal(names, want) {
 		t.Errorf("commands %q, want %q", names, want)
 	}
@@ -168,7 +168,9 @@ func TestCompletions(t *testing.T) {
 	b.must("put", "config/a", "1")
 	b.must("put", "config/b", "1")
 	for _, tt := range []struct{ line, want string }{
-		{"pu|", "put"},
+		{"pu|", "publish put"},
+		{"find x --via |", "iterative recursive broadcast"},
+		{"run --routing b|", "broadcast"},
 		{"st|", "status"},
 		{"find |", apitest.Other},
 		{"ping 12D3|", apitest.Other},

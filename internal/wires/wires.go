@@ -25,6 +25,8 @@ type Wires struct {
 	mu        sync.Mutex
 	listeners map[string]*wireListener // guarded by mu; by address
 	dials     int                      // guarded by mu
+
+	bytes atomic.Int64
 }
 
 // New returns wires on which data takes the given time from end to end.
@@ -40,6 +42,9 @@ func (w *Wires) Silence(addr ma.Multiaddr) {
 		l.transport.silent.Store(true)
 	}
 }
+
+// Carried returns how many bytes were sent over all streams, those included that were lost.
+func (w *Wires) Carried() int64 { return w.bytes.Load() }
 
 // Dialled returns how many connections were dialled.
 func (w *Wires) Dialled() int {
@@ -327,6 +332,7 @@ func (s *wireStream) Write(p []byte) (int, error) {
 	if s.conn.IsClosed() {
 		return 0, net.ErrClosed
 	}
+	s.conn.local.wires.bytes.Add(int64(len(p)))
 	if !lost(s.conn.local, s.conn.remote) {
 		var err error
 		s.out.change(func() {

@@ -1,0 +1,47 @@
+package node
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/folkmoot/folkmoot/pubsub"
+	"github.com/folkmoot/folkmoot/routing"
+	"github.com/folkmoot/folkmoot/routing/swim"
+)
+
+// openTopics opens publish and subscribe, and the ways of finding peers, one of which needs it. Gossip sleeps until it is used.
+func (n *Node) openTopics() (err error) {
+	n.topics, err = pubsub.New(pubsub.Config{
+		Host:       n.host,
+		Network:    n.home.NetworkID,
+		Meet:       n.meetingPeers,
+		Registerer: n.metrics,
+		Logger:     n.cfg.Logger.With("part", "pubsub"),
+	})
+	if err != nil {
+		return fmt.Errorf("open publish and subscribe: %w", err)
+	}
+	n.onClose("close publish and subscribe", n.topics.Close)
+	n.ways, err = routing.NewWays(routing.LookupConfig{Membership: n.membership, Others: n.kademlia}, n.topics)
+	if err != nil {
+		return fmt.Errorf("open the ways of routing: %w", err)
+	}
+	n.onClose("close the ways of routing", n.ways.Close)
+	n.finder = n.ways.Finder(n.cfg.Routing)
+	n.router = routing.NewLayeredRouter(routing.NewViewRouter(n.host, n.membership), n.finder)
+	return nil
+}
+
+// meetingPeers returns where the followers of a topic meet: nowhere in particular while everybody is connected to everybody.
+func (n *Node) meetingPeers(ctx context.Context, topic string) ([]peer.AddrInfo, error) {
+	if view := n.View(); !view.Partial && view.Count(routing.Alive, routing.Suspect) <= swim.Default().LargeNetwork {
+		return nil, nil
+	}
+	return n.router.ClosestPeersTo(ctx, sha256.Sum256([]byte(topic)), pubsub.MeetingPeers)
+}
+
+// Topics returns the node's publish and subscribe.
+func (n *Node) Topics() *pubsub.Service { return n.topics }

@@ -1,0 +1,89 @@
+package pubsub
+
+import (
+	"strings"
+	"sync"
+
+	gossipsub "github.com/libp2p/go-libp2p-pubsub"
+	pb "github.com/libp2p/go-libp2p-pubsub/pb"
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// announced are the topics that neighbours say they follow, within bounds. It is gossipsub's filter of such announcements.
+type announced struct {
+	prefix string
+	// news is told of topics that somebody began to follow; it must not block.
+	news func(topic string)
+
+	mu    sync.Mutex
+	peers map[peer.ID]map[string]struct{} // guarded by mu; topics as on the wire
+}
+
+var _ gossipsub.SubscriptionFilter = (*announced)(nil)
+
+func newAnnounced(prefix string, news func(string)) *announced {
+	return &announced{prefix: prefix, news: news, peers: make(map[peer.ID]map[string]struct{})}
+}
+
+// CanSubscribe says whether topic is one of this network.
+func (a *announced) CanSubscribe(topic string) bool {
+	name, ours := strings.CutPrefix(topic, a.prefix)
+	return ours && checkName(name) == nil
+}
+
+// FilterIncomingSubscriptions leaves out what is none of the network's topics and what one neighbour says beyond its bound.
+func (a *announced) FilterIncomingSubscriptions(from peer.ID, subs []*pb.RPC_SubOpts) ([]*pb.RPC_SubOpts, error) {
+	if len(subs) > 2*maxAnnounced {
+		return nil, gossipsub.ErrTooManySubscriptions
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	kept := subs[:0]
+	for _, s := range subs {
+		if a.CanSubscribe(s.GetTopicid()) && a.note(from, s.GetTopicid(), s.GetSubscribe()) {
+			kept = append(kept, s)
+		}
+	}
+	return kept, nil
+}
+
+// note keeps in mind what a neighbour follows, and reports whether there was room. mu is held.
+func (a *announced) note(from peer.ID, topic string, follows bool) bool {
+	topics := a.peers[from]
+	_, known := topics[topic]
+	switch {
+	case !follows:
+		delete(topics, topic)
+		return known
+	case known:
+		return true
+	case len(topics) >= maxAnnounced:
+		return false
+	case topics == nil:
+		topics = make(map[string]struct{})
+		a.peers[from] = topics
+	}
+	topics[topic] = struct{}{}
+	a.news(topic)
+	return true
+}
+
+// forget drops what a neighbour said that is gone.
+func (a *announced) forget(p peer.ID) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.peers, p)
+}
+
+// topics returns all topics that any neighbour follows.
+func (a *announced) topics() map[string]struct{} {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	all := make(map[string]struct{})
+	for _, topics := range a.peers {
+		for t := range topics {
+			all[t] = struct{}{}
+		}
+	}
+	return all
+}

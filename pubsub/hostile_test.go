@@ -1,0 +1,161 @@
+package pubsub
+
+import (
+	"encoding/binary"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	gossipsub "github.com/libp2p/go-libp2p-pubsub"
+	pb "github.com/libp2p/go-libp2p-pubsub/pb"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// attacker speaks gossipsub to a victim by hand.
+func (l *lab) attacker(victim *labPeer) (*labPeer, network.Stream) {
+	l.t.Helper()
+	evil := l.peers[len(l.peers)-1]
+	evil.Close()
+	stream, err := evil.host.NewStream(l.t.Context(), victim.host.ID(), Protocol(victim.cfg.Network))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return evil, stream
+}
+
+func (l *lab) send(stream network.Stream, rpc *pb.RPC) error {
+	l.t.Helper()
+	body, err := rpc.Marshal()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	_, err = stream.Write(append(binary.AppendUvarint(nil, uint64(len(body))), body...))
+	return err
+}
+
+// What is not signed, or signed by another than it says, is not delivered, and a few of such cost the speaker everybody's ear.
+func TestForgedMessagesSilenceTheSpeaker(t *testing.T) {
+	simulate(t, 3, everybody, func(t *testing.T, l *lab) {
+		victim, honest := l.peers[0], l.peers[1]
+		sub := l.subscribe(victim, "news")
+		time.Sleep(2 * time.Second)
+		evil, stream := l.attacker(victim)
+		topic := victim.prefix + "news"
+		if err := l.send(stream, &pb.RPC{Publish: []*pb.Message{l.sign(evil, topic, 1, "signed")}}); err != nil {
+			t.Fatal(err)
+		}
+		l.hears(sub, time.Second, "signed")
+		for i := range 10 {
+			m := &pb.Message{Topic: &topic, From: []byte(honest.host.ID()), Seqno: []byte(fmt.Sprintf("%08d", i)), Data: encodeMessage(time.Now(), []byte("forged")), Signature: make([]byte, 64)}
+			if err := l.send(stream, &pb.RPC{Publish: []*pb.Message{m}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		l.silent(sub, 2*time.Second)
+		if got := victim.near.offences(evil.host.ID()); got < maxOffences {
+			t.Errorf("the forger's offences are %.1f, want %d or more", got, maxOffences)
+		}
+		// The honest peer is heard, all the same.
+		l.publish(honest, "news", "honest")
+		l.hears(sub, time.Second, "honest")
+		// The forger is not, even where it signs.
+		if err := l.send(stream, &pb.RPC{Publish: []*pb.Message{l.sign(evil, topic, 2, "signed again")}}); err != nil {
+			t.Fatal(err)
+		}
+		l.silent(sub, 2*time.Second)
+	})
+}
+
+// sign makes a message as gossipsub's authors do.
+func (l *lab) sign(author *labPeer, topic string, seq int, text string) *pb.Message {
+	l.t.Helper()
+	m := &pb.Message{Topic: &topic, From: []byte(author.host.ID()), Seqno: []byte(fmt.Sprintf("%08d", seq)), Data: encodeMessage(time.Now(), []byte(text))}
+	body, err := m.Marshal()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	key := author.host.Peerstore().PrivKey(author.host.ID())
+	if m.Signature, err = key.Sign(append([]byte(gossipsub.SignPrefix), body...)); err != nil {
+		l.t.Fatal(err)
+	}
+	return m
+}
+
+func TestFloodsOfOneNeighbour(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAllowances(neighbourRate, neighbourBurst, neighbourBytes, neighbourBytesBurst)
+		for range neighbourBurst {
+			if !a.take("flooder", 100) {
+				t.Fatal("refused within the burst")
+			}
+		}
+		for range 100 {
+			a.take("flooder", 100)
+		}
+		if over := a.offences("flooder"); over < maxOffences {
+			t.Errorf("after 100 more its offences are %.0f, want %d or more", over, maxOffences)
+		}
+		if !a.take("other", 100) || a.offences("other") > 0 {
+			t.Error("another peer pays for it")
+		}
+		time.Sleep(10 * offenceHalfLife)
+		if over := a.offences("flooder"); over > 1 {
+			t.Errorf("it is still remembered with %.1f", over)
+		}
+		for i := range maxCounted + 100 {
+			a.take(peer.ID(fmt.Sprint(i)), 1)
+		}
+		if len(a.peers) > maxCounted {
+			t.Errorf("%d peers are kept apart", len(a.peers))
+		}
+	})
+}
+
+func TestAnnouncementsAreBound(t *testing.T) {
+	a := newAnnounced("net/", func(string) {})
+	yes, no := true, false
+	sub := func(topic string, follows *bool) *pb.RPC_SubOpts {
+		return &pb.RPC_SubOpts{Topicid: &topic, Subscribe: follows}
+	}
+	kept := 0
+	for i := range 2 * maxAnnounced {
+		subs, err := a.FilterIncomingSubscriptions("greedy", []*pb.RPC_SubOpts{sub(fmt.Sprintf("net/%d", i), &yes)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept += len(subs)
+	}
+	if kept != maxAnnounced || len(a.topics()) != maxAnnounced {
+		t.Errorf("%d topics of one peer are kept, want %d", kept, maxAnnounced)
+	}
+	subs, err := a.FilterIncomingSubscriptions("other", []*pb.RPC_SubOpts{
+		sub("elsewhere/x", &yes), sub("net/", &yes), sub("net/a\x00", &yes), sub("net/x", &yes), sub("net/x", &no), sub("net/y", &no),
+	})
+	if err != nil || len(subs) != 2 {
+		t.Errorf("%d announcements are kept, %v; want that x is followed, and then not", len(subs), err)
+	}
+	if _, err := a.FilterIncomingSubscriptions("endless", make([]*pb.RPC_SubOpts, 2*maxAnnounced+1)); err != gossipsub.ErrTooManySubscriptions {
+		t.Errorf("an endless announcement: %v", err)
+	}
+	a.forget("greedy")
+	if len(a.topics()) != 0 {
+		t.Errorf("%d topics are left of peers that went", len(a.topics()))
+	}
+}
+
+func FuzzMessage(f *testing.F) {
+	f.Add(encodeMessage(time.Now(), []byte("hello")))
+	f.Add(encodeMessage(time.Unix(0, 0), nil))
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		published, data, err := decodeMessage(raw)
+		if err != nil {
+			return
+		}
+		if again := encodeMessage(published, data); string(again) != string(raw) {
+			t.Errorf("%x is read and written as %x", raw, again)
+		}
+	})
+}
