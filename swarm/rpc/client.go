@@ -13,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/swarm"
 )
 
 const (
@@ -275,18 +276,27 @@ func (c *Client) part(r *remote, o *opening) {
 	}
 }
 
-// connected tells an opening that is dialling of a connection to its peer.
+// connected tells an opening that is dialling of a connection to its peer, and moves from a relayed connection to a direct one.
 func (c *Client) connected(conn network.Conn) {
 	if conn.Stat().Limited {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if r := c.peers[conn.RemotePeer()]; r != nil && r.opening != nil {
+	r := c.peers[conn.RemotePeer()]
+	if r == nil {
+		return
+	}
+	if r.opening != nil {
 		select {
 		case r.opening.met <- struct{}{}:
 		default:
 		}
+	}
+	if l := r.link; l != nil && l.relayed() && !swarm.IsRelayed(conn.RemoteMultiaddr()) {
+		r.link = nil
+		l.drain()
+		c.forgetIfUnused(r)
 	}
 }
 

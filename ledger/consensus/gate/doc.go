@@ -8,6 +8,7 @@
 //   - A peer's streams pass while it may take part, which is asked anew for each, and while there is a session with it: a stream on which both sides
 //     have said which run of their engine this is. A peer whose run ends, or that comes back with another run, is reported as gone first.
 //     CometBFT never sends twice what it believes a peer to have; a peer that lost its memory must not be taken for the one before.
+//   - A session moves from a relayed connection to a direct one, once there is one, without CometBFT taking the peer for gone.
 //   - Streams have deadlines, and a bound for each peer in each direction. The sender counts a stream until the receiver has read it, so that those who
 //     keep to the bound never run into the receiver's. A message that says it is larger than allowed is refused before anybody makes room for it.
 //   - Messages of one channel are handed over in the order in which they were sent, though each has a stream of its own.
