@@ -10,6 +10,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 
@@ -24,6 +25,7 @@ func (n *Node) newTraversal() (*nat.Traversal, error) {
 		Relay:      n.cfg.Relay,
 		Private:    n.cfg.PrivateWAN,
 		Announce:   n.cfg.Announce,
+		Restarted:  []protocol.ID{routing.KademliaProtocol(n.home.NetworkID)},
 		Registerer: n.metrics,
 		Logger:     n.cfg.Logger.With("part", "nat"),
 	})

@@ -132,9 +132,9 @@ func options(cfg *Config, rm network.ResourceManager, cm connmgr.ConnManager) []
 
 // traversalOptions returns libp2p's options for ways through NATs.
 func traversalOptions(cfg *Config) []libp2p.Option {
-	var opts []libp2p.Option
-	if cfg.Traversal == nil {
-		opts = append(opts, libp2p.DisableRelay())
+	opts := []libp2p.Option{libp2p.DisableRelay()}
+	if cfg.Traversal != nil {
+		opts[0] = libp2p.EnableRelay() // a host made with NoListenAddrs has none otherwise
 	}
 	if cfg.PortMap {
 		opts = append(opts, libp2p.NATPortMap())

@@ -13,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
@@ -46,6 +47,8 @@ type Config struct {
 	Private bool
 	// Announce are the addresses that others are told in any case.
 	Announce []ma.Multiaddr
+	// Restarted are protocols whose streams are opened anew when they are reset: a relayed connection that is not needed any more is closed though there are some.
+	Restarted []protocol.ID
 	// Quotas bound what the node relays; the zero value means DefaultQuotas.
 	Quotas Quotas
 	// Registerer gets the metrics; nil: no metrics.

@@ -20,8 +20,9 @@ import (
 const (
 	// punchDialTime bounds each dial of a hole punch. TCP's second SYN, which the hole may need, leaves after a second.
 	punchDialTime = 5 * time.Second
-	// punchAgain and maxPunchAgain are how long after a hole punch that failed the next one follows: at first, and in the long run. The first one is made as soon as there is a relayed connection.
-	punchAgain    = 30 * time.Second
+	// punchAgain and maxPunchAgain are how long after a hole punch that failed the next one follows: at first, and in the long run. The first one is made as soon as there is a relayed connection,
+	// when a peer that has just started may not know its addresses yet.
+	punchAgain    = 2 * time.Second
 	maxPunchAgain = 10 * time.Minute
 	// maxPunches is how many hole punches are tried again at once.
 	maxPunches = 4
@@ -43,7 +44,7 @@ type upgrader struct {
 
 	punched, failed atomic.Int64
 
-	since   time.Time             // since when there are addresses that holes lead to; run's own
+	ready   bool                  // the service has addresses that holes lead to; run's own
 	retries map[peer.ID]*attempts // run's own
 }
 
@@ -110,11 +111,6 @@ func (u *upgrader) run(ctx context.Context) {
 }
 
 func (u *upgrader) scan(now time.Time) {
-	if len(u.t.punchable()) == 0 {
-		u.since = time.Time{}
-	} else if u.since.IsZero() {
-		u.since = now
-	}
 	relayed := make(map[peer.ID]bool)
 	for _, c := range u.t.host.Network().Conns() {
 		if !swarm.IsRelayed(c.RemoteMultiaddr()) || c.IsClosed() {
@@ -122,7 +118,7 @@ func (u *upgrader) scan(now time.Time) {
 		}
 		p := c.RemotePeer()
 		if direct := directConn(u.t.host.Network(), p); direct != nil {
-			retire(now, c, direct)
+			u.retire(now, c, direct)
 			continue
 		}
 		if c.Stat().Direction == network.DirInbound { // it is for this side to begin
@@ -135,12 +131,15 @@ func (u *upgrader) scan(now time.Time) {
 			delete(u.retries, p)
 		}
 	}
+	// The service answers the protocol once it has an address, and is ready for the next scan.
+	u.ready = u.ready || slices.Contains(u.t.host.Mux().Protocols(), holepunch.Protocol)
 }
 
 // retire closes a relayed connection beside a direct one, when those who used it have had the time to move.
-func retire(now time.Time, relayed, direct network.Conn) {
+func (u *upgrader) retire(now time.Time, relayed, direct network.Conn) {
 	age := now.Sub(direct.Stat().Opened)
-	if age > closeTime || age > moveTime && len(relayed.GetStreams()) == 0 {
+	inUse := slices.ContainsFunc(relayed.GetStreams(), func(s network.Stream) bool { return !slices.Contains(u.t.cfg.Restarted, s.Protocol()) })
+	if age > closeTime || age > moveTime && !inUse {
 		_ = relayed.Close()
 	}
 }
@@ -152,8 +151,7 @@ func (u *upgrader) retry(now time.Time, p peer.ID) {
 		u.retries[p] = &attempts{next: now.Add(punchAgain), pause: punchAgain}
 		return
 	}
-	// The service itself looks for addresses every 5 s until there are some, and waits for that.
-	if now.Before(a.next) || u.since.IsZero() || now.Sub(u.since) < 2*punchDialTime {
+	if now.Before(a.next) || !u.ready {
 		return
 	}
 	select {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -320,11 +321,22 @@ func (c *Client) newStream(ctx context.Context, p peer.ID, met <-chan struct{}) 
 	return c.cfg.Host.NewStream(ctx, p, c.cfg.Protocol)
 }
 
+// direct says whether there is a connection to a peer that leads through no other.
+func (c *Client) direct(p peer.ID) bool {
+	return slices.ContainsFunc(c.cfg.Host.Network().ConnsToPeer(p), func(conn network.Conn) bool {
+		return !swarm.IsRelayed(conn.RemoteMultiaddr()) && !conn.IsClosed()
+	})
+}
+
 // open opens a stream and hands it to those who wait.
 func (c *Client) open(ctx context.Context, r *remote, o *opening) {
 	defer o.cancel()
 	defer close(o.done)
 	stream, err := c.newStream(ctx, r.id, o.met)
+	if err == nil && swarm.IsRelayed(stream.Conn().RemoteMultiaddr()) && c.direct(r.id) { // which came meanwhile
+		stream.Reset()
+		stream, err = c.cfg.Host.NewStream(ctx, r.id, c.cfg.Protocol)
+	}
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
