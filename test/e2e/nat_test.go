@@ -46,8 +46,21 @@ func newNATLab(t *testing.T) *natLab {
 	var err error
 	l.internet, err = l.lab.PublicLink("internet")
 	check(t, err)
+	return l.withRelays()
+}
+
+// newWAN returns a lab whose middle has private addresses too, as the network between a company's sites.
+func newWAN(t *testing.T) *natLab {
+	t.Helper()
+	needs(t, namespaces, nats)
+	l := &natLab{t: t, lab: newLab(t), extra: []string{"--private-wan"}}
+	l.internet = newLink(t, l.lab, "wan")
+	return l.withRelays()
+}
+
+func (l *natLab) withRelays() *natLab {
 	for i := range 2 {
-		l.hosts = append(l.hosts, newHost(t, l.lab, fmt.Sprint("relay", i), l.internet))
+		l.hosts = append(l.hosts, newHost(l.t, l.lab, fmt.Sprint("relay", i), l.internet))
 	}
 	return l
 }
@@ -167,6 +180,24 @@ func TestHolePunching(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestPrivateWAN has peers of two sites with a NAT each reach one another directly where there are no public addresses at all.
+func TestPrivateWAN(t *testing.T) {
+	t.Parallel()
+	l := newWAN(t)
+	l.startRelays("--relay")
+	a := newPeer(t, l.site("a", netns.EndpointIndependent), "a", l.options(overQUIC(4242), overTCP(4242))...).start()
+	b := newPeer(t, l.site("b", netns.EndpointIndependent), "b", l.options(overQUIC(4242), overTCP(4242))...).start()
+	a.unreachable()
+	b.unreachable()
+	eventually(t, natPatience, func() error {
+		if got := a.connection(b); got == "none" || strings.Contains(got, "relay") {
+			return fmt.Errorf("a is connected to b by %s", got)
+		}
+		return nil
+	})
+	exchange(t, "wan", a, b)
 }
 
 // TestRelays has two peers behind NATs that no hole can be punched through, one with the only validator of the ledger, and ends the relay that they use.
