@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -143,7 +144,7 @@ func New(cfg Config) (*Traversal, error) {
 
 // Addrs implements swarm.Traversal.
 func (t *Traversal) Addrs(own []ma.Multiaddr) []ma.Multiaddr {
-	t.own.Store(&ownAddr{own})
+	t.own.Store(&ownAddr{slices.Clone(own)}) // the host uses its slice again
 	now := t.told.Load()
 	all := make([]ma.Multiaddr, 0, len(own)+len(now.added))
 	for _, a := range own {
