@@ -37,7 +37,7 @@ func (b backend) Node(context.Context) (v1.Node, error) {
 		Zone:      n.cfg.Zone,
 		Version:   n.cfg.Version,
 		Started:   n.started,
-		Addresses: addrStrings(n.Addrs()),
+		Addresses: addrStrings(n.Addrs()), Reachability: n.reachability(),
 		Peers: v1.Counts{
 			Alive:   view.Count(routing.Alive) - 1,
 			Suspect: view.Count(routing.Suspect),
@@ -86,6 +86,7 @@ func (b backend) peer(m routing.Member) v1.Peer {
 		Addresses: addrStrings(m.Addrs),
 		FoundBy:   n.connector.FoundBy(m.ID),
 		Self:      m.ID == n.ID(),
+		Relay:     m.Relay,
 	}
 	switch {
 	case p.Self:
@@ -95,12 +96,28 @@ func (b backend) peer(m routing.Member) v1.Peer {
 	}
 	for _, c := range n.host.Network().ConnsToPeer(m.ID) {
 		p.Connected = true
+		if by := relayOf(c.RemoteMultiaddr()); by != "" && !slices.Contains(p.RelayedBy, by) {
+			p.RelayedBy = append(p.RelayedBy, by)
+		}
 		if t := swarm.TransportOf(c.RemoteMultiaddr()); !slices.Contains(p.Transports, t) {
 			p.Transports = append(p.Transports, t)
 		}
 	}
 	slices.Sort(p.Transports)
+	p.Relayed = len(p.Transports) == 1 && len(p.RelayedBy) > 0
 	return p
+}
+
+// relayOf returns the id of the peer that an address leads through, or "".
+func relayOf(a ma.Multiaddr) string {
+	if !swarm.IsRelayed(a) {
+		return ""
+	}
+	id, err := a.ValueForProtocol(ma.P_P2P) // the first one
+	if err != nil {
+		return ""
+	}
+	return id
 }
 
 func (b backend) FindPeer(ctx context.Context, id, via string) (v1.Peer, error) {
@@ -161,7 +178,11 @@ func (b backend) Ping(ctx context.Context, target string) (v1.Pong, error) {
 		return v1.Pong{}, fault.New(fault.Unavailable, "ping %s: %w", info.ID, err)
 	}
 	pong := v1.Pong{ID: info.ID.String(), RTTMicros: rtt.Microseconds()}
-	if conns := b.n.host.Network().ConnsToPeer(info.ID); len(conns) > 0 {
+	conns := b.n.host.Network().ConnsToPeer(info.ID)
+	slices.SortStableFunc(conns, func(x, y network.Conn) int { // streams take direct ones
+		return strings.Compare(relayOf(x.RemoteMultiaddr()), relayOf(y.RemoteMultiaddr()))
+	})
+	if len(conns) > 0 {
 		pong.Address = conns[0].RemoteMultiaddr().String()
 	}
 	return pong, nil

@@ -16,6 +16,7 @@ import (
 	"github.com/folkmoot/folkmoot/routing"
 	"github.com/folkmoot/folkmoot/routing/swim"
 	"github.com/folkmoot/folkmoot/swarm"
+	"github.com/folkmoot/folkmoot/swarm/nat"
 )
 
 // Config describes a node. Home and Network must be set; the zero value of everything else is a sensible default.
@@ -31,6 +32,12 @@ type Config struct {
 	Listen []ma.Multiaddr
 	// Announce holds multiaddrs at which the node is reached from outside, told to others beside those it listens on.
 	Announce []ma.Multiaddr
+	// Relay says whether the node relays for members that can't be reached otherwise; empty means nat.ServeAuto: while others can dial it at a public address.
+	Relay nat.Serving
+	// PrivateWAN says that members reach one another over private addresses with NATs between their sites, as in a company's wide-area network.
+	PrivateWAN bool
+	// PortMap asks the router for a port that leads to the node, by UPnP or NAT-PMP. It is not asked where the node has no private address.
+	PortMap bool
 	// Bootstrap holds multiaddrs of peers to try first, with or without their /p2p part.
 	Bootstrap []ma.Multiaddr
 	// DNS holds names, each NAME or NAME:PORT, whose A, AAAA and SRV answers are peers: a headless Service of Kubernetes.

@@ -27,6 +27,7 @@ import (
 	"github.com/folkmoot/folkmoot/records"
 	"github.com/folkmoot/folkmoot/routing"
 	"github.com/folkmoot/folkmoot/swarm"
+	"github.com/folkmoot/folkmoot/swarm/nat"
 )
 
 // Node is one peer. Make it with New, then call Run; a Node that is not Run must be closed.
@@ -37,6 +38,7 @@ type Node struct {
 	metrics *prometheus.Registry
 
 	host       host.Host
+	nat        *nat.Traversal
 	membership *routing.Membership
 	kademlia   *routing.Kademlia
 	router     routing.Router
@@ -80,7 +82,7 @@ func New(cfg Config) (_ *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, step := range []func(crypto.PrivKey) error{n.openHost, n.openRouting, n.openStore, n.openDiscovery, n.openLedger, n.openEnrolment, n.openAPI} {
+	for _, step := range []func(crypto.PrivKey) error{n.openHost, n.openRouting, n.openTraversal, n.openStore, n.openDiscovery, n.openLedger, n.openEnrolment, n.openAPI} {
 		if err := step(key); err != nil {
 			return nil, err
 		}
@@ -111,12 +113,17 @@ func (n *Node) openHome() (crypto.PrivKey, error) {
 }
 
 func (n *Node) openHost(key crypto.PrivKey) (err error) {
+	if n.nat, err = n.newTraversal(); err != nil {
+		return err
+	}
 	n.host, err = swarm.NewHost(swarm.Config{
 		Key:            key,
 		Network:        n.home.NetworkID,
 		Listen:         n.cfg.Listen,
 		Announce:       n.cfg.Announce,
 		Gate:           swarm.OpenGate{},
+		Traversal:      n.nat,
+		PortMap:        n.cfg.PortMap && portMapUseful(n.cfg.Listen),
 		MaxConnections: n.cfg.MaxConnections,
 		Registerer:     n.metrics,
 		Logger:         n.cfg.Logger.With("part", "swarm"),

@@ -28,6 +28,7 @@ func (n *Node) Run(ctx context.Context) error {
 	defer stopNetwork()
 	parts, network := errgroup.WithContext(network)
 	parts.Go(func() error { return named("membership", n.membership.Run(network)) })
+	parts.Go(func() error { return named("NAT traversal", n.nat.Run(network)) })
 	parts.Go(func() error { return named("Kademlia", n.kademlia.Run(network)) })
 	parts.Go(func() error { return named("publish and subscribe", n.topics.Run(network)) })
 	parts.Go(func() error { return named("routing", n.ways.Run(network)) })

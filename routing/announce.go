@@ -14,6 +14,7 @@ import (
 
 	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/routing/swim"
+	"github.com/folkmoot/folkmoot/swarm"
 )
 
 // announceParallel is how many peers are told of an absence or a departure at once.
@@ -22,8 +23,13 @@ const announceParallel = 64
 // claim returns what the node says of itself now, unsigned. mu is held, or m is not shared yet.
 func (m *Membership) claim(incarnation uint64) swim.Claim {
 	return swim.Claim{
-		Incarnation: incarnation, Away: m.away, Departure: m.departure, Addrs: announcedAddrs(m.host.Addrs()), Zone: m.cfg.Zone, Version: m.cfg.Version,
+		Incarnation: incarnation, Away: m.away, Departure: m.departure, Addrs: announcedAddrs(m.host.Addrs()), Relay: m.relays(), Zone: m.cfg.Zone, Version: m.cfg.Version,
 	}
+}
+
+// relays says whether the host relays for others now.
+func (m *Membership) relays() bool {
+	return slices.Contains(m.host.Mux().Protocols(), swarm.RelayProtocol)
 }
 
 // announcedAddrs returns the addresses that are worth telling to others, sorted. Loopback addresses are told only when there are no
@@ -36,7 +42,7 @@ func announcedAddrs(addrs []ma.Multiaddr) []ma.Multiaddr {
 		addrs = slices.DeleteFunc(addrs, manet.IsIPLoopback)
 	}
 	// Sorted after the cut: the host lists the most useful first.
-	addrs = addrs[:min(len(addrs), maxAddrs)]
+	addrs = addrs[:min(len(addrs), maxAddrs-1)] // the mark of a relay takes a place
 	slices.SortFunc(addrs, compareAddrs)
 	return slices.CompactFunc(addrs, func(a, b ma.Multiaddr) bool { return a.Equal(b) })
 }
@@ -56,16 +62,16 @@ func (m *Membership) reannounce(above uint64) {
 	m.machine.Announce(now, c)
 }
 
-// announceAddrs tells others when the node's addresses have changed.
+// announceAddrs tells others when the node's addresses have changed, or whether it relays.
 func (m *Membership) announceAddrs() {
 	m.update(func(time.Time) {
 		self := m.machine.Self()
-		if slices.EqualFunc(self.Addrs, announcedAddrs(m.host.Addrs()), ma.Multiaddr.Equal) {
+		if self.Relay == m.relays() && slices.EqualFunc(self.Addrs, announcedAddrs(m.host.Addrs()), ma.Multiaddr.Equal) {
 			return
 		}
 		m.reannounce(self.Incarnation)
 		m.refreshed = time.Time{}
-		m.logger.Debug("own addresses changed", "addrs", m.machine.Self().Addrs)
+		m.logger.Debug("own addresses changed", "addrs", m.machine.Self().Addrs, "relay", m.machine.Self().Relay)
 	})
 }
 

@@ -47,12 +47,33 @@ var claimPayloadType = []byte("/folkmoot/member")
 //	string  zone, its length in one byte
 //	string  program version, its length in one byte
 //	list    addresses, its size in two bytes, in ascending order; each a binary multiaddr with its length in two bytes
+//
+// Among the addresses, /p2p-circuit alone says that the peer relays for others. Programs that know nothing of it take it for an address that can't be dialled.
 type claimRecord struct {
 	network swarm.NetworkID
 	claim   swim.Claim
 }
 
 var _ record.Record = (*claimRecord)(nil)
+
+// relayMark stands among the addresses of a peer that relays.
+var relayMark = ma.StringCast("/p2p-circuit")
+
+// markedAddrs returns a claim's addresses with the mark of a peer that relays among them.
+func markedAddrs(c *swim.Claim) []ma.Multiaddr {
+	if !c.Relay {
+		return c.Addrs
+	}
+	i, _ := slices.BinarySearchFunc(c.Addrs, relayMark, compareAddrs)
+	return slices.Insert(slices.Clone(c.Addrs), i, relayMark)
+}
+
+// unmark takes the mark out of a claim's addresses, which are in order.
+func unmark(c *swim.Claim) {
+	if i, found := slices.BinarySearchFunc(c.Addrs, relayMark, compareAddrs); found {
+		c.Addrs, c.Relay = slices.Delete(c.Addrs, i, i+1), true
+	}
+}
 
 func (r *claimRecord) Domain() string { return r.network.SigningDomain("member") }
 func (r *claimRecord) Codec() []byte  { return claimPayloadType }
@@ -71,7 +92,7 @@ func (r *claimRecord) MarshalRecord() ([]byte, error) {
 	b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes([]byte(c.Zone)) })
 	b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes([]byte(c.Version)) })
 	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
-		for _, a := range c.Addrs {
+		for _, a := range markedAddrs(c) {
 			b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(a.Bytes()) })
 		}
 	})
@@ -107,6 +128,10 @@ func (r *claimRecord) UnmarshalRecord(data []byte) error {
 		}
 		c.Addrs = append(c.Addrs, a)
 	}
+	if err := validateAddrs(c.Addrs); err != nil {
+		return err
+	}
+	unmark(&c)
 	if err := validateClaim(&c); err != nil {
 		return err
 	}
@@ -125,8 +150,6 @@ func validateClaim(c *swim.Claim) error {
 		return fault.New(fault.Invalid, "departure %d: want less", c.Departure)
 	case c.Departure == swim.Left && c.Away > 0:
 		return fault.New(fault.Invalid, "a peer that has left announces an absence")
-	case len(c.Addrs) > maxAddrs:
-		return fault.New(fault.Invalid, "%d addresses: want at most %d", len(c.Addrs), maxAddrs)
 	}
 	if err := validateName("zone", c.Zone, MaxZone); err != nil {
 		return err
@@ -134,11 +157,22 @@ func validateClaim(c *swim.Claim) error {
 	if err := validateName("program version", c.Version, MaxVersion); err != nil {
 		return err
 	}
-	for i, a := range c.Addrs {
+	if slices.ContainsFunc(c.Addrs, relayMark.Equal) {
+		return fault.New(fault.Invalid, "%s is not an address", relayMark)
+	}
+	return validateAddrs(markedAddrs(c))
+}
+
+// validateAddrs checks addresses as they are on the wire, the mark of a peer that relays included.
+func validateAddrs(addrs []ma.Multiaddr) error {
+	if len(addrs) > maxAddrs {
+		return fault.New(fault.Invalid, "%d addresses: want at most %d", len(addrs), maxAddrs)
+	}
+	for i, a := range addrs {
 		if n := len(a.Bytes()); n == 0 || n > maxAddrSize {
 			return fault.New(fault.Invalid, "address of %d bytes: want 1 to %d", n, maxAddrSize)
 		}
-		if i > 0 && compareAddrs(c.Addrs[i-1], a) >= 0 {
+		if i > 0 && compareAddrs(addrs[i-1], a) >= 0 {
 			return fault.New(fault.Invalid, "addresses are not in ascending order")
 		}
 	}

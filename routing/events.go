@@ -11,13 +11,14 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/folkmoot/folkmoot/routing/swim"
+	"github.com/folkmoot/folkmoot/swarm"
 )
 
 // subscribe returns the host's events that matter to the membership.
 func (m *Membership) subscribe() (event.Subscription, error) {
 	events, err := m.host.EventBus().Subscribe([]any{
 		new(event.EvtPeerIdentificationCompleted), new(event.EvtPeerProtocolsUpdated),
-		new(event.EvtPeerConnectednessChanged), new(event.EvtLocalAddressesUpdated),
+		new(event.EvtPeerConnectednessChanged), new(event.EvtLocalAddressesUpdated), new(event.EvtLocalProtocolsUpdated),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("subscribe to the host's events: %w", err)
@@ -42,6 +43,10 @@ func (m *Membership) handleEvent(e any) {
 		}
 	case event.EvtLocalAddressesUpdated:
 		m.announceAddrs()
+	case event.EvtLocalProtocolsUpdated:
+		if slices.Contains(e.Added, swarm.RelayProtocol) || slices.Contains(e.Removed, swarm.RelayProtocol) {
+			m.announceAddrs()
+		}
 	}
 }
 
@@ -78,12 +83,27 @@ func (m *Membership) keepAddrs(c *swim.Claim) {
 	store := m.host.Peerstore()
 	if before != nil && !slices.EqualFunc(before.Addrs, c.Addrs, equalAddr) {
 		store.ClearAddrs(c.ID)
-		if !slices.ContainsFunc(before.Addrs, func(a ma.Multiaddr) bool { return slices.ContainsFunc(c.Addrs, a.Equal) }) {
+		if moved(before.Addrs, c.Addrs) {
 			// It moved. What is sent over connections to where it was is lost.
 			m.tasks.Go(func() { m.disconnect(c.ID) })
 		}
 	}
 	store.AddAddrs(c.ID, c.Addrs, memberAddrTTL)
+}
+
+// moved says whether a peer that was at some addresses is at others altogether. Those that lead through relays say nothing of where it is.
+func moved(before, now []ma.Multiaddr) bool {
+	direct := slices.DeleteFunc(slices.Clone(now), swarm.IsRelayed)
+	had := false
+	for _, a := range before {
+		if swarm.IsRelayed(a) {
+			continue
+		}
+		if had = true; slices.ContainsFunc(direct, a.Equal) {
+			return false
+		}
+	}
+	return had && len(direct) > 0
 }
 
 // forgetAddrs lets a former member's addresses expire. mu is held.

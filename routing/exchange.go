@@ -89,30 +89,20 @@ func (m *Membership) call(ctx context.Context, to peer.ID, request []byte) ([]by
 	return response, err
 }
 
-// connect makes sure that target is connected and reports whether that took a dial. Where a direct address is known, the dial
-// ignores the back-off that earlier failures led to: probes have a pace of their own.
+// connect makes sure that target is connected and reports whether that took a dial. The dial ignores the back-off that earlier failures led to: probes have a pace of their own. Where the way to the
+// target may lead through relays, these are tried beside its own addresses, which may be of another site and swallow every packet.
 func (m *Membership) connect(ctx context.Context, target peer.ID, addrs []ma.Multiaddr) (dialled bool, err error) {
 	if m.host.Network().Connectedness(target) == network.Connected {
 		return false, nil
 	}
 	store := m.host.Peerstore()
 	store.AddAddrs(target, addrs, candidateAddrTTL)
-	known := store.Addrs(target)
-	if slices.ContainsFunc(known, isDirect) {
-		err = m.host.Connect(network.WithForceDirectDial(ctx, "membership probe"), peer.AddrInfo{ID: target})
-		if err == nil || !slices.ContainsFunc(known, isRelayed) {
-			return true, err
-		}
+	if slices.ContainsFunc(store.Addrs(target), swarm.IsRelayed) {
+		swarm.ForgetFailures(m.host, target)
+		return true, m.host.Connect(ctx, peer.AddrInfo{ID: target})
 	}
-	return true, m.host.Connect(ctx, peer.AddrInfo{ID: target})
+	return true, m.host.Connect(network.WithForceDirectDial(ctx, "membership probe"), peer.AddrInfo{ID: target})
 }
-
-func isRelayed(a ma.Multiaddr) bool {
-	_, err := a.ValueForProtocol(ma.P_CIRCUIT)
-	return err == nil
-}
-
-func isDirect(a ma.Multiaddr) bool { return !isRelayed(a) }
 
 // compose returns the gossip for a peer.
 func (m *Membership) compose(to peer.ID) *gossip {

@@ -83,13 +83,16 @@ func NewKademlia(cfg KademliaConfig) (*Kademlia, error) {
 		return nil, fmt.Errorf("start Kademlia: %w", err)
 	}
 	k.dht = d
-	k.foreign = newForeignServer(k, kademliaPrefix(cfg.Network)+"/kad/1.0.0")
+	k.foreign = newForeignServer(k, KademliaProtocol(cfg.Network))
 	k.closed = sync.OnceValue(func() error {
 		k.foreign.close()
 		return d.Close()
 	})
 	return k, nil
 }
+
+// KademliaProtocol returns the id of the protocol that Kademlia speaks. Its streams are opened anew when they are reset.
+func KademliaProtocol(n swarm.NetworkID) protocol.ID { return kademliaPrefix(n) + "/kad/1.0.0" }
 
 // kademliaPrefix is what kad-dht puts before "/kad/1.0.0".
 func kademliaPrefix(n swarm.NetworkID) protocol.ID { return protocol.ID("/folkmoot/" + n.String()) }

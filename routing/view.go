@@ -34,7 +34,9 @@ type Member struct {
 	Zone string
 	// Version is the program version that the peer announced.
 	Version string
-	State   State
+	// Relay says that the peer relays for members that can't be reached otherwise.
+	Relay bool
+	State State
 	// Leaving says that the peer hands over what it holds and goes for good. It runs and answers, and nothing more is to be placed on it.
 	Leaving bool
 	// Since is when State was entered.
@@ -82,7 +84,7 @@ func newView(self *swim.Claim, started time.Time, members []swim.Member) *View {
 func newMember(m *swim.Member) Member {
 	c := m.Claim
 	return Member{
-		ID: c.ID, Addrs: c.Addrs, Zone: c.Zone, Version: c.Version, Leaving: c.Departure != swim.Staying,
+		ID: c.ID, Addrs: c.Addrs, Relay: c.Relay, Zone: c.Zone, Version: c.Version, Leaving: c.Departure != swim.Staying,
 		State: m.State, Since: m.Since, LastSeen: m.LastSeen, RTT: m.RTT,
 	}
 }

@@ -53,18 +53,24 @@ func TransportOf(addr ma.Multiaddr) string {
 	return transport
 }
 
+// IsRelayed says whether the way to an address leads through another peer.
+func IsRelayed(addr ma.Multiaddr) bool { return TransportOf(addr) == "relay" }
+
 func hasPeerID(addr ma.Multiaddr) bool {
 	_, err := addr.ValueForProtocol(ma.P_P2P)
 	return err == nil
 }
 
-// announcing returns the function by which libp2p turns the addresses that are listened on into those that others are told: all of them and
+// announcing returns the function by which libp2p turns the host's addresses into those that others are told: all of them, or what the traversal makes of them, and
 // the announced ones, each once. Those of loopback stay, so that peers of one machine find one another; identify leaves
 // them out where they are of no use.
-func announcing(announce []ma.Multiaddr) func([]ma.Multiaddr) []ma.Multiaddr {
-	return func(listened []ma.Multiaddr) []ma.Multiaddr {
-		all := make([]ma.Multiaddr, 0, len(listened)+len(announce))
-		all = append(all, listened...)
+func announcing(announce []ma.Multiaddr, traversal Traversal) func([]ma.Multiaddr) []ma.Multiaddr {
+	return func(own []ma.Multiaddr) []ma.Multiaddr {
+		if traversal != nil {
+			own = traversal.Addrs(own)
+		}
+		all := make([]ma.Multiaddr, 0, len(own)+len(announce))
+		all = append(all, own...)
 		return ma.Unique(append(all, announce...))
 	}
 }

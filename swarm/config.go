@@ -33,6 +33,10 @@ type Config struct {
 	Announce []ma.Multiaddr
 	// Gate decides who may connect; nil means OpenGate.
 	Gate Gate
+	// Traversal finds ways to the node through NATs and firewalls; nil: it is reached at its own addresses or not at all, and dials no relayed address.
+	Traversal Traversal
+	// PortMap asks the router for a port that leads here, by UPnP or NAT-PMP.
+	PortMap bool
 	// MaxConnections is the most connections that are ever open; connections are trimmed some way below it. 0 means what the machine's
 	// memory and file descriptors allow.
 	MaxConnections int
@@ -42,6 +46,14 @@ type Config struct {
 	Logger *slog.Logger
 	// UserAgent is the program's name and version as told to other peers; empty means "moot".
 	UserAgent string
+}
+
+// A Traversal is what a host asks while it is being reached through NATs and firewalls. Its methods are called from many goroutines and must not block. Package nat has one.
+type Traversal interface {
+	// Addrs turns the addresses that the host has into those that others are told.
+	Addrs(own []ma.Multiaddr) []ma.Multiaddr
+	// FromListenPort says whether the TCP connection to an address is to leave from the port that is listened on, so that a NAT gives both the same port outside.
+	FromListenPort(remote ma.Multiaddr) bool
 }
 
 // Validate returns an error of kind fault.Invalid when no host can be made of the configuration.

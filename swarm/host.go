@@ -12,10 +12,10 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	libp2pswarm "github.com/libp2p/go-libp2p/p2p/net/swarm"
+	"github.com/libp2p/go-libp2p/p2p/protocol/identify"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
 	libp2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
 	"github.com/libp2p/go-libp2p/p2p/transport/quic"
-	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 	"github.com/libp2p/go-libp2p/p2p/transport/webrtc"
 	"github.com/libp2p/go-libp2p/p2p/transport/websocket"
 	"github.com/libp2p/go-libp2p/p2p/transport/webtransport"
@@ -59,6 +59,17 @@ func NewHost(cfg Config, extra ...libp2p.Option) (host.Host, error) {
 	return &measured{Host: h, registerer: cfg.Registerer, collector: c}, nil
 }
 
+// IDService returns the part of a host made by NewHost that identifies peers, or nil where the host is another.
+func IDService(h host.Host) identify.IDService {
+	if m, ok := h.(*measured); ok {
+		h = m.Host
+	}
+	if i, ok := h.(interface{ IDService() identify.IDService }); ok {
+		return i.IDService()
+	}
+	return nil
+}
+
 // measured is a host whose metrics are registered until it is closed.
 type measured struct {
 	host.Host
@@ -83,7 +94,7 @@ func build(cfg *Config, l limits, extra []libp2p.Option) (host.Host, error) {
 		rm.Close()
 		return nil, err
 	}
-	h, err := libp2p.New(append(options(cfg, rm, cm), extra...)...)
+	h, err := libp2p.New(slices.Concat(options(cfg, rm, cm), traversalOptions(cfg), extra)...)
 	if err != nil {
 		rm.Close()
 		cm.Close()
@@ -92,15 +103,14 @@ func build(cfg *Config, l limits, extra []libp2p.Option) (host.Host, error) {
 	return h, nil
 }
 
-// options returns libp2p's options. What a private network has no use for is left out: relaying, port mapping, finding out whether the node can be reached
-// (others are told what Announce says), and libp2p's own metrics.
+// options returns libp2p's options. Left out are libp2p's own metrics, and its own ways of finding out whether the node can be reached and by which addresses, which are made for large public networks:
+// they wait for four observers, and leave private addresses out. Package nat does that.
 func options(cfg *Config, rm network.ResourceManager, cm connmgr.ConnManager) []libp2p.Option {
 	return []libp2p.Option{
 		libp2p.Identity(cfg.Key),
 		libp2p.UserAgent(cfg.UserAgent),
 		libp2p.ProtocolVersion(string(cfg.Network.Protocol("swarm/1"))),
-		// Sharing a port by SO_REUSEPORT would let a second node take half the connections of the first one unnoticed.
-		libp2p.Transport(tcp.NewTCPTransport, tcp.DisableReuseport()),
+		libp2p.Transport(newTCPTransport(cfg.Traversal)),
 		libp2p.Transport(libp2pquic.NewTransport),
 		libp2p.Transport(websocket.New),
 		libp2p.Transport(libp2pwebtransport.New),
@@ -109,16 +119,27 @@ func options(cfg *Config, rm network.ResourceManager, cm connmgr.ConnManager) []
 		libp2p.Security(noise.ID, noise.New),
 		libp2p.DefaultMuxers,
 		libp2p.NoListenAddrs, // listen does it, address by address
-		libp2p.AddrsFactory(announcing(cfg.Announce)),
+		libp2p.AddrsFactory(announcing(cfg.Announce, cfg.Traversal)),
 		libp2p.ConnectionGater(gater{gate: cfg.Gate, logger: cfg.Logger}),
 		libp2p.ResourceManager(rm),
 		libp2p.ConnectionManager(cm),
 		libp2p.SwarmOpts(libp2pswarm.WithDialRanker(rankTCPFirst)),
-		libp2p.DisableRelay(),
-		libp2p.ForceReachabilityPublic(),
+		libp2p.ForceReachabilityPublic(), // it looks for itself otherwise
 		libp2p.DisableIdentifyAddressDiscovery(),
 		libp2p.DisableMetrics(),
 	}
+}
+
+// traversalOptions returns libp2p's options for ways through NATs.
+func traversalOptions(cfg *Config) []libp2p.Option {
+	opts := []libp2p.Option{libp2p.DisableRelay()}
+	if cfg.Traversal != nil {
+		opts[0] = libp2p.EnableRelay() // a host made with NoListenAddrs has none otherwise
+	}
+	if cfg.PortMap {
+		opts = append(opts, libp2p.NATPortMap())
+	}
+	return opts
 }
 
 // addrListener is a network that tells why it cannot listen on an address; libp2p's Listen is content when one of several works.

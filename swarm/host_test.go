@@ -257,7 +257,11 @@ func TestPortInUse(t *testing.T) {
 	other := newHost(t, Config{}, transports["tcp"]) // another node, which libp2p would share the port with
 	otherPort, _ := other.Addrs()[0].ValueForProtocol(ma.P_TCP)
 
+	sharing := newHost(t, Config{Traversal: fromListenPort{}}, transports["tcp"]) // which dials from its port
+	sharingPort := portOf(t, sharing)
+
 	for _, c := range []struct{ addr, kind, port string }{
+		{"/ip4/127.0.0.1/tcp/" + sharingPort, "tcp", sharingPort},
 		{fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", tcpPort), "tcp", strconv.Itoa(tcpPort)},
 		{fmt.Sprintf("/ip4/127.0.0.1/tcp/%d/ws", tcpPort), "tcp", strconv.Itoa(tcpPort)},
 		{fmt.Sprintf("/ip4/127.0.0.1/udp/%d/quic-v1", udpPort), "udp", strconv.Itoa(udpPort)},
@@ -270,6 +274,50 @@ func TestPortInUse(t *testing.T) {
 			!strings.Contains(err.Error(), "--listen") {
 			t.Errorf("%s: error %v", c.addr, err)
 		}
+	}
+}
+
+// fromListenPort is a traversal that only has TCP leave from the port that is listened on.
+type fromListenPort struct{}
+
+func (fromListenPort) Addrs(own []ma.Multiaddr) []ma.Multiaddr { return own }
+func (fromListenPort) FromListenPort(ma.Multiaddr) bool        { return true }
+
+// portOf returns the TCP port that a host listens on.
+func portOf(t *testing.T, h host.Host) string {
+	t.Helper()
+	for _, a := range h.Network().ListenAddresses() {
+		if TransportOf(a) == "tcp" {
+			port, err := a.ValueForProtocol(ma.P_TCP)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return port
+		}
+	}
+	t.Fatal("the host listens on no TCP port")
+	return ""
+}
+
+// A dial leaves from the port that is listened on, also when the connection before it has just ended, and nobody else may listen there meanwhile.
+func TestDialsFromThePortListenedOn(t *testing.T) {
+	a, b, c := newHost(t, Config{Traversal: fromListenPort{}}, transports["tcp"]), newHost(t, Config{}, transports["tcp"]), newHost(t, Config{}, transports["tcp"])
+	port := portOf(t, a)
+	for range 3 {
+		for _, to := range []host.Host{b, c} {
+			if err := a.Connect(t.Context(), info(to)); err != nil {
+				t.Fatal(err)
+			}
+			conn := a.Network().ConnsToPeer(to.ID())[0]
+			if got, _ := conn.LocalMultiaddr().ValueForProtocol(ma.P_TCP); got != port {
+				t.Errorf("dialled from port %s, want %s", got, port)
+			}
+		}
+		if _, err := NewHost(Config{Key: newKey(t), Network: testNetwork(t), Listen: []ma.Multiaddr{ma.StringCast("/ip4/127.0.0.1/tcp/" + port)}}); fault.KindOf(err) != fault.Conflict {
+			t.Errorf("a second node listens on the port: %v", err)
+		}
+		a.Network().ClosePeer(b.ID())
+		a.Network().ClosePeer(c.ID())
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
 	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
+	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/proto"
+	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
 	"github.com/libp2p/go-libp2p/p2p/protocol/identify"
 	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
 	"github.com/libp2p/go-libp2p/x/rate"
@@ -39,6 +41,11 @@ const (
 	// pingsPerPeer is how many streams for pings a peer may have open in each direction. libp2p's own limit of 2 makes pings fail that follow one another
 	// closely, since a stream that was reset counts until the reset arrives.
 	pingsPerPeer = 32
+	// MaxCircuits is how many relayed connections a node carries for others at once, and MaxCircuitsPerPeer how many of them may begin or end at one peer.
+	MaxCircuits        = 1024
+	MaxCircuitsPerPeer = 256
+	// CircuitBuffer is the memory for each direction of a relayed connection, in bytes.
+	CircuitBuffer = 16 << 10
 	// minTransient is how many connections may be in their handshakes at least.
 	minTransient = 64
 	// gracePeriod is how long a new connection is safe from being trimmed.
@@ -123,18 +130,25 @@ func (l limits) partial() rcmgr.PartialLimitConfig {
 	transient.Conns, transient.ConnsInbound, transient.ConnsOutbound, transient.FD = handshakes, handshakes, handshakes, handshakes
 
 	pings := rcmgr.ResourceLimits{Streams: 2 * pingsPerPeer, StreamsInbound: pingsPerPeer, StreamsOutbound: pingsPerPeer}
+	// Each circuit has a stream to either end. Requests that are refused come on top.
+	circuits := rcmgr.ResourceLimits{Streams: 4 * MaxCircuits, StreamsInbound: 2 * MaxCircuits, StreamsOutbound: 2 * MaxCircuits, Memory: 4 * MaxCircuits * CircuitBuffer}
+	circuitsOfPeer := rcmgr.ResourceLimits{Streams: 4 * MaxCircuitsPerPeer, StreamsInbound: 2 * MaxCircuitsPerPeer, StreamsOutbound: 2 * MaxCircuitsPerPeer,
+		Memory: 4 * MaxCircuitsPerPeer * CircuitBuffer}
 	return rcmgr.PartialLimitConfig{
 		System:          system,
 		Transient:       transient,
 		ProtocolDefault: streams(protocolStreams),
 		ServiceDefault:  streams(protocolStreams),
 		// All connections may be identified at once, as after a restart.
-		Service: map[string]rcmgr.ResourceLimits{identify.ServiceName: streams(2), ping.ServiceName: streams(1)},
+		Service: map[string]rcmgr.ResourceLimits{identify.ServiceName: streams(2), ping.ServiceName: streams(1), relay.ServiceName: circuits},
 		Protocol: map[protocol.ID]rcmgr.ResourceLimits{
 			identify.ID: streams(1), identify.IDPush: streams(1), ping.ID: streams(1),
+			proto.ProtoIDv2Hop: circuits, proto.ProtoIDv2Stop: circuits,
 		},
-		ServicePeer:  map[string]rcmgr.ResourceLimits{ping.ServiceName: pings},
-		ProtocolPeer: map[protocol.ID]rcmgr.ResourceLimits{ping.ID: pings},
+		ServicePeer: map[string]rcmgr.ResourceLimits{ping.ServiceName: pings, relay.ServiceName: circuitsOfPeer},
+		ProtocolPeer: map[protocol.ID]rcmgr.ResourceLimits{
+			ping.ID: pings, proto.ProtoIDv2Hop: circuitsOfPeer, proto.ProtoIDv2Stop: circuitsOfPeer,
+		},
 	}
 }
 

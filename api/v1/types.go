@@ -12,10 +12,12 @@ type Node struct {
 	Version   string    `json:"version" doc:"Version of the program"`
 	Started   time.Time `json:"started"`
 	Addresses []string  `json:"addresses" nullable:"false" doc:"Multiaddrs at which other peers reach this node, each ending in its peer id"`
-	Peers     Counts    `json:"peers"`
-	Records   Records   `json:"records"`
-	Ready     bool      `json:"ready"`
-	NotReady  string    `json:"not_ready,omitempty" doc:"Why the node is not ready"`
+	// Reachability says whether others can dial the node, and how they reach it.
+	Reachability *Reachability `json:"reachability,omitempty"`
+	Peers        Counts        `json:"peers"`
+	Records      Records       `json:"records"`
+	Ready        bool          `json:"ready"`
+	NotReady     string        `json:"not_ready,omitempty" doc:"Why the node is not ready"`
 }
 
 // Network names the network that a node belongs to.
@@ -23,6 +25,33 @@ type Network struct {
 	Name string `json:"name"`
 	ID   string `json:"id" doc:"52 base32 characters"`
 	Open bool   `json:"open" doc:"True when everybody who knows the name may enter"`
+}
+
+// Reachability is how a node can be reached.
+type Reachability struct {
+	State     string             `json:"state" enum:"reachable,unreachable,unknown" doc:"Whether the peers that were asked can dial the node"`
+	Addresses []ReachableAddress `json:"addresses" nullable:"false" doc:"Addresses that were asked about"`
+	NATTCP    string             `json:"nat_tcp" enum:"none,endpoint-independent,endpoint-dependent,unknown" doc:"What a NAT makes of the node's TCP port, by what peers see"`
+	NATQUIC   string             `json:"nat_quic" enum:"none,endpoint-independent,endpoint-dependent,unknown" doc:"What a NAT makes of the node's UDP port, by what peers see"`
+	Relays    []string           `json:"relays" nullable:"false" doc:"Ids of the peers through which the node is reached"`
+	Relaying  *Relaying          `json:"relaying,omitempty" doc:"What the node relays for others; absent: it does not"`
+	// What became of relayed connections since the node started.
+	HolePunches       int64 `json:"hole_punches" doc:"Hole punches that made a direct connection"`
+	HolePunchesFailed int64 `json:"hole_punches_failed" doc:"Hole punches that did not"`
+}
+
+// ReachableAddress is an address that others were asked to dial.
+type ReachableAddress struct {
+	Address  string `json:"address"`
+	State    string `json:"state" enum:"reachable,unreachable,unknown"`
+	Observed bool   `json:"observed,omitempty" doc:"Others see the node at the address; it does not have it itself"`
+}
+
+// Relaying is what a node relays for others.
+type Relaying struct {
+	Reservations int   `json:"reservations" doc:"Peers that are reached through the node"`
+	Circuits     int   `json:"circuits" doc:"Relayed connections now"`
+	Bytes        int64 `json:"bytes" doc:"Bytes relayed since the node began to relay"`
 }
 
 // Counts is how many peers, this node not included, are in each state.
@@ -60,7 +89,10 @@ type Peer struct {
 	LastSeen   time.Time `json:"last_seen,omitzero"`
 	RTTMicros  int64     `json:"rtt_us,omitempty" doc:"Smoothed round trip in microseconds"`
 	Connected  bool      `json:"connected"`
-	Transports []string  `json:"transports,omitempty" nullable:"false" doc:"Transports of the open connections: tcp, quic-v1, ws, webtransport, webrtc-direct"`
+	Transports []string  `json:"transports,omitempty" nullable:"false" doc:"Transports of the open connections: tcp, quic-v1, ws, webtransport, webrtc-direct; relay through another peer"`
+	Relayed    bool      `json:"relayed,omitempty" doc:"Every connection leads through another peer"`
+	RelayedBy  []string  `json:"relayed_by,omitempty" nullable:"false" doc:"Ids of the peers that connections lead through"`
+	Relay      bool      `json:"relay,omitempty" doc:"The peer relays for others"`
 	Addresses  []string  `json:"addresses" nullable:"false"`
 	FoundBy    []string  `json:"found_by,omitempty" nullable:"false" doc:"Names of the finders that reported the peer"`
 	Self       bool      `json:"self,omitempty"`

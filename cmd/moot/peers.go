@@ -25,7 +25,9 @@ func newPeers(a *app) *cobra.Command {
 		return a.show(v1.Peers{Peers: peers}, func() { a.printPeers(peers, time.Now()) })
 	})
 	cmd.Long = `List every peer that the node knows, itself included, with what its own failure detector believes: alive; suspect, which did not answer lately;
-away, which said that it would be back; dead. One that is "leaving" hands over what it holds, and goes for good.`
+away, which said that it would be back; dead. One that is "leaving" hands over what it holds, and goes for good.
+
+"connected by" names the transports of the connections to a peer. "relay …ABCDEF" is one that leads through the peer whose id ends so.`
 	cmd.Example = `  moot peers
   moot peers --json | jq -r '.peers[] | select(.state == "alive") | .id'`
 	return cmd
@@ -44,9 +46,23 @@ func (a *app) printPeers(peers []v1.Peer, now time.Time) {
 			since = ago(now, p.Since)
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", printable(p.ID), peerState(p), since, rtt,
-			orDash(strings.Join(p.Transports, ",")), orDash(p.Zone), orDash(strings.Join(p.FoundBy, ",")))
+			connectedBy(p), orDash(p.Zone), orDash(strings.Join(p.FoundBy, ",")))
 	}
 	table.Flush()
+}
+
+// connectedBy names the transports of a peer's connections, and whom relayed ones lead through.
+func connectedBy(p v1.Peer) string {
+	var ways []string
+	for _, t := range p.Transports {
+		if t != "relay" {
+			ways = append(ways, printable(t))
+		}
+	}
+	for _, by := range p.RelayedBy {
+		ways = append(ways, "relay …"+printable(by[max(0, len(by)-6):]))
+	}
+	return orDash(strings.Join(ways, ","))
 }
 
 // peerState says what a peer is doing, in a word or two.

@@ -17,6 +17,7 @@ import (
 	"github.com/folkmoot/folkmoot/ledger/consensus"
 	"github.com/folkmoot/folkmoot/node"
 	"github.com/folkmoot/folkmoot/routing"
+	"github.com/folkmoot/folkmoot/swarm/nat"
 )
 
 // runOptions are the options of moot run as they were written.
@@ -25,6 +26,8 @@ type runOptions struct {
 	open                             bool
 	listen, announce, bootstrap, dns []string
 	mdns                             bool
+	relay                            *choice
+	privateWAN, portMap              bool
 	zone                             string
 	copies                           int
 	routing                          *choice
@@ -48,7 +51,7 @@ type runOptions struct {
 }
 
 func newRun(a *app) *cobra.Command {
-	o := runOptions{logLevel: newChoice("info", "debug", "info", "warn", "error"), logFormat: newChoice("text", "text", "json"),
+	o := runOptions{relay: newChoice("auto", "auto", "true", "false"), logLevel: newChoice("info", "debug", "info", "warn", "error"), logFormat: newChoice("text", "text", "json"),
 		routing:    newChoice(string(routing.DefaultMethod), string(routing.MethodIterative), string(routing.MethodRecursive), string(routing.MethodBroadcast)),
 		ledgerSync: newChoice(string(consensus.Auto), string(consensus.Auto), string(consensus.Blocks), string(consensus.State))}
 	cmd := a.command("run [--network NAME --open]", "Run a node until it is stopped", wants(0, 0), func(ctx context.Context, _ []string) error {
@@ -71,6 +74,10 @@ new keys into the seat of one that is gone takes its place, and "moot leave" has
 	f.StringSliceVar(&o.bootstrap, "bootstrap", nil, "`MULTIADDR` of a peer to try first; may be repeated")
 	f.StringSliceVar(&o.dns, "dns", nil, "`NAME` whose addresses are peers, such as a headless Service; may be repeated")
 	f.BoolVar(&o.mdns, "mdns", true, "look for peers on the local network")
+	addChoice(cmd, o.relay, "relay", "carry connections for members that others can't dial: while this node can be dialled at a public address, always, or never")
+	f.Lookup("relay").NoOptDefVal = "true"
+	f.BoolVar(&o.privateWAN, "private-wan", false, "the members reach one another over private addresses with NATs between their sites")
+	f.BoolVar(&o.portMap, "port-map", true, "ask the router for a port that leads here (UPnP, NAT-PMP), where the node has a private address and is no pod of Kubernetes")
 	f.StringVar(&o.zone, "zone", "", "failure domain that copies are spread over; on Kubernetes, the `NAME` of the cluster's node")
 	f.IntVar(&o.copies, "copies", node.DefaultCopies, "copies wanted of each record")
 	addChoice(cmd, o.routing, "routing", "how peers are found that this node does not keep in view, and with them the holders of records; of use above a thousand peers")
@@ -96,6 +103,9 @@ new keys into the seat of one that is gone takes its place, and "moot leave" has
 	f.StringVar(&o.cpuProfile, "cpu-profile", "", "write to this `file`, for go tool pprof, what the processor's time went into until the node stops")
 	return cmd
 }
+
+// relayServing is what the words of --relay stand for.
+var relayServing = map[string]nat.Serving{"auto": nat.ServeAuto, "true": nat.ServeAlways, "false": nat.ServeNever}
 
 func (a *app) runNode(ctx context.Context, o runOptions) (err error) {
 	cfg, err := a.nodeConfig(o)
@@ -199,6 +209,7 @@ func (a *app) nodeConfig(o runOptions) (node.Config, error) {
 	cfg := node.Config{
 		Home: a.home, Network: o.network, Zone: o.zone, DNS: o.dns, MDNS: o.mdns,
 		Copies: o.copies, Routing: routing.Method(o.routing.value), AwayGrace: o.awayGrace, MaxConnections: o.maxConnections, Quota: int64(o.quota), Rejoin: o.rejoin, NoLedger: !o.ledger,
+		Relay: relayServing[o.relay.value], PrivateWAN: o.privateWAN, PortMap: o.portMap && a.getenv("KUBERNETES_SERVICE_HOST") == "",
 		API:     node.APIConfig{Listen: o.apiListen, TLSCert: o.apiTLSCert, TLSKey: o.apiTLSKey, Insecure: o.apiInsecure},
 		Version: thisBuild().Version,
 		Logger:  a.logger(o),

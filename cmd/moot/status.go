@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -26,6 +27,7 @@ func newStatus(a *app) *cobra.Command {
 	cmd.Long = `Show who the node is, which network it belongs to, whom it sees, what it holds, and how the records of the whole network fare.
 
 "copies" says how many holders of a record answer now, of how many wanted in a network of this size; then how many are wanted in a large one.
+"reachability" says whether the peers that were asked can dial this node, and what a NAT makes of its ports by what they see; see docs/nat.md. "relays for others" is there while it does.
 "network's records" counts the records of the whole network, which all its peers are asked for: those with every copy wanted; those with fewer, which are being made;
 and those of which so few holders are alive that they can't be read until some come back.`
 	cmd.Example = `  moot status
@@ -75,6 +77,12 @@ func (a *app) printStatus(n status, now time.Time) {
 		ready = "no: " + orDash(n.NotReady)
 	}
 	line("ready", "%s", ready)
+	if n.Reachability != nil {
+		line("reachability", "%s", reachabilityText(*n.Reachability))
+		if r := n.Reachability.Relaying; r != nil {
+			line("relays for others", "%s, %s, %s", plural(r.Reservations, "peer"), plural(r.Circuits, "connection"), byteSize(r.Bytes))
+		}
+	}
 	p := n.Peers
 	line("peers", "%d alive, %d suspect, %d away, %d dead", p.Alive, p.Suspect, p.Away, p.Dead)
 	r := n.Records
@@ -95,6 +103,29 @@ func (a *app) printStatus(n status, now time.Time) {
 		line(name, "%s", printable(addr))
 	}
 	table.Flush()
+}
+
+// reachabilityText says whether others can dial the node, and what they do when they can't.
+func reachabilityText(r v1.Reachability) string {
+	var parts []string
+	switch r.State {
+	case "reachable":
+		parts = append(parts, "others can dial this node")
+	case "unreachable":
+		text := "some peers can't dial this node, and no relay is found"
+		if n := len(r.Relays); n > 0 {
+			text = "some peers can't dial this node, and reach it through " + plural(n, "relay")
+		}
+		parts = append(parts, text)
+	default:
+		parts = append(parts, "unknown: no peer has been able to tell yet")
+	}
+	for _, nat := range []struct{ transport, mapping string }{{"TCP", r.NATTCP}, {"QUIC", r.NATQUIC}} {
+		if nat.mapping == "endpoint-independent" || nat.mapping == "endpoint-dependent" {
+			parts = append(parts, nat.mapping+" NAT for "+nat.transport)
+		}
+	}
+	return strings.Join(parts, "; ")
 }
 
 // standingText says how the records of the whole network fare.

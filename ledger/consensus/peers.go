@@ -114,6 +114,7 @@ func (e *Engine) keepPeers(ctx context.Context, p *parts) {
 	for {
 		k.tidy()
 		k.addMissing(ctx)
+		k.moveStranded(ctx)
 		select {
 		case <-ctx.Done():
 			return
@@ -159,6 +160,25 @@ func (k *keeper) addMissing(ctx context.Context) {
 				k.engine.cfg.Logger.Debug("ledger: peer not added", "peer", to.ID, "error", err)
 			}
 			k.note(to.ID, err == nil)
+		})
+	}
+}
+
+// moveStranded has sessions move to the direct connections that came after the relayed ones.
+func (k *keeper) moveStranded(ctx context.Context) {
+	for _, id := range k.parts.gate.Stranded() {
+		select {
+		case k.slots <- struct{}{}:
+		default:
+			return
+		}
+		k.tasks.Go(func() {
+			defer func() { <-k.slots }()
+			ctx, cancel := context.WithTimeout(ctx, addTime)
+			defer cancel()
+			if err := k.parts.gate.Join(ctx, id); err != nil {
+				k.engine.cfg.Logger.Debug("ledger: session not moved to a direct connection", "peer", id, "error", err)
+			}
 		})
 	}
 }

@@ -68,8 +68,10 @@ type Claim struct {
 	// Departure says whether the peer leaves for good. A peer that has Left is not Away.
 	Departure Departure
 	Addrs     []ma.Multiaddr
-	Zone      string
-	Version   string
+	// Relay says that the peer relays for members that can't be reached otherwise.
+	Relay   bool
+	Zone    string
+	Version string
 	// Sealed is the claim's signed envelope, as it is passed on. It is nil for a peer that is only remembered.
 	Sealed []byte
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/swarm"
 	"github.com/folkmoot/folkmoot/swarm/frames"
 )
 
@@ -276,18 +278,27 @@ func (c *Client) part(r *remote, o *opening) {
 	}
 }
 
-// connected tells an opening that is dialling of a connection to its peer.
+// connected tells an opening that is dialling of a connection to its peer, and moves from a relayed connection to a direct one.
 func (c *Client) connected(conn network.Conn) {
 	if conn.Stat().Limited {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if r := c.peers[conn.RemotePeer()]; r != nil && r.opening != nil {
+	r := c.peers[conn.RemotePeer()]
+	if r == nil {
+		return
+	}
+	if r.opening != nil {
 		select {
 		case r.opening.met <- struct{}{}:
 		default:
 		}
+	}
+	if l := r.link; l != nil && l.relayed() && !swarm.IsRelayed(conn.RemoteMultiaddr()) {
+		r.link = nil
+		l.drain()
+		c.forgetIfUnused(r)
 	}
 }
 
@@ -311,11 +322,22 @@ func (c *Client) newStream(ctx context.Context, p peer.ID, met <-chan struct{}) 
 	return c.cfg.Host.NewStream(ctx, p, c.cfg.Protocol)
 }
 
+// direct says whether there is a connection to a peer that leads through no other.
+func (c *Client) direct(p peer.ID) bool {
+	return slices.ContainsFunc(c.cfg.Host.Network().ConnsToPeer(p), func(conn network.Conn) bool {
+		return !swarm.IsRelayed(conn.RemoteMultiaddr()) && !conn.IsClosed()
+	})
+}
+
 // open opens a stream and hands it to those who wait.
 func (c *Client) open(ctx context.Context, r *remote, o *opening) {
 	defer o.cancel()
 	defer close(o.done)
 	stream, err := c.newStream(ctx, r.id, o.met)
+	if err == nil && swarm.IsRelayed(stream.Conn().RemoteMultiaddr()) && c.direct(r.id) { // which came meanwhile
+		stream.Reset()
+		stream, err = c.cfg.Host.NewStream(ctx, r.id, c.cfg.Protocol)
+	}
 
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -10,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/swarm"
 	"github.com/folkmoot/folkmoot/swarm/frames"
 )
 
@@ -28,6 +29,8 @@ type link struct {
 	lastID   uint64                 // guarded by mu
 	answered bool                   // guarded by mu; the peer has sent something
 	lastUse  time.Time              // guarded by mu; when pending last became empty
+	draining bool                   // guarded by mu; another link has taken its place
+	drained  chan struct{}          // has room for one; gets one when it is draining and no call is pending
 	err      error                  // guarded by mu; why the link failed
 }
 
@@ -45,6 +48,7 @@ func newLink(c *Client, r *remote, stream network.Stream) *link {
 		stream:  stream,
 		out:     frames.NewWriter(stream, stream.Scope()),
 		pending: make(map[uint64]chan result),
+		drained: make(chan struct{}, 1),
 		lastUse: time.Now(),
 	}
 	c.tasks.Go(l.write)
@@ -103,6 +107,9 @@ func (l *link) register(done chan result) (uint64, error) {
 	if l.err != nil {
 		return 0, l.err
 	}
+	if l.draining {
+		return 0, errIdle
+	}
 	l.lastID++
 	l.pending[l.lastID] = done
 	return l.lastID, nil
@@ -122,6 +129,31 @@ func (l *link) remove(id uint64) {
 	delete(l.pending, id)
 	if len(l.pending) == 0 {
 		l.lastUse = time.Now()
+		l.tellDrained()
+	}
+}
+
+// relayed says whether the way to the peer leads through another one.
+func (l *link) relayed() bool { return swarm.IsRelayed(l.stream.Conn().RemoteMultiaddr()) }
+
+// drain ends the link once the calls on it have their responses. Those that come too late are made again on another.
+func (l *link) drain() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.draining = true
+	if len(l.pending) == 0 {
+		l.tellDrained()
+	}
+}
+
+// tellDrained has write end a link that is draining. mu is held, and no call is pending.
+func (l *link) tellDrained() {
+	if !l.draining {
+		return
+	}
+	select {
+	case l.drained <- struct{}{}:
+	default:
 	}
 }
 
@@ -182,6 +214,8 @@ func (l *link) write() {
 				l.retire(now)
 			}
 			idle.Reset(max(rest, 0))
+		case <-l.drained:
+			l.fail(errIdle)
 		case <-l.out.Stopped():
 			return
 		}

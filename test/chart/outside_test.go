@@ -4,6 +4,8 @@ package chart
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -32,6 +34,29 @@ func TestPeersAnnounceWhereTheyAreFromOutside(t *testing.T) {
 	m := render(t, "{ipFamilies: [IPv6], outside: {type: NodePort, protocols: [TCP]}}")
 	if config := at(m.get(t, "ConfigMap", fullName+"-outside"), "data", "0.yaml"); config != "announce:\n  - /ip6/${HOST_IP}/tcp/32400\n" {
 		t.Errorf("with IPv6: %v", config)
+	}
+}
+
+func TestPeersRelayOrAreRelayed(t *testing.T) {
+	for values, want := range map[string][]string{
+		"{}":                      nil,
+		"p2p: {relay: auto}":      nil,
+		"p2p: {relay: true}":      {"--relay=true"},
+		"p2p: {relay: 'true'}":    {"--relay=true"},
+		"p2p: {relay: false}":     {"--relay=false"},
+		"p2p: {privateWAN: true}": {"--private-wan"},
+		valueSets["behind a NAT"]: {"--relay=false", "--private-wan"},
+		"{extra: {replicas: 1}, p2p: {relay: true}}": {"--relay=true"},
+	} {
+		var got []string
+		for _, arg := range texts(moot(render(t, values).peers(t)), "args") {
+			if strings.HasPrefix(arg, "--relay") || strings.HasPrefix(arg, "--private-wan") {
+				got = append(got, arg)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", values, got, want)
+		}
 	}
 }
 

@@ -36,6 +36,7 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		{"ipFamilyPolicy: DualStack", "at '/ipFamilyPolicy': value must be one of '', 'SingleStack', 'PreferDualStack', 'RequireDualStack'"},
 		{"outside: {type: Ingress}", "at '/outside/type': value must be one of 'None', 'NodePort', 'LoadBalancer'"},
 		{"outside: {protocols: []}", "at '/outside/protocols': minItems: got 0, want 1"},
+		{"p2p: {relay: always}", "at '/p2p/relay': value must be one of 'auto', true, false, 'true', 'false'"},
 		{"hostNetwork: 'yes'", "at '/hostNetwork': got string, want boolean"},
 		{"podDisruptionBudget: {maxUnavailable: some}", "at '/podDisruptionBudget/maxUnavailable': got string, want integer"},
 		{"podAnnotations: {a: 1}", "at '/podAnnotations/a': got number, want string"},

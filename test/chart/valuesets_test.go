@@ -29,7 +29,9 @@ imagePullSecrets: [{name: pull}]
 outside: {type: LoadBalancer, hosts: [a, b, c, d, e], loadBalancerClass: example.org/lb, loadBalancerSourceRanges: [192.0.2.0/24, "2001:db8::/32"]}
 api: {service: {type: LoadBalancer, annotations: {a: b}, loadBalancerClass: example.org/lb, loadBalancerSourceRanges: [192.0.2.0/24], sessionAffinity: ClientIP}}
 `,
-	"host network": "{hostNetwork: true, p2p: {port: 4343}, api: {port: 7171}, extra: {replicas: 1}}",
+	"host network":       "{hostNetwork: true, p2p: {port: 4343}, api: {port: 7171}, extra: {replicas: 1}}",
+	"behind a NAT":       `{discovery: {bootstrap: [/ip4/192.0.2.7/tcp/4242]}, p2p: {relay: "false", privateWAN: true}}`,
+	"relay between NATs": "{p2p: {relay: true}, outside: {type: LoadBalancer, hosts: [a, b, c, d, e]}}",
 	"policies": `
 networkPolicy:
   enabled: true

@@ -25,6 +25,7 @@ const (
 	packageIndex capability = "Debian's package index"
 	losses       capability = "random loss of packets"
 	clocks       capability = "clocks of single processes"
+	nats         capability = "translation of addresses"
 )
 
 var (
@@ -65,7 +66,7 @@ func missing() map[capability]error {
 	found := map[capability]error{}
 	for what, try := range map[capability]func() error{
 		namespaces: netns.Supported, mounts: tryMount, packageIndex: tryPackageIndex,
-		losses: netns.LossSupported, clocks: moottest.ClockSupported,
+		losses: netns.LossSupported, nats: netns.NATSupported, clocks: moottest.ClockSupported,
 	} {
 		if err := try(); err != nil {
 			found[what] = err

@@ -147,7 +147,7 @@ func Folkmoot() Rules {
 				Why:    "logging is by a *slog.Logger handed in",
 			},
 		},
-		Fuzzed: []string{"backup", "swarm", "swarm/rpc", "routing", "pubsub", "records", "records/disk", "discovery/peercache", "ledger", "ledger/state", "ledger/tree",
+		Fuzzed: []string{"backup", "swarm", "swarm/nat", "swarm/rpc", "routing", "pubsub", "records", "records/disk", "discovery/peercache", "ledger", "ledger/state", "ledger/tree",
 			"ledger/consensus", "ledger/consensus/light", "ledger/consensus/gate", "ledger/consensus/signer", "ledger/consensus/application", "ledger/enrol", "ledger/receipt", "api/ledgerdoc", "api/v1", "cmd/moot/internal/accounts",
 			"cmd/moot/internal/payments"},
 		MaxLines: 500,

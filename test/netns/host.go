@@ -17,19 +17,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Link is an Ethernet segment: a bridge. Its subnets are 10.77.N.0/24 and fd77:N::/64.
+// A Link is an Ethernet segment: a bridge. Its subnets are 10.77.N.0/24, or 20.77.N.0/24 where its addresses are to look public, and fd77:N::/64.
 type Link struct {
 	lab       *Lab
 	namespace string
 	number    int
+	first     int // byte of its IPv4 addresses
 
 	mu    sync.Mutex
 	hosts int // guarded by mu; how many addresses were given out
 	parts int // guarded by mu; how many bridges there are beside the first
 }
 
-// Link makes a link.
-func (l *Lab) Link(name string) (*Link, error) {
+// Link makes a link with private addresses.
+func (l *Lab) Link(name string) (*Link, error) { return l.link(name, 10) }
+
+// PublicLink makes a link whose IPv4 addresses are of a public range: programs treat them as such, though nothing leaves the lab.
+func (l *Lab) PublicLink(name string) (*Link, error) { return l.link(name, 20) }
+
+func (l *Lab) link(name string, first int) (*Link, error) {
 	l.mu.Lock()
 	l.links++
 	number := l.links
@@ -41,7 +47,7 @@ func (l *Lab) Link(name string) (*Link, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &Link{lab: l, namespace: namespace, number: number}
+	k := &Link{lab: l, namespace: namespace, number: number, first: first}
 	return k, k.bridge("bridge")
 }
 
@@ -60,7 +66,7 @@ func (k *Link) next() Addrs {
 	defer k.mu.Unlock()
 	k.hosts++
 	return Addrs{
-		V4: netip.MustParsePrefix(fmt.Sprintf("10.77.%d.%d/24", k.number, k.hosts)),
+		V4: netip.MustParsePrefix(fmt.Sprintf("%d.77.%d.%d/24", k.first, k.number, k.hosts)),
 		V6: netip.MustParsePrefix(fmt.Sprintf("fd77:%x::%x/64", k.number, k.hosts)),
 	}
 }

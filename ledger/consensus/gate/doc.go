@@ -8,6 +8,7 @@
 //   - A peer's streams pass while it may take part, which is asked anew for each, and while there is a session with it: a stream on which both sides
 //     have said which run of their engine this is. A peer whose run ends, or that comes back with another run, is reported as gone first.
 //     CometBFT never sends twice what it believes a peer to have; a peer that lost its memory must not be taken for the one before.
+//   - A session moves from a relayed connection to a direct one, once there is one, without CometBFT taking the peer for gone.
 //   - Messages go over one long-lived stream for each class of them, in each direction (class.go has the classes and what is on the wire): those of one class
 //     keep their order, and never wait for another's. What CometBFT takes for a stream is one message. A session ends with the first of its streams that breaks,
 //     or whose peer does not read: CometBFT would never send again what was lost.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -12,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/swarm"
 )
 
 const (
@@ -98,13 +100,14 @@ func (g *Gate) sessionProtocols() []protocol.ID {
 	return []protocol.ID{g.cfg.Network.Protocol(protocolName + "/session"), before}
 }
 
-// Join makes sure that there is a session with a connected peer. An error is fault.Forbidden when the peer may not take part, and fault.Unavailable when
+// Join makes sure that there is a session with a connected peer, over a direct connection where there is one. An error is fault.Forbidden when the peer may not take part, and fault.Unavailable when
 // it does not want a session now.
 func (g *Gate) Join(ctx context.Context, p peer.ID) error {
 	if !g.cfg.Allowed(p) {
 		return fault.New(fault.Forbidden, "join %s: not a member", p)
 	}
-	if g.Present(p) {
+	relayed, stranded := g.stranded(p)
+	if g.Present(p) && !stranded {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(network.WithNoDial(ctx, "the node makes the connections"), helloTime)
@@ -122,7 +125,35 @@ func (g *Gate) Join(ctx context.Context, p peer.ID) error {
 		return fault.New(fault.Unavailable, "join %s: %w", p, err)
 	}
 	go g.hold(p, s)
+	if stranded && !swarm.IsRelayed(s.Conn().RemoteMultiaddr()) {
+		resetAll(relayed) // CometBFT notices nothing: there is the new one
+	}
 	return nil
+}
+
+// Stranded returns the peers whose sessions are all over relayed connections though there is a direct one. Join moves them.
+func (g *Gate) Stranded() []peer.ID {
+	return slices.DeleteFunc(g.Peers(), func(p peer.ID) bool {
+		_, stranded := g.stranded(p)
+		return !stranded
+	})
+}
+
+// stranded returns a peer's sessions over relayed connections, and whether they are all that there are though there is a direct connection.
+func (g *Gate) stranded(p peer.ID) (relayed []network.Stream, is bool) {
+	g.mu.Lock()
+	m, all := g.members[p], 0
+	if m != nil {
+		all = len(m.sessions)
+		for s := range m.sessions {
+			if swarm.IsRelayed(s.Conn().RemoteMultiaddr()) {
+				relayed = append(relayed, s)
+			}
+		}
+	}
+	g.mu.Unlock()
+	direct := slices.ContainsFunc(g.Host.Network().ConnsToPeer(p), func(c network.Conn) bool { return !swarm.IsRelayed(c.RemoteMultiaddr()) && !c.IsClosed() })
+	return relayed, direct && len(relayed) > 0 && len(relayed) == all
 }
 
 // greet exchanges hellos on a stream that this side opened.

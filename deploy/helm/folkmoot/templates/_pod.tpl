@@ -225,6 +225,12 @@ spec:
 - --bootstrap={{ . }}
 {{- end }}
 - --mdns={{ .discovery.mdns }}
+{{- if ne (toString .p2p.relay) "auto" }}
+- --relay={{ .p2p.relay }}
+{{- end }}
+{{- if .p2p.privateWAN }}
+- --private-wan
+{{- end }}
 - {{ printf "--zone=%s" .zone | quote }}
 - --copies={{ int .copies }}
 - --quota={{ default (include "folkmoot.quota" $.size) .quota }}

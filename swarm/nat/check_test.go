@@ -1,0 +1,115 @@
+package nat
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync/atomic"
+	"testing"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+)
+
+func addrsOf(texts ...string) []ma.Multiaddr {
+	all := make([]ma.Multiaddr, len(texts))
+	for i, t := range texts {
+		all[i] = ma.StringCast(t)
+	}
+	return all
+}
+
+func TestChecksDialWhatMayBeDialled(t *testing.T) {
+	const asker, other = peer.ID("asker"), peer.ID("other")
+	var dialled atomic.Int64
+	learn := func(_ context.Context, a ma.Multiaddr) (peer.ID, error) {
+		dialled.Add(1)
+		switch ip, _ := a.ValueForProtocol(ma.P_IP4); ip {
+		case "20.0.0.1", "10.0.0.1":
+			return asker, nil
+		case "20.0.0.2":
+			return other, nil
+		}
+		return "", errors.New("nobody there")
+	}
+	c := newCheckServer(learn, slog.New(slog.DiscardHandler))
+	request, err := encodeCheck(addrsOf(
+		"/ip4/20.0.0.1/tcp/4242", "/ip4/10.0.0.1/udp/4242/quic-v1", "/ip4/20.0.0.2/tcp/4242", "/ip4/20.0.0.3/tcp/4242", // dialled
+		"/ip4/127.0.0.1/tcp/4242", "/ip4/169.254.0.1/tcp/22", "/ip4/224.0.0.1/tcp/1", "/ip4/20.0.0.1/tcp/4242/ws"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := c.handle(t.Context(), asker, request)
+	want := []byte{byte(reached), byte(reached), byte(notReached), byte(notReached), 0, 0, 0, 0}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("results %v, %v; want %v", got, err, want)
+	}
+	if n := dialled.Load(); n != 4 {
+		t.Errorf("%d dials, want 4", n)
+	}
+	for range checkBurst - 1 {
+		if _, err := c.handle(t.Context(), asker, request); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := dialled.Load()
+	got, err = c.handle(t.Context(), asker, request)
+	if err != nil || slices.ContainsFunc(got, func(b byte) bool { return b != byte(notTried) }) || dialled.Load() != before {
+		t.Errorf("beyond the bound: %v, %v", got, err)
+	}
+	if got, _ := c.handle(t.Context(), other, request); got[2] != byte(reached) {
+		t.Errorf("another peer has an allowance of its own: %v", got)
+	}
+}
+
+func TestChecksForManyPeersAreBounded(t *testing.T) {
+	l := newPerPeer(checkRate, 1)
+	for i := range maxCounted {
+		if !l.allow(peer.ID(string(rune('a' + i)))) {
+			t.Fatalf("peer %d was refused", i)
+		}
+	}
+	if l.allow("one too many") {
+		t.Error("one too many is counted")
+	}
+	if len(l.peers) > maxCounted {
+		t.Errorf("%d peers are counted", len(l.peers))
+	}
+}
+
+func FuzzCheck(f *testing.F) {
+	request, err := encodeCheck(addrsOf("/ip4/20.0.0.1/tcp/4242", "/dns4/a.example/udp/1/quic-v1"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(request)
+	f.Add([]byte{0, 0})
+	f.Add([]byte{0, 3, 0, 1, 4})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		addrs, err := decodeCheck(data)
+		if err != nil {
+			return
+		}
+		if len(addrs) > maxChecked {
+			t.Fatalf("%d addresses", len(addrs))
+		}
+		if _, err := encodeCheck(addrs); err != nil {
+			t.Fatalf("what was decoded can't be encoded: %v", err)
+		}
+		for _, a := range addrs {
+			dialable(a)
+		}
+	})
+}
+
+func TestResultsAreChecked(t *testing.T) {
+	for _, bad := range [][]byte{nil, {0}, {0, 1, 2}, {0, 3}} {
+		if _, err := decodeResults(bad, 2); err == nil {
+			t.Errorf("%v was taken", bad)
+		}
+	}
+	if got, err := decodeResults([]byte{1, 2}, 2); err != nil || got[0] != reached || got[1] != notReached {
+		t.Errorf("%v, %v", got, err)
+	}
+}

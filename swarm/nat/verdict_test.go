@@ -1,0 +1,55 @@
+package nat
+
+import (
+	"testing"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+func TestConclude(t *testing.T) {
+	candidates := []AddrVerdict{{Addr: addrsOf("/ip4/10.0.0.1/tcp/1")[0], Own: true}, {Addr: addrsOf("/ip4/20.0.0.1/tcp/1")[0]}}
+	for _, c := range []struct {
+		name    string
+		answers [][]checkResult
+		state   State
+		addrs   [2]State
+	}{
+		{"nobody asked", nil, Unknown, [2]State{Unknown, Unknown}},
+		{"nobody tried", [][]checkResult{{notTried, notTried}}, Unknown, [2]State{Unknown, Unknown}},
+		{"all reach one", [][]checkResult{{reached, notTried}, {notReached, reached}}, Reachable, [2]State{Reachable, Reachable}},
+		{"one site does, another does not", [][]checkResult{{reached, notTried}, {notReached, notReached}}, Unreachable, [2]State{Reachable, Unreachable}},
+		{"nobody does", [][]checkResult{{notReached, notReached}, {notTried, notTried}}, Unreachable, [2]State{Unreachable, Unreachable}},
+		{"the port is forwarded", [][]checkResult{{notReached, reached}}, Reachable, [2]State{Unreachable, Reachable}},
+	} {
+		var answers []answer
+		for _, r := range c.answers {
+			answers = append(answers, answer{results: r})
+		}
+		v := conclude(candidates, answers)
+		if v.State != c.state || v.Addrs[0].State != c.addrs[0] || v.Addrs[1].State != c.addrs[1] {
+			t.Errorf("%s: %+v, want %s, %v", c.name, v, c.state, c.addrs)
+		}
+	}
+}
+
+func TestRelayedAddresses(t *testing.T) {
+	const id = "12D3KooWKRyzVWW6ChFjQjK4miCty85Niy48tpPV95XdKu1BcvMA"
+	relay, err := peer.Decode(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := through(peer.AddrInfo{ID: relay, Addrs: addrsOf("/ip4/127.0.0.1/tcp/1", "/ip4/20.0.0.1/tcp/1", "/ip4/20.0.0.2/tcp/1", "/ip4/20.0.0.1/udp/1/quic-v1",
+		"/ip4/20.0.0.3/tcp/1/p2p/"+id+"/p2p-circuit", "/ip4/20.0.0.3/tcp/1", "/ip4/20.0.0.4/tcp/1")})
+	want := addrsOf("/ip4/20.0.0.1/udp/1/quic-v1/p2p/"+id+"/p2p-circuit", "/ip4/20.0.0.1/tcp/1/p2p/"+id+"/p2p-circuit", "/ip4/20.0.0.2/tcp/1/p2p/"+id+"/p2p-circuit")
+	if err != nil || len(got) != len(want) {
+		t.Fatalf("%v, %v; want %v", got, err, want)
+	}
+	for i := range want {
+		if !got[i].Equal(want[i]) {
+			t.Errorf("%s, want %s", got[i], want[i])
+		}
+	}
+	if _, err := through(peer.AddrInfo{ID: relay, Addrs: addrsOf("/ip4/127.0.0.1/tcp/1")}); err == nil {
+		t.Error("a relay without an address to tell was taken")
+	}
+}
