@@ -93,7 +93,7 @@ func FuzzEntry(f *testing.F) {
 
 func testGenesis(rng *rand.Rand) Genesis {
 	a := newTestAccount(rng, 1, 1)
-	return Genesis{"harbour", time.Unix(1_800_000_000, 0).UTC(), Hash{9}, []GenesisValidator{{PublicKey{1}, 10, a.id}, {PublicKey{2}, 20, a.id}}, DefaultLimits(), nil}
+	return Genesis{"harbour", time.Unix(1_800_000_000, 0).UTC(), Hash{9}, []GenesisValidator{{PublicKey{1}, 10, a.id}, {PublicKey{2}, 20, a.id}}, DefaultLimits(), nil, nil}
 }
 
 func TestGenesisDocument(t *testing.T) {

@@ -14,11 +14,6 @@ import (
 	libp2pswarm "github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
 	libp2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
-	"github.com/libp2p/go-libp2p/p2p/transport/quic"
-	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
-	"github.com/libp2p/go-libp2p/p2p/transport/webrtc"
-	"github.com/libp2p/go-libp2p/p2p/transport/websocket"
-	"github.com/libp2p/go-libp2p/p2p/transport/webtransport"
 	ma "github.com/multiformats/go-multiaddr"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -95,22 +90,16 @@ func build(cfg *Config, l limits, extra []libp2p.Option) (host.Host, error) {
 // options returns libp2p's options. What a private network has no use for is left out: relaying, port mapping, finding out whether the node can be reached
 // (others are told what Announce says), and libp2p's own metrics.
 func options(cfg *Config, rm network.ResourceManager, cm connmgr.ConnManager) []libp2p.Option {
-	return []libp2p.Option{
+	return append(transports(cfg),
 		libp2p.Identity(cfg.Key),
 		libp2p.UserAgent(cfg.UserAgent),
 		libp2p.ProtocolVersion(string(cfg.Network.Protocol("swarm/1"))),
-		// Sharing a port by SO_REUSEPORT would let a second node take half the connections of the first one unnoticed.
-		libp2p.Transport(tcp.NewTCPTransport, tcp.DisableReuseport()),
-		libp2p.Transport(libp2pquic.NewTransport),
-		libp2p.Transport(websocket.New),
-		libp2p.Transport(libp2pwebtransport.New),
-		libp2p.Transport(libp2pwebrtc.New),
 		libp2p.Security(libp2ptls.ID, libp2ptls.New),
 		libp2p.Security(noise.ID, noise.New),
 		libp2p.DefaultMuxers,
 		libp2p.NoListenAddrs, // listen does it, address by address
 		libp2p.AddrsFactory(announcing(cfg.Announce)),
-		libp2p.ConnectionGater(gater{gate: cfg.Gate, logger: cfg.Logger}),
+		libp2p.ConnectionGater(gater{gate: cfg.Gate, receives: cfg.Reception != nil, logger: cfg.Logger}),
 		libp2p.ResourceManager(rm),
 		libp2p.ConnectionManager(cm),
 		libp2p.SwarmOpts(libp2pswarm.WithDialRanker(rankTCPFirst)),
@@ -118,7 +107,7 @@ func options(cfg *Config, rm network.ResourceManager, cm connmgr.ConnManager) []
 		libp2p.ForceReachabilityPublic(),
 		libp2p.DisableIdentifyAddressDiscovery(),
 		libp2p.DisableMetrics(),
-	}
+	)
 }
 
 // addrListener is a network that tells why it cannot listen on an address; libp2p's Listen is content when one of several works.
