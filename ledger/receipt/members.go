@@ -32,11 +32,7 @@ func (r *Receipt) kinds() (n int) {
 
 func (m *Members) verify(s *Statement) error {
 	s.Height, s.Time = s.Header.Height-1, s.Header.Time
-	entries := make([]ledger.Change, len(m.Entries))
-	for i, e := range m.Entries {
-		entries[i] = ledger.Change{Key: e.Key, Value: e.Value}
-	}
-	members, roster, err := ledger.ParseMembers(entries)
+	members, roster, err := ledger.ParseMembers(m.List())
 	if err != nil {
 		return err
 	}
@@ -47,6 +43,15 @@ func (m *Members) verify(s *Statement) error {
 	if err := proof.Present(tree.Hash(s.Header.AppHash), tree.NewEntry(ledger.RosterKey(), roster.Marshal())); err != nil {
 		return fault.As(fault.Invalid, err)
 	}
-	s.Members = members
+	s.Members, s.Roster = members, roster
 	return nil
+}
+
+// List returns the entries as the ledger has them.
+func (m *Members) List() []ledger.Change {
+	entries := make([]ledger.Change, len(m.Entries))
+	for i, e := range m.Entries {
+		entries[i] = ledger.Change{Key: e.Key, Value: e.Value}
+	}
+	return entries
 }

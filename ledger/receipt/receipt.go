@@ -107,6 +107,8 @@ type Statement struct {
 	Amount  ledger.Amount
 	// Members are all that were members after the block of Height, or had been, by the bytes of their peer ids.
 	Members map[string]ledger.Member
+	// Roster is what these are together.
+	Roster ledger.Roster
 
 	Height int64
 	Time   time.Time
