@@ -45,6 +45,7 @@ type Node struct {
 	cached     []peercache.Entry // the peers remembered from the last run
 	ledger     *replica.Replica  // nil in a network without one
 	validator  *signer.Signer    // nil unless the node has a validator's key
+	members    *members          // nil in a network that is open, or that all may enter who have its genesis
 	enrolment  *enrol.Member     // nil unless the node's validator is one of those that vote one another in
 	api        *api.Server       // nil without an API
 
@@ -77,7 +78,7 @@ func New(cfg Config) (_ *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, step := range []func(crypto.PrivKey) error{n.openHost, n.openRouting, n.openStore, n.openDiscovery, n.openLedger, n.openEnrolment, n.openAPI} {
+	for _, step := range []func(crypto.PrivKey) error{n.openMembers, n.openHost, n.openRouting, n.openStore, n.openDiscovery, n.openLedger, n.followMembers, n.openEnrolment, n.openAPI} {
 		if err := step(key); err != nil {
 			return nil, err
 		}
@@ -113,7 +114,8 @@ func (n *Node) openHost(key crypto.PrivKey) (err error) {
 		Network:        n.home.NetworkID,
 		Listen:         n.cfg.Listen,
 		Announce:       n.cfg.Announce,
-		Gate:           swarm.OpenGate{},
+		Gate:           n.gate(),
+		Reception:      n.reception(),
 		MaxConnections: n.cfg.MaxConnections,
 		Registerer:     n.metrics,
 		Logger:         n.cfg.Logger.With("part", "swarm"),
@@ -135,6 +137,7 @@ func (n *Node) openRouting(key crypto.PrivKey) (err error) {
 		Zone:       n.cfg.Zone,
 		Version:    n.cfg.Version,
 		Remembered: n.rememberedPeers(),
+		Allowed:    n.allowed(),
 		Registerer: n.metrics,
 		Logger:     n.cfg.Logger.With("part", "membership"),
 	})
@@ -172,6 +175,7 @@ func (n *Node) openStore(key crypto.PrivKey) (err error) {
 		Patience:   n.cfg.patience,
 		Joined:     n.ready,
 		Locator:    n.lookup,
+		Author:     n.authors(),
 		Registerer: n.metrics,
 		Logger:     n.cfg.Logger.With("part", "records"),
 	})

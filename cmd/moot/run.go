@@ -46,8 +46,7 @@ type runOptions struct {
 }
 
 func newRun(a *app) *cobra.Command {
-	o := runOptions{logLevel: newChoice("info", "debug", "info", "warn", "error"), logFormat: newChoice("text", "text", "json"),
-		ledgerSync: newChoice(string(consensus.Auto), string(consensus.Auto), string(consensus.Blocks), string(consensus.State))}
+	o := newRunOptions()
 	cmd := a.command("run [--network NAME --open]", "Run a node until it is stopped", wants(0, 0), func(ctx context.Context, _ []string) error {
 		return a.runNode(ctx, o)
 	})
@@ -62,6 +61,18 @@ new keys into the seat of one that is gone takes its place, and "moot leave" has
   moot run --validators-secret secret --seat 2 --seats 4
   moot run --api-listen 0.0.0.0:7070 --token-file token --api-tls-cert tls.crt --api-tls-key tls.key`
 	addNetworkOptions(cmd, &o.network, &o.open)
+	addRunOptions(cmd, &o)
+	return cmd
+}
+
+// newRunOptions returns the options with their choices.
+func newRunOptions() runOptions {
+	return runOptions{logLevel: newChoice("info", "debug", "info", "warn", "error"), logFormat: newChoice("text", "text", "json"),
+		ledgerSync: newChoice(string(consensus.Auto), string(consensus.Auto), string(consensus.Blocks), string(consensus.State))}
+}
+
+// addRunOptions declares the options that say how a node runs.
+func addRunOptions(cmd *cobra.Command, o *runOptions) {
 	f := cmd.Flags()
 	f.StringSliceVar(&o.listen, "listen", nil, "`MULTIADDR` to listen on; may be repeated (default: port 4242, TCP and QUIC)")
 	f.StringSliceVar(&o.announce, "announce", nil, "`MULTIADDR` at which others reach this node, beside those it listens on; may be repeated")
@@ -90,7 +101,6 @@ new keys into the seat of one that is gone takes its place, and "moot leave" has
 	addChoice(cmd, o.logLevel, "log-level", "least important log entries to write")
 	addChoice(cmd, o.logFormat, "log-format", "how log entries are written")
 	f.StringVar(&o.cpuProfile, "cpu-profile", "", "write to this `file`, for go tool pprof, what the processor's time went into until the node stops")
-	return cmd
 }
 
 func (a *app) runNode(ctx context.Context, o runOptions) (err error) {

@@ -94,3 +94,34 @@ func (r *Replica) MembersReceipt(ctx context.Context) (*receipt.Receipt, error) 
 	}
 	return r.receipt(&receipt.Receipt{Members: &m}, 0, height)
 }
+
+// Invite returns the invite of an account; false: there is none.
+func (r *Replica) Invite(account ledger.AccountID) (invite ledger.OpenInvite, ok bool, err error) {
+	err = r.read(func(v *state.View) error {
+		value, err := v.Get(ledger.InviteKey(account))
+		if err != nil || value == nil {
+			return err
+		}
+		ok = true
+		return invite.Unmarshal(value)
+	})
+	return invite, ok, err
+}
+
+// Decide hands in a transaction, waits until it is in a block, and returns what became of it there. Where the state says already what would become of it, it is not handed in. Errors are those of Submit, but for
+// those that a code says.
+func (r *Replica) Decide(ctx context.Context, data []byte) (ledger.Code, error) {
+	t, err := ledger.ParseTransaction(data)
+	if err != nil {
+		return ledger.Applied, err
+	}
+	if result, err := r.app.Try(t); err == nil && result.Code != ledger.Applied {
+		return result.Code, nil
+	}
+	s, err := r.Submit(ctx, data)
+	if err != nil {
+		return ledger.Applied, err
+	}
+	place, err := s.Wait(ctx)
+	return place.Result.Code, err
+}
