@@ -49,20 +49,20 @@ func (n *Node) openMembers(crypto.PrivKey) error {
 		return fmt.Errorf("open the members: %w", err)
 	}
 	m := &members{book: book, refused: make(chan refusal, 1)}
-	if err := m.checkSelf(n.home.ID); err != nil {
+	n.members = m
+	if err := n.checkMembership(); err != nil {
 		return err
 	}
 	m.lobby = admission.NewLobby(admission.LobbyConfig{Genesis: g, Self: n.home.ID, Book: book, Ledger: m.ledger, Logger: log})
-	n.members = m
 	return nil
 }
 
-// checkSelf is fault.Forbidden for a node that was expelled, as far as is known here.
-func (m *members) checkSelf(self peer.ID) error {
-	if _, former := m.book.Former(self); !former {
+// checkMembership is fault.Forbidden for a node that was expelled, as far as is known here, unless it is told that it may come back.
+func (n *Node) checkMembership() error {
+	if _, former := n.members.book.Former(n.home.ID); !former || n.cfg.Rejoin {
 		return nil
 	}
-	return fmt.Errorf("this node can't go on: %w", m.book.Standing(self))
+	return fmt.Errorf("this node can't go on: %w", n.members.book.Standing(n.home.ID))
 }
 
 func (n *Node) gate() swarm.Gate {
@@ -147,7 +147,7 @@ func (n *Node) enforceMembers(ctx context.Context) error {
 	book := n.members.book
 	for {
 		changed := book.Changed()
-		if err := n.members.checkSelf(n.home.ID); err != nil {
+		if err := n.checkMembership(); err != nil {
 			return err
 		}
 		n.membership.Evict()

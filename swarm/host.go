@@ -90,7 +90,7 @@ func build(cfg *Config, l limits, extra []libp2p.Option) (host.Host, error) {
 // options returns libp2p's options. What a private network has no use for is left out: relaying, port mapping, finding out whether the node can be reached
 // (others are told what Announce says), and libp2p's own metrics.
 func options(cfg *Config, rm network.ResourceManager, cm connmgr.ConnManager) []libp2p.Option {
-	return append(transports(cfg),
+	return append(transportOptions(cfg),
 		libp2p.Identity(cfg.Key),
 		libp2p.UserAgent(cfg.UserAgent),
 		libp2p.ProtocolVersion(string(cfg.Network.Protocol("swarm/1"))),

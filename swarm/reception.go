@@ -64,8 +64,8 @@ type receiving struct {
 	among map[netip.Prefix]int // guarded by mu; how many of each place
 }
 
-// transports returns the options for all transports. Without a reception they are as libp2p makes them.
-func transports(cfg *Config) []libp2p.Option {
+// transportOptions returns the options for all transports. Without a reception they are as libp2p makes them.
+func transportOptions(cfg *Config) []libp2p.Option {
 	if cfg.Reception == nil {
 		return []libp2p.Option{
 			// Sharing a port by SO_REUSEPORT would let a second node take half the connections of the first one unnoticed.

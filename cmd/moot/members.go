@@ -75,7 +75,8 @@ func newMembersAdmit(a *app) *cobra.Command {
 	var s sending
 	var by, name string
 	cmd := a.command("admit PEER", "Make a peer a member by its id", wants(1, 1), func(ctx context.Context, args []string) error { return a.admit(ctx, args[0], name, by, s) })
-	cmd.Long = `Make a peer a member by its id, without an invite: its node was made with "moot init --genesis FILE". One who was expelled comes back this way alone.`
+	cmd.Long = `Make a peer a member by its id, without an invite: its node was made with "moot init --genesis FILE". One who was expelled comes back this way
+alone, with "moot run --rejoin".`
 	cmd.Example = `  moot members admit 12D3KooWGRUvhxPuNXXHSsYyCZZtuT3n2gC7pA9P7Xxz1kQ5UVTp --name harbour-2`
 	cmd.Flags().StringVar(&name, "name", "", "`NAME` of the node in the list of members, up to 64 bytes")
 	a.addAccountOption(cmd, &by, "by", "`ACCOUNT` that admits it: the operator of a validator (default: operator)")

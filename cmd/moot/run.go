@@ -82,7 +82,7 @@ func addRunOptions(cmd *cobra.Command, o *runOptions) {
 	f.StringVar(&o.zone, "zone", "", "failure domain that copies are spread over; on Kubernetes, the `NAME` of the cluster's node")
 	f.IntVar(&o.copies, "copies", node.DefaultCopies, "copies wanted of each record")
 	f.DurationVar(&o.awayGrace, "away-grace", node.DefaultAwayGrace, "how long others wait for this node to come back before they copy what it held")
-	f.BoolVar(&o.rejoin, "rejoin", false, "let a node that has left for good enter its network again, with its identity")
+	f.BoolVar(&o.rejoin, "rejoin", false, "let a node that has left for good, or was expelled and admitted again, enter its network again, with its identity")
 	f.BoolVar(&o.ledger, "ledger", true, "keep the ledger, where the network has one; without it the node serves records only")
 	f.StringVar(&o.validatorsSecret, "validators-secret", "", "`file` with the secret by which validators vote one another in: one line of 32 bytes or more")
 	f.IntVar(&o.seat, "seat", -1, "`number` of this node's seat among the validators with that secret, from 0 on")

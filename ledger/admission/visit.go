@@ -31,6 +31,7 @@ type Visitor struct {
 	line    *Line
 	host    host.Host
 	streams chan network.Stream // what members open
+	closed  chan struct{}       // of capacity 1: a member has closed the connection
 	// transaction is the same at each try: the ledger then admits once, whoever was asked.
 	transaction []byte
 }
@@ -46,12 +47,18 @@ type Invitation struct {
 
 // NewVisitor returns a visitor with the identity that is to be admitted.
 func NewVisitor(line *Line, key crypto.PrivKey) (*Visitor, error) {
-	v := &Visitor{line: line, streams: make(chan network.Stream)}
+	v := &Visitor{line: line, streams: make(chan network.Stream), closed: make(chan struct{}, 1)}
 	var err error
 	v.host, err = swarm.NewVisitor(swarm.Config{Key: key, Network: swarm.NetworkID(line.Network)})
 	if err != nil {
 		return nil, fmt.Errorf("join: %w", err)
 	}
+	v.host.Network().Notify(&network.NotifyBundle{DisconnectedF: func(network.Network, network.Conn) {
+		select {
+		case v.closed <- struct{}{}:
+		default:
+		}
+	}})
 	v.host.SetStreamHandler(LobbyProtocol(swarm.NetworkID(line.Network)), func(s network.Stream) {
 		select {
 		case v.streams <- s:
@@ -156,13 +163,19 @@ func (v *Visitor) say(ctx context.Context, to peer.ID, kind requestKind, payload
 	if to == v.host.ID() {
 		return nil, fault.New(fault.Conflict, "the invite is of this very node")
 	}
+	select {
+	case <-v.closed: // the end of an earlier visit
+	default:
+	}
 	if _, err := v.host.Network().DialPeer(network.WithForceDirectDial(ctx, "join"), to); err != nil {
 		return nil, fault.New(fault.Unavailable, "reach member %s: %w", to, err)
 	}
-	defer v.host.Network().ClosePeer(to)
+	defer v.leave(to)
 	var s network.Stream
 	select {
 	case s = <-v.streams:
+	case <-v.closed:
+		return nil, fault.New(fault.Unavailable, "member %s closed the door without a word: it is of another network than the invite, or has too many at its door; try again, or ask for a new invite", to)
 	case <-ctx.Done():
 		return nil, fault.New(fault.Unavailable, "member %s says nothing: its network is another one, or this peer is a member already", to)
 	}
@@ -177,4 +190,18 @@ func (v *Visitor) say(ctx context.Context, to peer.ID, kind requestKind, payload
 	}
 	_ = s.CloseWrite()
 	return answer, verdict.err(to)
+}
+
+// leave closes the connection, and waits until that is known, so that it is not taken for the end of the next visit.
+func (v *Visitor) leave(to peer.ID) {
+	select {
+	case <-v.closed:
+		return
+	default:
+	}
+	_ = v.host.Network().ClosePeer(to)
+	select {
+	case <-v.closed:
+	case <-time.After(time.Second):
+	}
 }
