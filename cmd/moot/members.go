@@ -244,5 +244,8 @@ func (a *app) submitReplacement(ctx context.Context, u *ledgerUser, s sending) (
 		}
 	}
 	_, err = u.submit(ctx, network, t)
+	if fault.KindOf(err) == fault.NotFound {
+		err = advise(err, "this node's copy of the ledger does not know its membership yet: try again when \"moot ledger status\" says that it has all blocks")
+	}
 	return ids[1], err
 }

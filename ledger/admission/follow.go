@@ -171,6 +171,9 @@ func (f *Follower) lookAtChain(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if roster.Count == 0 {
+		return nil // the ledger has not begun
+	}
 	if roster != f.cfg.Book.Roster() {
 		members, roster, height, err := f.cfg.Chain.Members()
 		if err != nil {

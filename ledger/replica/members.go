@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/ledger"
 	"github.com/folkmoot/folkmoot/ledger/receipt"
 	"github.com/folkmoot/folkmoot/ledger/state"
@@ -73,6 +74,9 @@ func (r *Replica) MembersReceipt(ctx context.Context) (*receipt.Receipt, error) 
 	err := r.read(func(v *state.View) error {
 		tip = v.Tip
 		entries, err := memberEntries(v)
+		if err == nil && len(entries) == 0 {
+			err = fault.New(fault.Unavailable, "the ledger knows of no members: it has not begun here, or the network is not for members only")
+		}
 		if err != nil {
 			return err
 		}

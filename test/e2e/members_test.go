@@ -170,6 +170,7 @@ func TestMemberKeys(t *testing.T) {
 	harbour, light := c.join(lines, c.newPeer("harbour")), c.join(lines, c.newPeer("light", "--ledger=false"))
 	meet(t, c.founder, harbour, light)
 	old := harbour.id
+	eventually(t, settlePatience, func() error { return caughtUp(harbour, c.founder) })
 	harbour.do("members", "replace-key")
 	c.ends(harbour, "replaced")
 	harbour.start()
@@ -197,6 +198,15 @@ func (c *club) replaced(p *peer, old, now string) error {
 	}
 	if !ended || !goes {
 		return fmt.Errorf("%s knows %+v", p.name, c.members(p))
+	}
+	return nil
+}
+
+// caughtUp returns nil when a node has as many blocks as another.
+func caughtUp(p, other *peer) error {
+	has, wants := decode[v1.Ledger](p.t, p.do("ledger", "status", "--json")), decode[v1.Ledger](p.t, other.do("ledger", "status", "--json"))
+	if has.Height < wants.Height || has.Syncing {
+		return fmt.Errorf("%s has block %d of %d", p.name, has.Height, wants.Height)
 	}
 	return nil
 }
