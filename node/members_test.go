@@ -17,6 +17,7 @@ import (
 	"github.com/folkmoot/folkmoot/ledger"
 	"github.com/folkmoot/folkmoot/ledger/admission"
 	"github.com/folkmoot/folkmoot/node"
+	"github.com/folkmoot/folkmoot/records"
 )
 
 // memberOf returns the key of a home's identity, which is made where it is not there, with its peer id.
@@ -101,7 +102,7 @@ func TestMembersByTheLedger(t *testing.T) {
 	untilAlive(t, founder, 2)
 	proof := provenIn(t, homes[0], g, ids[0])
 	forgeries(t, g, proof)
-	if _, err := one.Records().Put(t.Context(), "tide", []byte("high"), recordsQuorum()); err != nil {
+	if _, err := one.Records().Put(t.Context(), "tide", []byte("high"), records.PutOptions{}); err != nil {
 		t.Fatal(err)
 	}
 
@@ -192,7 +193,7 @@ func TestExpelledIsCutOff(t *testing.T) {
 	go func() { ended <- one.Run(ctx) }()
 	untilAlive(t, founder, 2)
 	untilAlive(t, one, 2)
-	if _, err := one.Records().Put(t.Context(), "tide", []byte("high"), recordsQuorum()); err != nil {
+	if _, err := one.Records().Put(t.Context(), "tide", []byte("high"), records.PutOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	began := time.Now()
@@ -210,7 +211,7 @@ func TestExpelledIsCutOff(t *testing.T) {
 	case <-time.After(patience):
 		t.Error("the node of the expelled peer goes on")
 	}
-	if r, err := founder.Records().Get(t.Context(), "tide", recordsOne()); err != nil || string(r.Value) != "high" {
+	if r, err := founder.Records().Get(t.Context(), "tide", records.GetOptions{Consistency: records.One}); err != nil || string(r.Value) != "high" {
 		t.Errorf("what it wrote before is %q, %v", r.Value, err)
 	}
 }

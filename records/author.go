@@ -17,10 +17,10 @@ func (h *holder) authored(head *disk.Head) error {
 }
 
 // Disown removes the copies of this peer whose authors may not have written them any more: what an expelled peer wrote after it was expelled. It returns how many they were. All peers remove the same, so that they agree again.
-func (s *Store) Disown(ctx context.Context) (removed int, err error) {
-	removed, err = s.holder.disk.Purge(ctx, func(head *disk.Head) bool {
-		return fault.KindOf(s.holder.authored(head)) == fault.Forbidden
-	})
+func (s *Store) Disown(ctx context.Context) (removed int, err error) { return s.holder.disown(ctx) }
+
+func (h *holder) disown(ctx context.Context) (removed int, err error) {
+	removed, err = h.disk.Purge(ctx, func(head *disk.Head) bool { return fault.KindOf(h.authored(head)) == fault.Forbidden })
 	if err != nil {
 		return removed, fmt.Errorf("remove what expelled peers wrote: %w", err)
 	}
