@@ -22,6 +22,9 @@ import (
 // expelledPatience is how long a node that was refused as expelled, and has nobody left, waits for somebody who says otherwise.
 const expelledPatience = 5 * time.Second
 
+// cutOffRoom is how long after the time of its end a former member's records are taken: an idle ledger's clock is that of the block before, up to a heartbeat ago, and what was acknowledged meanwhile must not be lost.
+const cutOffRoom = 30 * time.Second
+
 // members are the parts that a network for members only has.
 type members struct {
 	book     *admission.Book
@@ -100,7 +103,7 @@ func (n *Node) authors() func(peer.ID, time.Time) error {
 		if !former {
 			return fault.New(fault.Unavailable, "put off: the author %s is not a member that is known here", p)
 		}
-		if written.After(until) {
+		if written.After(until.Add(cutOffRoom)) {
 			return fault.New(fault.Forbidden, "the author %s was no member any more at %s, when the record was written", p, written.UTC().Format(time.RFC3339))
 		}
 		return nil

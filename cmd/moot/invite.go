@@ -130,7 +130,7 @@ func (u *ledgerUser) operator(name string) (ledger.AccountID, error) {
 
 // notOperator explains the failure that people meet who may not invite.
 func notOperator(err error) error {
-	if err != nil && strings.Contains(err.Error(), ledger.NotOperator.String()) {
+	if err != nil && (strings.Contains(err.Error(), ledger.NotOperator.String()) || strings.Contains(err.Error(), ledger.NoInvite.String())) {
 		return advise(err, `only operators of validators may do this: "moot ledger validators" lists them`)
 	}
 	return err
