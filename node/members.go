@@ -148,16 +148,15 @@ func (m *members) refuse(by peer.ID, err error) {
 // enforceMembers parts from who is a member no more, until ctx ends. It returns fault.Forbidden when this node is none itself.
 func (n *Node) enforceMembers(ctx context.Context) error {
 	book := n.members.book
+	disowned := 0 // how many there were when their records were last removed
 	for {
 		changed := book.Changed()
 		if err := n.checkMembership(); err != nil {
 			return err
 		}
 		n.membership.Evict()
-		if removed, err := n.store.Disown(ctx); err != nil && ctx.Err() == nil {
-			n.cfg.Logger.Warn("what expelled peers wrote is not all removed", "error", err)
-		} else if removed > 0 {
-			n.cfg.Logger.Info("removed what expelled peers wrote since", "records", removed)
+		if former := book.CountFormer(); former > disowned && n.disown(ctx) {
+			disowned = former
 		}
 		for waiting := true; waiting; {
 			select {
@@ -172,6 +171,18 @@ func (n *Node) enforceMembers(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// disown removes what former members wrote when they were none any more, and tells whether that is done. It goes through all records, which is why it is not done at each change.
+func (n *Node) disown(ctx context.Context) bool {
+	removed, err := n.store.Disown(ctx)
+	if err != nil && ctx.Err() == nil {
+		n.cfg.Logger.Warn("what expelled peers wrote is not all removed", "error", err)
+	}
+	if removed > 0 {
+		n.cfg.Logger.Info("removed what expelled peers wrote since", "records", removed)
+	}
+	return err == nil
 }
 
 // weighRefusal returns why the node can't go on, if it can't: nothing says that it is a member, or nobody else takes it for one.

@@ -256,6 +256,16 @@ func (b *Book) Former(p peer.ID) (time.Time, bool) {
 	return time.UnixMilli(m.Until), m.Until != 0
 }
 
+// CountFormer returns how many were members and are none any more.
+func (b *Book) CountFormer() (n int) {
+	for _, m := range b.state.Load().members {
+		if m.Until != 0 {
+			n++
+		}
+	}
+	return n
+}
+
 // Members returns all members and former ones, and the height of the block after which it was so. The map must not be changed.
 func (b *Book) Members() (map[peer.ID]ledger.Member, int64) {
 	k := b.state.Load()
