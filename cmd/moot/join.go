@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -132,6 +133,13 @@ func (a *app) joinNetwork(ctx context.Context, line *admission.Line, o joinOptio
 	}
 	defer v.Close()
 	inv, err := v.Ask(ctx)
+	if errors.Is(err, admission.ErrMember) && info.Genesis != nil { // it was broken off before the receipt was here
+		proof, err := v.Receipt(ctx, info.Genesis)
+		if err != nil {
+			return info, err
+		}
+		return node.JoinMembers(a.home, info.Genesis, proof, line.Addrs)
+	}
 	if err != nil {
 		return info, err
 	}
@@ -144,6 +152,9 @@ func (a *app) joinNetwork(ctx context.Context, line *admission.Line, o joinOptio
 		if err := a.agree(ctx); err != nil {
 			return info, err
 		}
+	}
+	if info, err = node.JoinHome(a.home, inv.Genesis); err != nil { // before anybody is asked: what follows can then go on where it was broken off
+		return info, err
 	}
 	proof, err := v.Join(ctx, inv, o.name)
 	if err != nil {

@@ -17,14 +17,20 @@ import (
 	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/ledger"
 	"github.com/folkmoot/folkmoot/swarm"
+	"github.com/folkmoot/folkmoot/swarm/rpc"
 )
 
 const (
 	// visitTime bounds a visit to one member.
 	visitTime = 20 * time.Second
+	// lobbyPatience is how long a visitor waits for a member to speak: it speaks at once to strangers, and never to members.
+	lobbyPatience = 5 * time.Second
 	// joinWindow is for how long the transaction of a joiner is good.
 	joinWindow = 2 * time.Minute
 )
+
+// ErrMember says that a visitor was let in as a member is: it has joined before.
+var ErrMember = fault.New(fault.Conflict, "this peer is a member already")
 
 // Visitor is somebody who has an invite and is no member yet. It is a host of its own, which listens nowhere. Make it with NewVisitor, and close it.
 type Visitor struct {
@@ -73,7 +79,7 @@ func NewVisitor(line *Line, key crypto.PrivKey) (*Visitor, error) {
 func (v *Visitor) Close() error { return v.host.Close() }
 
 // Ask asks the members of the line, one after the other until one answers, what the invite is to. Errors are fault.Unavailable when none can be reached, fault.NotFound for an invite that is revoked or has expired, fault.Conflict for
-// one that is used up, fault.Forbidden for who was expelled, and fault.Invalid when a member shows another genesis than the line names.
+// one that is used up, fault.Forbidden for who was expelled, ErrMember for who has joined before, and fault.Invalid when a member shows another genesis than the line names.
 func (v *Visitor) Ask(ctx context.Context) (*Invitation, error) {
 	var inv *Invitation
 	secret := v.line.Secret.Key(v.line.Network)
@@ -107,17 +113,43 @@ func (v *Visitor) Join(ctx context.Context, inv *Invitation, name string) (proof
 		if err != nil {
 			return err
 		}
-		s, err := Prove(inv.Genesis, answer)
-		if err != nil {
-			return fmt.Errorf("the receipt of %s: %w", to, err)
-		}
-		if m, ok := s.Members[string(v.host.ID())]; !ok || m.Until != 0 {
-			return fault.New(fault.Invalid, "the receipt of %s does not say that this peer is a member", to)
-		}
 		proof = answer
-		return nil
+		return v.proves(inv.Genesis, to, answer)
 	})
 	return proof, err
+}
+
+// Receipt returns the proof that this peer is a member of the network with a genesis, of one that has joined before: from the members of the line, which let it in. Errors are those of Ask.
+func (v *Visitor) Receipt(ctx context.Context, genesis *ledger.Genesis) (proof []byte, err error) {
+	client, err := rpc.NewClient(rpc.ClientConfig{Host: v.host, Protocol: swarm.NetworkID(v.line.Network).Protocol(rosterName), MaxMessage: MaxReceipt, MaxInFlight: 1})
+	if err != nil {
+		return nil, fmt.Errorf("ask for the members: %w", err)
+	}
+	defer client.Close()
+	err = v.each(ctx, func(ctx context.Context, to peer.ID) error {
+		if _, err := v.host.Network().DialPeer(network.WithForceDirectDial(ctx, "join"), to); err != nil {
+			return fault.New(fault.Unavailable, "reach member %s: %w", to, err)
+		}
+		answer, err := client.Call(ctx, to, rosterRequest(ledger.Roster{}, 0))
+		if err != nil || len(answer) == 0 {
+			return fault.New(fault.Unavailable, "member %s has no receipt of the members: %w", to, err)
+		}
+		proof = answer
+		return v.proves(genesis, to, answer)
+	})
+	return proof, err
+}
+
+// proves checks that a receipt that somebody gave says that this peer is a member.
+func (v *Visitor) proves(genesis *ledger.Genesis, by peer.ID, receipt []byte) error {
+	s, err := Prove(genesis, receipt)
+	if err != nil {
+		return fmt.Errorf("the receipt of %s: %w", by, err)
+	}
+	if m, ok := s.Members[string(v.host.ID())]; !ok || m.Until != 0 {
+		return fault.New(fault.Invalid, "the receipt of %s does not say that this peer is a member", by)
+	}
+	return nil
 }
 
 // admission returns the transaction that makes this peer a member, signed by the invite's key.
@@ -171,13 +203,17 @@ func (v *Visitor) say(ctx context.Context, to peer.ID, kind requestKind, payload
 		return nil, fault.New(fault.Unavailable, "reach member %s: %w", to, err)
 	}
 	defer v.leave(to)
+	patience := time.NewTimer(lobbyPatience)
+	defer patience.Stop()
 	var s network.Stream
 	select {
 	case s = <-v.streams:
 	case <-v.closed:
 		return nil, fault.New(fault.Unavailable, "member %s closed the door without a word: it is of another network than the invite, or has too many at its door; try again, or ask for a new invite", to)
 	case <-ctx.Done():
-		return nil, fault.New(fault.Unavailable, "member %s says nothing: its network is another one, or this peer is a member already", to)
+		return nil, fault.New(fault.Unavailable, "member %s says nothing: %w", to, context.Cause(ctx))
+	case <-patience.C:
+		return nil, ErrMember
 	}
 	defer s.Reset()
 	defer context.AfterFunc(ctx, func() { _ = s.Reset() })()

@@ -2,6 +2,7 @@ package admission
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -107,6 +108,10 @@ func TestVisit(t *testing.T) {
 	}
 	if n := len(h.Network().Peers()); n != 0 {
 		t.Errorf("the member's host knows %d visitors", n)
+	}
+	b.lobby.cfg.Book.Learn(map[string]ledger.Member{string(peerOf(self)): {}, string(peerOf(guest)): {}}, ledger.Roster{Count: 2}, 1)
+	if _, err := visit(t, b.line(h)).Ask(t.Context()); !errors.Is(err, ErrMember) {
+		t.Errorf("a member asks: %v", err)
 	}
 }
 

@@ -169,6 +169,7 @@ func TestMemberKeys(t *testing.T) {
 	lines := c.invite("--uses", "2")
 	harbour, light := c.join(lines, c.newPeer("harbour")), c.join(lines, c.newPeer("light", "--ledger=false"))
 	meet(t, c.founder, harbour, light)
+	c.brokenOff()
 	old := harbour.id
 	eventually(t, settlePatience, func() error { return caughtUp(harbour, c.founder) })
 	harbour.do("members", "replace-key")
@@ -187,6 +188,19 @@ func TestMemberKeys(t *testing.T) {
 	harbour.start()
 	light.start()
 	eventually(t, settlePatience, func() error { return light.knows(harbour) })
+}
+
+// brokenOff has a peer join that stops before it has its receipt, and join again.
+func (c *club) brokenOff() {
+	c.t.Helper()
+	line := c.invite()
+	p := c.newPeer("again")
+	p.feed(line, "join", "-", "--yes", "--run=false")
+	wipe(c.t, p, "members.json")
+	p.feed(line, "join", "-", "--yes", "--run=false")
+	p.start()
+	meet(c.t, p, c.founder)
+	p.terminate(6 * time.Second)
 }
 
 // replaced returns nil when a member knows that one key has taken the place of another, with its name.
