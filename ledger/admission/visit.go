@@ -131,8 +131,11 @@ func (v *Visitor) Receipt(ctx context.Context, genesis *ledger.Genesis) (proof [
 			return fault.New(fault.Unavailable, "reach member %s: %w", to, err)
 		}
 		answer, err := client.Call(ctx, to, rosterRequest(ledger.Roster{}, 0))
-		if err != nil || len(answer) == 0 {
-			return fault.New(fault.Unavailable, "member %s has no receipt of the members: %w", to, err)
+		if err == nil && len(answer) == 0 {
+			err = errors.New("it has none yet")
+		}
+		if err != nil {
+			return fault.New(fault.Unavailable, "ask member %s for a receipt: %w", to, err)
 		}
 		proof = answer
 		return v.proves(genesis, to, answer)

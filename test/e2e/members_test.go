@@ -199,7 +199,7 @@ func (c *club) brokenOff() {
 	wipe(c.t, p, "members.json")
 	p.feed(line, "join", "-", "--yes", "--run=false")
 	p.start()
-	meet(c.t, p, c.founder)
+	p.sees(c.founder, time.Now(), settlePatience, "alive")
 	p.terminate(6 * time.Second)
 }
 
