@@ -18,6 +18,8 @@ type Backend interface {
 	RecordsReady(ctx context.Context) error
 	// Peers lists every peer known and the node itself, sorted by id.
 	Peers(ctx context.Context) ([]v1.Peer, error)
+	// Members lists who is a member or was one, by peer id. It is fault.NotFound in a network that is not for members only.
+	Members(ctx context.Context) (v1.Members, error)
 	// FindPeer looks a peer up, beyond those known where needed. With a way of routing (iterative, recursive or broadcast) as via, others are asked that way whether or not it is known; an unknown way is fault.Invalid.
 	FindPeer(ctx context.Context, id, via string) (v1.Peer, error)
 	// Ping measures one round trip to a peer id or multiaddr.

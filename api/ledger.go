@@ -29,6 +29,8 @@ type Ledger interface {
 	// Block returns a block; height 0 means the last.
 	Block(ctx context.Context, height int64) (v1.Block, error)
 	Validators(ctx context.Context) (v1.Validators, error)
+	// Invites lists the invites that were not revoked, in the order of their accounts.
+	Invites(ctx context.Context) (v1.Invites, error)
 }
 
 // Submitted is what became of one transaction of a batch.
@@ -86,3 +88,5 @@ func (noLedger) Block(context.Context, int64) (v1.Block, error) { return v1.Bloc
 func (noLedger) Validators(context.Context) (v1.Validators, error) {
 	return v1.Validators{}, errNoLedger
 }
+
+func (noLedger) Invites(context.Context) (v1.Invites, error) { return v1.Invites{}, errNoLedger }

@@ -50,6 +50,7 @@ func (r *routes) ledgerRoutes() {
 	handle(r, get("get-asset", "/assets/{asset}", "Scale, cap and supply of an asset"), r.getAsset)
 	handle(r, get("get-block", "/blocks/{height}", "A block with its transactions"), r.getBlock)
 	handle(r, get("list-validators", "/validators", "Who has voting power, and what is voted on"), r.listValidators)
+	handle(r, get("list-invites", "/invites", "The invites that were made and not revoked"), r.listInvites)
 }
 
 // bytes makes the answer of an operation a JSON document that comes as it is.
@@ -204,4 +205,10 @@ func (r *routes) getBlock(ctx context.Context, in *blockInput) (*document[v1.Blo
 
 func (r *routes) listValidators(ctx context.Context, _ *struct{}) (*document[v1.Validators], error) {
 	return documentOf(r.ledger.Validators(ctx))
+}
+
+func (r *routes) listInvites(ctx context.Context, _ *struct{}) (*document[v1.Invites], error) {
+	list, err := r.ledger.Invites(ctx)
+	list.Invites = notNil(list.Invites)
+	return documentOf(list, err)
 }

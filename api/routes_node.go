@@ -21,6 +21,10 @@ func (r *routes) nodeRoutes() {
 		Summary: "Every peer known and the node itself, sorted by id",
 	}, r.listPeers)
 	handle(r, huma.Operation{
+		OperationID: "list-members", Method: http.MethodGet, Path: "/v1/members", Tags: tags,
+		Summary: "Who is a member of a network for members only, or was one",
+	}, r.listMembers)
+	handle(r, huma.Operation{
 		OperationID: "find-peer", Method: http.MethodGet, Path: "/v1/peers/{id}", Tags: tags,
 		Summary: "Find a peer, beyond those known where needed",
 	}, r.findPeer)
@@ -52,6 +56,12 @@ func (r *routes) listPeers(ctx context.Context, _ *struct{}) (*document[v1.Peers
 		peers[i].Addresses = notNil(peers[i].Addresses)
 	}
 	return &document[v1.Peers]{v1.Peers{Peers: notNil(peers)}}, nil
+}
+
+func (r *routes) listMembers(ctx context.Context, _ *struct{}) (*document[v1.Members], error) {
+	list, err := r.backend.Members(ctx)
+	list.Members = notNil(list.Members)
+	return documentOf(list, err)
 }
 
 type peerInput struct {

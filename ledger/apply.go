@@ -17,6 +17,12 @@ func (b *Block) apply(op Operation) (Code, error) {
 		return b.admit(o)
 	case *Expel:
 		return b.expel(o)
+	case *Invite:
+		return b.invite(o)
+	case *Revoke:
+		return b.revoke(o)
+	case *ReplaceMember:
+		return b.replaceMember(o)
 	case *Propose:
 		return b.propose(o)
 	case *Vote:
@@ -131,30 +137,5 @@ func (b *Block) setKeys(o *SetKeys) (Code, error) {
 		a.KeySet = nil // back to the first ones
 	}
 	b.state.set(AccountKey(o.Account), a.Marshal())
-	return Applied, nil
-}
-
-func (b *Block) admit(o *Admit) (Code, error) {
-	if code, err := b.operates(o.By); code != Applied || err != nil {
-		return code, err
-	}
-	key := MemberKey(o.Member)
-	if value, err := b.state.get(key); err != nil || value != nil {
-		return MemberExists, err
-	}
-	m := Member{o.Name, o.By}
-	b.state.set(key, m.Marshal())
-	return Applied, nil
-}
-
-func (b *Block) expel(o *Expel) (Code, error) {
-	if code, err := b.operates(o.By); code != Applied || err != nil {
-		return code, err
-	}
-	key := MemberKey(o.Member)
-	if value, err := b.state.get(key); err != nil || value == nil {
-		return NoMember, err
-	}
-	b.state.set(key, nil)
 	return Applied, nil
 }

@@ -240,6 +240,9 @@ func (b *Block) Finish() (Outcome, error) {
 		if err := b.forget(); err != nil {
 			return Outcome{}, err
 		}
+		if err := b.enroll(); err != nil {
+			return Outcome{}, err
+		}
 		r := Recent{b.time, o.ResultsRoot, uint32(len(b.results))}
 		b.state.set(RecentKey(b.height), r.Marshal())
 		b.state.keep()

@@ -210,7 +210,7 @@ func TestOperations(t *testing.T) {
 		{"anchor", one(bob), []Operation{&Anchor{bob.id, Hash{1}, "deed"}}, Applied, "70", "30"},
 		{"member", one(bank), []Operation{&Admit{bank.id, "peer", "Zoë"}}, Applied, "70", "30"},
 		{"member twice", one(bank), []Operation{&Admit{bank.id, "peer", ""}}, MemberExists, "70", "30"},
-		{"member, by nobody", one(bob), []Operation{&Admit{bob.id, "other", ""}}, NotOperator, "70", "30"},
+		{"member, by nobody", one(bob), []Operation{&Admit{bob.id, "other", ""}}, NoInvite, "70", "30"},
 		{"expelled, by nobody", one(bob), []Operation{&Expel{bob.id, "peer"}}, NotOperator, "70", "30"},
 		{"expelled", one(bank), []Operation{&Expel{bank.id, "peer"}}, Applied, "70", "30"},
 		{"expelled twice", one(bank), []Operation{&Expel{bank.id, "peer"}}, NoMember, "70", "30"},

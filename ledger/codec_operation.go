@@ -18,6 +18,9 @@ import (
 //	expel         by[32], member<8>
 //	propose       by[32], 1 with validator[32] operator[32] power uint64, or 2 with version uint32 height uint64
 //	vote          by[32], proposal[32]
+//	invite        by[32], account[32], uses uint32, until uint64, note<8>
+//	revoke        by[32], account[32]
+//	replace-member  old<8>, new<8>
 //
 // An asset is code<8>, issuer[32].
 
@@ -53,6 +56,13 @@ func appendOperation(b []byte, op Operation) []byte {
 		return appendProposal(append(b, o.By[:]...), &o.Proposal)
 	case *Vote:
 		return append(append(b, o.By[:]...), o.Proposal[:]...)
+	case *Invite:
+		b = binary.BigEndian.AppendUint32(append(append(b, o.By[:]...), o.Account[:]...), o.Uses)
+		return appendText(binary.BigEndian.AppendUint64(b, uint64(o.Until)), o.Note)
+	case *Revoke:
+		return append(append(b, o.By[:]...), o.Account[:]...)
+	case *ReplaceMember:
+		return appendText(appendText(b, o.Old), o.New)
 	}
 	return b // not reached: Operation is implemented by these alone
 }
@@ -96,6 +106,15 @@ func readOperation(s *cryptobyte.String) Operation {
 	case KindVote:
 		o := new(Vote)
 		op, ok = o, s.CopyBytes(o.By[:]) && s.CopyBytes(o.Proposal[:])
+	case KindInvite:
+		o := new(Invite)
+		op, ok = o, s.CopyBytes(o.By[:]) && s.CopyBytes(o.Account[:]) && s.ReadUint32(&o.Uses) && readTime(s, &o.Until) && readText(s, &o.Note)
+	case KindRevoke:
+		o := new(Revoke)
+		op, ok = o, s.CopyBytes(o.By[:]) && s.CopyBytes(o.Account[:])
+	case KindReplaceMember:
+		o := new(ReplaceMember)
+		op, ok = o, readText(s, &o.Old) && readText(s, &o.New)
 	}
 	if !ok {
 		return nil

@@ -343,6 +343,10 @@ func randomOperation(rng *rand.Rand, by, to AccountID, keys KeySet) Operation {
 		return &Admit{by, member, "Zoë"}
 	case KindExpel:
 		return &Expel{by, member}
+	case KindInvite:
+		return &Invite{by, to, 1 + rng.Uint32N(MaxUses), 1 + rng.Int64N(1<<62), "note"}
+	case KindRevoke:
+		return &Revoke{by, to}
 	case KindPropose:
 		if rng.IntN(2) == 0 {
 			return &Propose{by, Proposal{ActivateRules: &ActivateRules{1 + rng.Uint32N(9), 1 + rng.Int64N(1e9)}}}

@@ -16,7 +16,9 @@ const (
 	prefixAsset     = 's' // issuer, code: asset
 	prefixValidator = 'v' // public key: validator
 	prefixProposal  = 'p' // id: proposal
-	prefixMember    = 'm' // peer id: member
+	prefixMember    = 'm' // peer id: member, or former one
+	prefixMembers   = 'n' // what all members are together
+	prefixInvite    = 'i' // account: invite
 	prefixRecent    = 'r' // height uint64: recent block
 	prefixRules     = 'u' // rules
 	prefixLimits    = 'l' // limits
@@ -49,20 +51,25 @@ func ProposalKey(id Hash) []byte { return append([]byte{prefixProposal}, id[:]..
 // MemberKey is the key of a member, by the bytes of its peer id.
 func MemberKey(member string) []byte { return append([]byte{prefixMember}, member...) }
 
+// InviteKey is the key of an invite, by the account of its key.
+func InviteKey(a AccountID) []byte { return append([]byte{prefixInvite}, a[:]...) }
+
 // RecentKey is the key of a block of the last hour that held transactions.
 func RecentKey(height int64) []byte {
 	return binary.BigEndian.AppendUint64([]byte{prefixRecent}, uint64(height))
 }
 
-// RulesKey and LimitsKey are the keys of what is there once.
+// RulesKey, LimitsKey and RosterKey are the keys of what is there once; a network without members has no roster.
 func RulesKey() []byte  { return []byte{prefixRules} }
 func LimitsKey() []byte { return []byte{prefixLimits} }
+func RosterKey() []byte { return []byte{prefixMembers} }
 
-// Prefixes under which balances of one account, validators, proposals, members and recent blocks are found.
+// Prefixes under which balances of one account, validators, proposals, members, invites and recent blocks are found.
 func BalancesOf(a AccountID) []byte { return append([]byte{prefixBalance}, a[:]...) }
 func Validators() []byte            { return []byte{prefixValidator} }
 func Proposals() []byte             { return []byte{prefixProposal} }
 func Members() []byte               { return []byte{prefixMember} }
+func Invites() []byte               { return []byte{prefixInvite} }
 func RecentBlocks() []byte          { return []byte{prefixRecent} }
 
 // ParseBalanceKey returns what a key under BalancesOf is of.
@@ -119,7 +126,26 @@ type OpenProposal struct {
 // Member is a peer that was admitted.
 type Member struct {
 	Name string
-	By   AccountID
+	// By is the account that admitted it.
+	By AccountID
+	// Until is the block time at which it was expelled or replaced, in milliseconds since 1970; 0: it is a member. Former members are remembered, since what they signed before stays valid.
+	Until int64
+}
+
+// Roster stands for all members and former ones together, so that a list of them can be proven whole.
+type Roster struct {
+	Count  uint32
+	Digest Hash
+}
+
+// OpenInvite is an invite that was made and not revoked.
+type OpenInvite struct {
+	By AccountID
+	// Uses is how many peers it may admit, and Left how many of these it has not.
+	Uses, Left uint32
+	// Until is the block time from which on it admits none, in milliseconds since 1970.
+	Until int64
+	Note  string
 }
 
 // Recent is a block of the last hour that held transactions.

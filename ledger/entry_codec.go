@@ -144,15 +144,15 @@ func (p *OpenProposal) Unmarshal(value []byte) error {
 	return nil
 }
 
-// Marshal returns the value of the entry: by[32], name<8>.
+// Marshal returns the value of the entry: by[32], until uint64, name<8>.
 func (m *Member) Marshal() []byte {
-	return appendText(append([]byte{entryVersion}, m.By[:]...), m.Name)
+	return appendText(binary.BigEndian.AppendUint64(append([]byte{entryVersion}, m.By[:]...), uint64(m.Until)), m.Name)
 }
 
 // Unmarshal reads the value of an entry.
 func (m *Member) Unmarshal(value []byte) error {
 	s, ok := reader(value)
-	if !ok || !s.CopyBytes(m.By[:]) || !readText(&s, &m.Name) || !s.Empty() || validateText("name", m.Name, MaxName) != nil {
+	if !ok || !s.CopyBytes(m.By[:]) || !readTime(&s, &m.Until) || !readText(&s, &m.Name) || !s.Empty() || validateText("name", m.Name, MaxName) != nil {
 		return errEntry("member")
 	}
 	return nil

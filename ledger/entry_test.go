@@ -19,7 +19,7 @@ type entry interface {
 
 // newEntries returns one of each kind, empty.
 func newEntries() []entry {
-	return []entry{new(Account), new(Asset), new(Validator), new(OpenProposal), new(Member), new(Recent), new(Rules), new(Limits)}
+	return []entry{new(Account), new(Asset), new(Validator), new(OpenProposal), new(Member), new(Recent), new(Rules), new(Limits), new(Roster), new(OpenInvite)}
 }
 
 // someEntries returns some of each kind.
@@ -31,7 +31,7 @@ func someEntries(rng *rand.Rand) []entry {
 		&Asset{Scale: 2}, &Asset{18, MaxAmount(), MaxAmount()}, &Asset{0, NewAmount(5), NewAmount(5)},
 		&Validator{1, a.id}, &Validator{MaxPower, b.id},
 		&OpenProposal{power(1, a, 5), a.id, 12345, votes}, &OpenProposal{Proposal{ActivateRules: &ActivateRules{2, 100}}, b.id, 1, []AccountID{}},
-		&Member{"Zoë", a.id}, &Member{"", b.id},
+		&Member{"Zoë", a.id, 0}, &Member{"", b.id, 1 << 40}, &Roster{3, Hash{1}}, &OpenInvite{a.id, 3, 2, 1 << 40, "für Zoë"}, &OpenInvite{a.id, 1, 0, 1, ""},
 		&Recent{1, Hash{1}, 1}, &Rules{Active: 1}, &Rules{1, 2, 100}, &Limits{1, 1},
 	}
 }
@@ -93,7 +93,7 @@ func FuzzEntry(f *testing.F) {
 
 func testGenesis(rng *rand.Rand) Genesis {
 	a := newTestAccount(rng, 1, 1)
-	return Genesis{"harbour", time.Unix(1_800_000_000, 0).UTC(), Hash{9}, []GenesisValidator{{PublicKey{1}, 10, a.id}, {PublicKey{2}, 20, a.id}}, DefaultLimits(), nil}
+	return Genesis{"harbour", time.Unix(1_800_000_000, 0).UTC(), Hash{9}, []GenesisValidator{{PublicKey{1}, 10, a.id}, {PublicKey{2}, 20, a.id}}, DefaultLimits(), nil, nil}
 }
 
 func TestGenesisDocument(t *testing.T) {

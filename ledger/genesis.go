@@ -40,6 +40,9 @@ type Genesis struct {
 	// Validators are 1 to MaxValidators, in strictly ascending order of keys.
 	Validators []GenesisValidator `json:"validators"`
 	Limits     Limits             `json:"limits"`
+	// Members are the first members, up to MaxFounders in strictly ascending order of keys: the network is for members only. Without any, everybody who has the genesis may enter. A ledger that goes on from another one
+	// goes on with its members.
+	Members []GenesisMember `json:"members,omitempty"`
 	// Predecessor is the ledger that this one goes on from, nil where it begins with nothing.
 	Predecessor *Predecessor `json:"predecessor,omitempty"`
 }
@@ -49,6 +52,13 @@ type GenesisValidator struct {
 	Key      PublicKey `json:"key"`
 	Power    uint64    `json:"power"`
 	Operator AccountID `json:"operator"`
+}
+
+// GenesisMember is one of the first members.
+type GenesisMember struct {
+	// Key is that of its peer id.
+	Key  PublicKey `json:"key"`
+	Name string    `json:"name,omitempty"`
 }
 
 // Validate returns an error of kind fault.Invalid when the genesis breaks its bounds.
@@ -82,6 +92,9 @@ func (g *Genesis) Validate() error {
 	if total > MaxPower {
 		return fault.New(fault.Invalid, "the validators have a power of %d together: at most %d", total, uint64(MaxPower))
 	}
+	if err := g.validateMembers(); err != nil {
+		return err
+	}
 	return g.validatePredecessor()
 }
 
@@ -98,6 +111,11 @@ func (g *Genesis) ID() Hash {
 		id, height := p.Genesis.ID(), binary.BigEndian.AppendUint64(nil, uint64(p.Height))
 		return hashOf(domainSuccessor, id[:], height, p.Block[:], p.State[:], b)
 	}
+	if len(g.Members) > 0 {
+		members := g.memberEntries()
+		digest := RosterOf(members).Digest
+		return hashOf(domainFounding, digest[:], b)
+	}
 	return hashOf(domainGenesis, b)
 }
 
@@ -108,6 +126,10 @@ func (g *Genesis) Entries() []Change {
 	for _, v := range g.Validators {
 		entry := Validator{v.Power, v.Operator}
 		entries = append(entries, Change{ValidatorKey(v.Key), entry.Marshal()})
+	}
+	if members := g.memberEntries(); len(members) > 0 {
+		roster := RosterOf(members)
+		entries = append(append(entries, members...), Change{RosterKey(), roster.Marshal()})
 	}
 	slices.SortFunc(entries, func(a, b Change) int { return bytes.Compare(a.Key, b.Key) })
 	return entries

@@ -33,6 +33,8 @@ const (
 	domainProposal    = "folkmoot/proposal/1"
 	domainGenesis     = "folkmoot/genesis/1"
 	domainSuccessor   = "folkmoot/successor/1"
+	domainFounding    = "folkmoot/founding/1"
+	domainRoster      = "folkmoot/roster/1"
 )
 
 // hashOf hashes parts under a domain. All parts but the last must be of fixed length, so that no two lists of parts are the same bytes.

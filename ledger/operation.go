@@ -32,11 +32,15 @@ const (
 	KindExpel
 	KindPropose
 	KindVote
+	KindInvite
+	KindRevoke
+	KindReplaceMember
 )
 
 var kindNames = [...]string{
 	KindDefineAsset: "define-asset", KindIssue: "issue", KindTransfer: "transfer", KindRetire: "retire", KindAnchor: "anchor", KindSetKeys: "set-keys",
 	KindAdmit: "admit", KindExpel: "expel", KindPropose: "propose", KindVote: "vote",
+	KindInvite: "invite", KindRevoke: "revoke", KindReplaceMember: "replace-member",
 }
 
 // String returns the kind's name, as in documents.
@@ -54,6 +58,8 @@ const (
 	// MaxMember is the most bytes of a member's peer id, MaxName those of its name, in UTF-8.
 	MaxMember = 64
 	MaxName   = 64
+	// MaxUses is the most peers that an invite admits.
+	MaxUses = 10_000
 	// MaxPower is the most voting power, of one validator and of all.
 	MaxPower = 1 << 40
 	// MaxValidators is the most validators with power.
@@ -99,7 +105,7 @@ type (
 		Account AccountID
 		KeySet  KeySet
 	}
-	// Admit makes a peer a member of the network. By, the operator of a validator, signs.
+	// Admit makes a peer a member of the network. By, the operator of a validator or the account of an open invite, signs.
 	Admit struct {
 		By AccountID
 		// Member are the bytes of a peer id, 1 to MaxMember.
@@ -111,6 +117,26 @@ type (
 	Expel struct {
 		By     AccountID
 		Member string
+	}
+	// Invite lets the holder of a secret admit peers: the account is the one of the key that is derived from it. By, the operator of a validator, signs.
+	Invite struct {
+		By      AccountID
+		Account AccountID
+		// Uses is how many peers it admits, 1 to MaxUses.
+		Uses uint32
+		// Until is the block time from which on it admits none, in milliseconds since 1970.
+		Until int64
+		// Note is up to MaxNote bytes of text, for those who read the list of invites.
+		Note string
+	}
+	// Revoke ends an invite. By, the operator of a validator, signs.
+	Revoke struct {
+		By      AccountID
+		Account AccountID
+	}
+	// ReplaceMember makes a peer a member in the place of another, whose name it goes on with. Both sign, each with the key of its peer id.
+	ReplaceMember struct {
+		Old, New string
 	}
 	// Propose puts something to the vote of the validators, and votes for it. By, the operator of a validator, signs.
 	Propose struct {
@@ -167,6 +193,12 @@ func (*Propose) Kind() Kind              { return KindPropose }
 func (o *Propose) signer() AccountID     { return o.By }
 func (*Vote) Kind() Kind                 { return KindVote }
 func (o *Vote) signer() AccountID        { return o.By }
+func (*Invite) Kind() Kind               { return KindInvite }
+func (o *Invite) signer() AccountID      { return o.By }
+func (*Revoke) Kind() Kind               { return KindRevoke }
+func (o *Revoke) signer() AccountID      { return o.By }
+func (*ReplaceMember) Kind() Kind        { return KindReplaceMember }
+func (*Revoke) validate() error          { return nil }
 func (*Vote) validate() error            { return nil }
 func (o *SetKeys) validate() error       { return o.KeySet.Validate() }
 func (o *Issue) validate() error         { return validateMovement(o.Asset, o.Amount) }

@@ -27,7 +27,7 @@ func (w *world) compareState() {
 	for _, b := range r.balances {
 		left += b.Sign()
 	}
-	left += len(r.assets) + len(r.validators) + len(r.members)
+	left += len(r.assets) + len(r.validators) + len(r.members) + len(r.invites)
 	for _, p := range r.proposals {
 		if p.until > w.now {
 			left++
@@ -51,9 +51,18 @@ func (w *world) compareState() {
 			left--
 			var m ledger.Member
 			w.unmarshal(c.Key, c.Value, &m)
-			if want, there := r.members[string(c.Key[1:])]; !there || m.Name != want {
+			if want, there := r.members[string(c.Key[1:])]; !there || m.Name != want.name || m.Until != want.until {
 				w.fail("a member", m, want)
 			}
+		case ledger.Invites()[0]:
+			left--
+			var i ledger.OpenInvite
+			w.unmarshal(c.Key, c.Value, &i)
+			if want, there := r.invites[ledger.AccountID(c.Key[1:])]; !there || i.Uses-i.Left != want.used || i.Uses != want.uses || i.Until != want.until {
+				w.fail("an invite", i, want)
+			}
+		case ledger.RosterKey()[0]:
+			w.compareRoster(c.Value)
 		case ledger.Proposals()[0]:
 			left -= w.compareProposal(c)
 		}
@@ -151,5 +160,21 @@ func (w *world) compareRules() {
 	w.unmarshal(ledger.RulesKey(), value, &rules)
 	if want := w.reference.rules; rules.Active != 1 || rules.Next != want.Version || rules.Height != want.Height {
 		w.fail("the rules", rules, want)
+	}
+}
+
+// compareRoster wants the roster to be that of the entries, and to count as many as there are.
+func (w *world) compareRoster(value []byte) {
+	w.t.Helper()
+	var roster ledger.Roster
+	w.unmarshal(ledger.RosterKey(), value, &roster)
+	var entries []ledger.Change
+	for _, c := range w.list.sorted {
+		if c.Key[0] == ledger.Members()[0] {
+			entries = append(entries, c)
+		}
+	}
+	if _, want, err := ledger.ParseMembers(entries); err != nil || roster != want || int(roster.Count) != len(w.reference.members) {
+		w.fail("the roster", roster, want)
 	}
 }

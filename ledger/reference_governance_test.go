@@ -18,17 +18,94 @@ func (r *reference) operator(a ledger.AccountID) bool {
 	return false
 }
 
-func (r *reference) member(by ledger.AccountID, member string, wanted bool, change func()) ledger.Code {
-	_, there := r.members[member]
+// referenceMember is a member, or a former one.
+type referenceMember struct {
+	name  string
+	until int64
+}
+
+func (r *reference) admit(o *ledger.Admit) ledger.Code {
+	m, known := r.members[o.Member]
+	invite, invited := r.invites[o.By]
 	switch {
-	case !r.operator(by):
-		return ledger.NotOperator
-	case there && !wanted:
+	case r.operator(o.By):
+		invited = false
+	case !invited:
+		return ledger.NoInvite
+	case r.now >= invite.until:
+		return ledger.InviteExpired
+	case invite.used == invite.uses:
+		return ledger.InviteUsed
+	}
+	switch {
+	case known && m.until == 0:
 		return ledger.MemberExists
-	case !there && wanted:
+	case known && invited:
+		return ledger.Expelled
+	}
+	if invited {
+		invite.used++
+		put(r, r.invites, o.By, invite)
+	}
+	put(r, r.members, o.Member, referenceMember{name: o.Name})
+	return ledger.Applied
+}
+
+func (r *reference) expel(o *ledger.Expel) ledger.Code {
+	m, known := r.members[o.Member]
+	switch {
+	case !r.operator(o.By):
+		return ledger.NotOperator
+	case !known || m.until != 0:
 		return ledger.NoMember
 	}
-	change()
+	put(r, r.members, o.Member, referenceMember{m.name, r.now})
+	return ledger.Applied
+}
+
+// replace moves a name.
+func (r *reference) replace(o *ledger.ReplaceMember) ledger.Code {
+	m, known := r.members[o.Old]
+	if !known || m.until != 0 {
+		return ledger.NoMember
+	}
+	if _, known := r.members[o.New]; known {
+		return ledger.MemberExists
+	}
+	put(r, r.members, o.Old, referenceMember{m.name, r.now})
+	put(r, r.members, o.New, referenceMember{name: m.name})
+	return ledger.Applied
+}
+
+type referenceInvite struct {
+	uses, used uint32
+	until      int64
+}
+
+func (r *reference) invite(o *ledger.Invite) ledger.Code {
+	if !r.operator(o.By) {
+		return ledger.NotOperator
+	}
+	if _, there := r.invites[o.Account]; there {
+		return ledger.InviteExists
+	}
+	for other, i := range r.invites {
+		if i.until <= r.now {
+			drop(r, r.invites, other)
+		}
+	}
+	put(r, r.invites, o.Account, referenceInvite{uses: o.Uses, until: o.Until})
+	return ledger.Applied
+}
+
+func (r *reference) revoke(o *ledger.Revoke) ledger.Code {
+	if !r.operator(o.By) {
+		return ledger.NotOperator
+	}
+	if _, there := r.invites[o.Account]; !there {
+		return ledger.NoInvite
+	}
+	drop(r, r.invites, o.Account)
 	return ledger.Applied
 }
 

@@ -51,12 +51,23 @@ func (w *world) governance(by ledger.AccountID) ledger.Operation {
 		powers := w.powers()
 		by = w.reference.validators[powers[w.rng.IntN(len(powers))].Key].Operator
 	}
-	member := string(rune('a' + w.rng.IntN(6)))
-	switch w.rng.IntN(12) {
+	member := ledger.MemberOf(w.accounts[w.rng.IntN(len(w.accounts))].sets[0].Keys[0])
+	invited := w.accounts[w.rng.IntN(len(w.accounts))].id
+	switch w.rng.IntN(18) {
 	case 0:
-		return &ledger.Admit{By: by, Member: member, Name: member + "!"}
+		return &ledger.Admit{By: by, Member: member, Name: string(rune('a' + w.rng.IntN(6)))}
 	case 1:
 		return &ledger.Expel{By: by, Member: member}
+	case 4:
+		return &ledger.Admit{By: invited, Member: member, Name: "invited"}
+	case 5:
+		return &ledger.Invite{By: by, Account: invited, Uses: 1 + w.rng.Uint32N(2), Until: max(1, w.now-1000+w.rng.Int64N(600_000))}
+	case 6:
+		return &ledger.Revoke{By: by, Account: invited}
+	case 7:
+		if other := ledger.MemberOf(w.accounts[w.rng.IntN(len(w.accounts))].sets[0].Keys[0]); other != member {
+			return &ledger.ReplaceMember{Old: member, New: other}
+		}
 	case 2, 3:
 		return &ledger.Propose{By: by, Proposal: w.proposal()}
 	}
@@ -138,6 +149,11 @@ func (w *world) present(id ledger.AccountID) ledger.KeySet {
 			}
 		}
 		return o.sets[0]
+	}
+	for _, o := range w.accounts { // a peer's own, perhaps
+		if keys, _ := ledger.MemberAccount(ledger.MemberOf(o.sets[0].Keys[0])); keys.ID() == id {
+			return keys
+		}
 	}
 	w.t.Fatalf("nobody has the account %s", id)
 	return ledger.KeySet{}

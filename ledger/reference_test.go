@@ -16,7 +16,8 @@ type reference struct {
 	slots       map[slot]int64
 	seen        map[ledger.TransactionID]bool
 	validators  map[ledger.PublicKey]ledger.SetPower
-	members     map[string]string
+	members     map[string]referenceMember
+	invites     map[ledger.AccountID]referenceInvite
 	proposals   map[ledger.Hash]*referenceProposal
 	rules       ledger.ActivateRules // what was decided last
 	signed      map[ledger.AccountID]int
@@ -49,7 +50,7 @@ type (
 func newReference(validators []ledger.GenesisValidator, mostSigned int) *reference {
 	r := &reference{
 		assets: map[ledger.AssetID]*referenceAsset{}, balances: map[holding]*big.Int{}, keys: map[ledger.AccountID]string{}, slots: map[slot]int64{},
-		seen: map[ledger.TransactionID]bool{}, validators: map[ledger.PublicKey]ledger.SetPower{}, members: map[string]string{},
+		seen: map[ledger.TransactionID]bool{}, validators: map[ledger.PublicKey]ledger.SetPower{}, members: map[string]referenceMember{}, invites: map[ledger.AccountID]referenceInvite{},
 		proposals: map[ledger.Hash]*referenceProposal{}, mostSigned: mostSigned,
 	}
 	for _, v := range validators {
@@ -151,9 +152,15 @@ func (r *reference) apply(op ledger.Operation) ledger.Code {
 	case *ledger.SetKeys:
 		put(r, r.keys, o.Account, encodeKeys(&o.KeySet))
 	case *ledger.Admit:
-		return r.member(o.By, o.Member, false, func() { put(r, r.members, o.Member, o.Name) })
+		return r.admit(o)
 	case *ledger.Expel:
-		return r.member(o.By, o.Member, true, func() { drop(r, r.members, o.Member) })
+		return r.expel(o)
+	case *ledger.ReplaceMember:
+		return r.replace(o)
+	case *ledger.Invite:
+		return r.invite(o)
+	case *ledger.Revoke:
+		return r.revoke(o)
 	case *ledger.Propose:
 		return r.propose(o)
 	case *ledger.Vote:

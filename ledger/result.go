@@ -40,6 +40,15 @@ const (
 	NoValidator
 	// LateRules: the height is passed, or the version is not above the present one.
 	LateRules
+	// NoInvite: there is no such invite, or none any more. InviteExpired: its time is over. InviteUsed: it has admitted as many peers as it may. InviteExists: there is one of that key. TooManyInvites: no more can be open at
+	// once. Expelled: an invite does not bring back who was expelled. TooManyMembers: there can't be more.
+	NoInvite
+	InviteExpired
+	InviteUsed
+	InviteExists
+	TooManyInvites
+	Expelled
+	TooManyMembers
 
 	codeCount
 )
@@ -47,7 +56,8 @@ const (
 var codeNames = [codeCount]string{
 	Applied: "applied", AssetExists: "asset exists", NoAsset: "no such asset", OverCap: "over the cap", Insufficient: "insufficient balance", NotOperator: "not an operator", MemberExists: "member exists",
 	NoMember: "no such member", ProposalExists: "proposal exists", NoProposal: "no such proposal", TooManyProposals: "too many proposals", Voted: "voted before", LastValidator: "last validator",
-	TooManyValidators: "too many validators", TooMuchPower: "too much power", NoValidator: "no such validator", LateRules: "too late for these rules",
+	TooManyValidators: "too many validators", TooMuchPower: "too much power", NoValidator: "no such validator", LateRules: "too late for these rules", NoInvite: "no such invite", InviteExpired: "the invite has expired", InviteUsed: "the invite is used up", InviteExists: "invite exists", TooManyInvites: "too many invites",
+	Expelled: "the peer was expelled", TooManyMembers: "too many members",
 }
 
 // String returns the code's name.

@@ -100,6 +100,9 @@ func (b *Body) Signers() []AccountID {
 	var accounts []AccountID
 	for _, op := range b.Operations {
 		accounts = insertAccount(accounts, op.signer())
+		if o, ok := op.(*ReplaceMember); ok {
+			accounts = insertAccount(accounts, o.cosigner())
+		}
 	}
 	return accounts
 }

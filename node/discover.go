@@ -36,9 +36,11 @@ func (n *Node) loadPeerCache() {
 }
 
 func (n *Node) rememberedPeers() []peer.AddrInfo {
-	peers := make([]peer.AddrInfo, len(n.cached))
-	for i, e := range n.cached {
-		peers[i] = peer.AddrInfo{ID: e.ID, Addrs: e.Addrs}
+	var peers []peer.AddrInfo
+	for _, e := range n.cached {
+		if n.members == nil || n.members.book.Allowed(e.ID) {
+			peers = append(peers, peer.AddrInfo{ID: e.ID, Addrs: e.Addrs})
+		}
 	}
 	return peers
 }

@@ -3,6 +3,7 @@ package node
 import (
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 )
 
@@ -25,3 +26,6 @@ func (n *Node) RecordsReady() error { return n.recordsReadyError() }
 
 // Protocols are those that others can speak with the node.
 func (n *Node) Protocols() []protocol.ID { return n.host.Mux().Protocols() }
+
+// Connected tells whether there is a connection to a peer.
+func (n *Node) Connected(p peer.ID) bool { return len(n.host.Network().ConnsToPeer(p)) > 0 }

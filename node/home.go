@@ -23,6 +23,7 @@ const (
 	runningFile  = "api.json"
 	lockFile     = "lock"
 	peersFile    = "peers.json"
+	membersFile  = "members.json"
 	recordsDir   = "records"
 	ledgerDir    = "ledger"
 	validatorDir = "validator"

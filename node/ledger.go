@@ -36,13 +36,14 @@ func ValidatorKey(home string) (ledger.PublicKey, error) {
 	return s.PublicKey(), nil
 }
 
-// NewGenesis returns the genesis of a new network with the given validators, in any order.
-func NewGenesis(name string, validators []ledger.GenesisValidator) (*ledger.Genesis, error) {
-	g := &ledger.Genesis{Network: name, Created: time.Now().UTC().Truncate(time.Second), Validators: slices.Clone(validators), Limits: ledger.DefaultLimits()}
+// NewGenesis returns the genesis of a new network with the given validators and first members, in any order. Without members everybody who has the genesis may enter.
+func NewGenesis(name string, validators []ledger.GenesisValidator, members ...ledger.GenesisMember) (*ledger.Genesis, error) {
+	g := &ledger.Genesis{Network: name, Created: time.Now().UTC().Truncate(time.Second), Validators: slices.Clone(validators), Members: slices.Clone(members), Limits: ledger.DefaultLimits()}
 	if _, err := rand.Read(g.Salt[:]); err != nil {
 		return nil, fmt.Errorf("make a genesis: %w", err)
 	}
 	slices.SortFunc(g.Validators, func(a, b ledger.GenesisValidator) int { return bytes.Compare(a.Key[:], b.Key[:]) })
+	slices.SortFunc(g.Members, func(a, b ledger.GenesisMember) int { return bytes.Compare(a.Key[:], b.Key[:]) })
 	if _, err := foundedDocument(g); err != nil {
 		return nil, fmt.Errorf("make a genesis: %w", err)
 	}
@@ -79,8 +80,10 @@ func chainID(g *ledger.Genesis) string { return consensus.ChainID(consensus.Netw
 // ledgerPeers are the peers that a node keeps the ledger with.
 type ledgerPeers struct{ n *Node }
 
-// Allowed lets every peer of the network in: the network's id is part of every protocol, and only who has the genesis knows it.
-func (ledgerPeers) Allowed(peer.ID) bool { return true }
+// Allowed lets every member in; where the network is not for members only, every peer: the network's id is part of every protocol, and only who has the genesis knows it.
+func (l ledgerPeers) Allowed(p peer.ID) bool {
+	return l.n.members == nil || l.n.members.book.Allowed(p)
+}
 
 // Known returns the peers to keep the ledger with: of a large network some, each node others, so that the network of those who know one another is connected and every path in it short.
 func (l ledgerPeers) Known() []peer.AddrInfo {

@@ -50,6 +50,7 @@ type Node struct {
 	cached     []peercache.Entry // the peers remembered from the last run
 	ledger     *replica.Replica  // nil in a network without one
 	validator  *signer.Signer    // nil unless the node has a validator's key
+	members    *members          // nil in a network that is open, or that all may enter who have its genesis
 	enrolment  *enrol.Member     // nil unless the node's validator is one of those that vote one another in
 	api        *api.Server       // nil without an API
 
@@ -82,7 +83,7 @@ func New(cfg Config) (_ *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, step := range []func(crypto.PrivKey) error{n.openHost, n.openRouting, n.openTraversal, n.openStore, n.openDiscovery, n.openLedger, n.openEnrolment, n.openAPI} {
+	for _, step := range []func(crypto.PrivKey) error{n.openMembers, n.openHost, n.openRouting, n.openTraversal, n.openStore, n.openDiscovery, n.openLedger, n.followMembers, n.openEnrolment, n.openAPI} {
 		if err := step(key); err != nil {
 			return nil, err
 		}
@@ -121,7 +122,8 @@ func (n *Node) openHost(key crypto.PrivKey) (err error) {
 		Network:        n.home.NetworkID,
 		Listen:         n.cfg.Listen,
 		Announce:       n.cfg.Announce,
-		Gate:           swarm.OpenGate{},
+		Gate:           n.gate(),
+		Reception:      n.reception(),
 		Traversal:      n.nat,
 		PortMap:        n.cfg.PortMap && portMapUseful(n.cfg.Listen),
 		MaxConnections: n.cfg.MaxConnections,
@@ -145,6 +147,7 @@ func (n *Node) openRouting(key crypto.PrivKey) (err error) {
 		Zone:       n.cfg.Zone,
 		Version:    n.cfg.Version,
 		Remembered: n.rememberedPeers(),
+		Allowed:    n.allowed(),
 		Registerer: n.metrics,
 		Logger:     n.cfg.Logger.With("part", "membership"),
 	})
@@ -177,6 +180,7 @@ func (n *Node) openStore(key crypto.PrivKey) (err error) {
 		Patience:   n.cfg.patience,
 		Joined:     n.ready,
 		Locator:    n.finder,
+		Author:     n.authors(),
 		Registerer: n.metrics,
 		Logger:     n.cfg.Logger.With("part", "records"),
 	})

@@ -36,6 +36,10 @@ func (n *Node) Run(ctx context.Context) error {
 	if n.ledger != nil {
 		parts.Go(func() error { return named("ledger", n.ledger.Run(network)) })
 	}
+	if n.members != nil {
+		parts.Go(func() error { return n.members.follower.Run(network) })
+		parts.Go(func() error { return n.enforceMembers(network) })
+	}
 	if n.enrolment != nil {
 		parts.Go(func() error { return named("validators", n.enrolment.Run(network)) })
 	}

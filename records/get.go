@@ -238,6 +238,9 @@ func (s *Store) askReply(ctx context.Context, key Key, hash disk.Hash, p *placem
 			s.conduct.blame(m.ID, forged)
 			return reply{}, fault.New(fault.Invalid, "record from %s: key %q instead of %q", m.ID, rec.head.Key, key.text)
 		}
+		if err := s.holder.authored(&rec.head); fault.KindOf(err) == fault.Forbidden {
+			return reply{standpoint: resp.standing}, err // it is about to be removed there
+		}
 		r.rank, r.rec = rec.head.Rank, &rec
 	}
 	if r.found {

@@ -23,6 +23,7 @@ type holder struct {
 	disk    *disk.Disk
 	clock   *clock
 	now     func() time.Time
+	author  func(peer.ID, time.Time) error // nil: everybody may write
 	records *recordSigner
 	offers  *signer
 }
@@ -118,6 +119,9 @@ func (h *holder) store(ctx context.Context, rec *signed) response {
 func (h *holder) acceptable(rec *signed) error {
 	if expired(&rec.head, millis(h.now().Add(-keepExpired))) {
 		return fault.New(fault.Invalid, "the record expired on %s", timeOf(rec.head.Expires).UTC().Format(time.RFC3339))
+	}
+	if err := h.authored(&rec.head); err != nil {
+		return err
 	}
 	return h.clock.observe(rec.version().Time)
 }

@@ -51,6 +51,8 @@ type Config struct {
 	Joined <-chan struct{}
 	// Locator finds the holders of keys in networks that are too large to have in view; nil: the view must do.
 	Locator Locator
+	// Author says whether a peer may have written a record at a time, nil: everybody may at any. A record is refused with the error, which is fault.Unavailable where the answer may be another one soon. It must not block.
+	Author func(p peer.ID, written time.Time) error
 	// Now is the wall clock; nil means time.Now.
 	Now func() time.Time
 	// FS is the file system that Dir is on; nil means the machine's.
@@ -173,7 +175,7 @@ func (s *Store) open() error {
 	s.table.shunned = s.conduct.cutOff
 	s.holder = holder{
 		table: s.table, vigil: s.vigil, hints: newHints(func(shard disk.Shard) placement { return s.currentTopology().place(shard) }), feed: s.feed,
-		disk: d, now: s.cfg.Now,
+		disk: d, now: s.cfg.Now, author: s.cfg.Author,
 		clock: newClock(s.cfg.Now, Timestamp(ceiling), func(ctx context.Context, t Timestamp) error {
 			return d.SetClock(ctx, uint64(t))
 		}),

@@ -51,6 +51,9 @@ func (m *Membership) handleEvent(e any) {
 }
 
 func (m *Membership) met(p peer.ID) {
+	if !m.allows(p) {
+		return
+	}
 	m.update(func(now time.Time) { m.machine.Met(now, p) })
 }
 

@@ -130,7 +130,9 @@ func (m *Membership) verify(from peer.ID, sealed []sealedClaim) (claims []*swim.
 		if err != nil {
 			return nil, nil, err
 		}
-		claims = append(claims, c)
+		if m.allows(c.ID) {
+			claims = append(claims, c)
+		}
 	}
 	return claims, stale, nil
 }

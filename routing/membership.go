@@ -52,6 +52,8 @@ type Config struct {
 	Zone, Version string
 	// Remembered are peers known from an earlier run. They enter the view as Dead and are probed at once.
 	Remembered []peer.AddrInfo
+	// Allowed says who may be in the view, nil: everybody. It must not block. See Evict for who may no longer.
+	Allowed func(peer.ID) bool
 	// ForgetAfter is how long a dead peer stays in the view, counted from when it was last alive or, when it never was, entered; 0 means 10 minutes.
 	ForgetAfter time.Duration
 	// MaxView is the most living peers that the view holds; 0 means DefaultMaxView. See View.Partial.

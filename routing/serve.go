@@ -60,6 +60,9 @@ func (m *Membership) handlePing(from peer.ID, data []byte) (body, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !m.allows(from) {
+		return nil, fault.New(fault.Forbidden, "not a member of the network")
+	}
 	m.update(func(now time.Time) {
 		m.machine.Receive(now, from, msg)
 		m.machine.Met(now, from)

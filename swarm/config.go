@@ -37,6 +37,8 @@ type Config struct {
 	Traversal Traversal
 	// PortMap asks the router for a port that leads here, by UPnP or NAT-PMP.
 	PortMap bool
+	// Reception talks with those that the gate refuses; nil: their connections are closed.
+	Reception *Reception
 	// MaxConnections is the most connections that are ever open; connections are trimmed some way below it. 0 means what the machine's
 	// memory and file descriptors allow.
 	MaxConnections int
@@ -73,6 +75,9 @@ func (c *Config) Validate() error {
 		return fault.New(fault.Invalid, "swarm: at most %d connections: want %d or more, or 0 for what the machine allows", c.MaxConnections, MinConnections)
 	case len(c.UserAgent) > maxUserAgent:
 		return fault.New(fault.Invalid, "swarm: user agent of %d bytes, at most %d", len(c.UserAgent), maxUserAgent)
+	}
+	if r := c.Reception; r != nil && (r.Protocol == "" || r.Receive == nil) {
+		return fault.New(fault.Invalid, "swarm: a reception without protocol, or that talks with nobody")
 	}
 	return c.validateAddrs()
 }

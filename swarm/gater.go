@@ -11,8 +11,10 @@ import (
 
 // gater asks the Gate where libp2p asks whether a connection may be.
 type gater struct {
-	gate   Gate
-	logger *slog.Logger
+	gate Gate
+	// receives says that strangers who come by themselves are talked with, apart from the host.
+	receives bool
+	logger   *slog.Logger
 }
 
 func (g gater) admit(p peer.ID, remote ma.Multiaddr, dir network.Direction) bool {
@@ -36,8 +38,13 @@ func (g gater) InterceptAccept(network.ConnMultiaddrs) bool { return true }
 
 // InterceptSecured decides once the handshake has proven who the peer is.
 func (g gater) InterceptSecured(dir network.Direction, p peer.ID, addrs network.ConnMultiaddrs) bool {
+	if g.receives && dir == network.DirInbound {
+		return true // the listeners ask the gate
+	}
 	return g.admit(p, addrs.RemoteMultiaddr(), dir)
 }
 
-// InterceptUpgraded has nothing to add.
-func (g gater) InterceptUpgraded(network.Conn) (bool, control.DisconnectReason) { return true, 0 }
+// InterceptUpgraded asks once more where a stranger may have come so far: membership may have ended meanwhile.
+func (g gater) InterceptUpgraded(c network.Conn) (bool, control.DisconnectReason) {
+	return !g.receives || g.admit(c.RemotePeer(), c.RemoteMultiaddr(), c.Stat().Direction), 0
+}

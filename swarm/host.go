@@ -15,10 +15,6 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/protocol/identify"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
 	libp2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
-	"github.com/libp2p/go-libp2p/p2p/transport/quic"
-	"github.com/libp2p/go-libp2p/p2p/transport/webrtc"
-	"github.com/libp2p/go-libp2p/p2p/transport/websocket"
-	"github.com/libp2p/go-libp2p/p2p/transport/webtransport"
 	ma "github.com/multiformats/go-multiaddr"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -106,28 +102,23 @@ func build(cfg *Config, l limits, extra []libp2p.Option) (host.Host, error) {
 // options returns libp2p's options. Left out are libp2p's own metrics, and its own ways of finding out whether the node can be reached and by which addresses, which are made for large public networks:
 // they wait for four observers, and leave private addresses out. Package nat does that.
 func options(cfg *Config, rm network.ResourceManager, cm connmgr.ConnManager) []libp2p.Option {
-	return []libp2p.Option{
+	return append(transportOptions(cfg),
 		libp2p.Identity(cfg.Key),
 		libp2p.UserAgent(cfg.UserAgent),
 		libp2p.ProtocolVersion(string(cfg.Network.Protocol("swarm/1"))),
-		libp2p.Transport(newTCPTransport(cfg.Traversal)),
-		libp2p.Transport(libp2pquic.NewTransport),
-		libp2p.Transport(websocket.New),
-		libp2p.Transport(libp2pwebtransport.New),
-		libp2p.Transport(libp2pwebrtc.New),
 		libp2p.Security(libp2ptls.ID, libp2ptls.New),
 		libp2p.Security(noise.ID, noise.New),
 		libp2p.DefaultMuxers,
 		libp2p.NoListenAddrs, // listen does it, address by address
 		libp2p.AddrsFactory(announcing(cfg.Announce, cfg.Traversal)),
-		libp2p.ConnectionGater(gater{gate: cfg.Gate, logger: cfg.Logger}),
+		libp2p.ConnectionGater(gater{gate: cfg.Gate, receives: cfg.Reception != nil, logger: cfg.Logger}),
 		libp2p.ResourceManager(rm),
 		libp2p.ConnectionManager(cm),
 		libp2p.SwarmOpts(libp2pswarm.WithDialRanker(rankTCPFirst)),
 		libp2p.ForceReachabilityPublic(), // it looks for itself otherwise
 		libp2p.DisableIdentifyAddressDiscovery(),
 		libp2p.DisableMetrics(),
-	}
+	)
 }
 
 // traversalOptions returns libp2p's options for ways through NATs.

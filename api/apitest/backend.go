@@ -122,6 +122,15 @@ func (b *Backend) enter(ctx context.Context, method string) error {
 	return nil
 }
 
+// Members implements api.Backend: the node is the one member.
+func (b *Backend) Members(ctx context.Context) (v1.Members, error) {
+	if err := b.enter(ctx, "Members"); err != nil {
+		return v1.Members{}, err
+	}
+	defer b.mu.Unlock()
+	return v1.Members{Height: Height, Members: []v1.Member{{ID: Self, Name: "self", By: Account, Self: true}}}, nil
+}
+
 // Node implements api.Backend.
 func (b *Backend) Node(ctx context.Context) (v1.Node, error) {
 	if err := b.enter(ctx, "Node"); err != nil {

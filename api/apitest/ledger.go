@@ -120,3 +120,8 @@ func (Ledger) Block(_ context.Context, height int64) (v1.Block, error) {
 func (Ledger) Validators(context.Context) (v1.Validators, error) {
 	return v1.Validators{Validators: []v1.Validator{}, Proposals: []v1.Proposal{}}, nil
 }
+
+// Invites tells of one.
+func (Ledger) Invites(context.Context) (v1.Invites, error) {
+	return v1.Invites{Invites: []v1.Invite{{ID: Account, State: v1.InviteOpen, By: Account, Uses: 2, Left: 1, Until: time.Unix(2, 0).UTC()}}}, nil
+}

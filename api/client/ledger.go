@@ -166,3 +166,8 @@ func (c *Client) Block(ctx context.Context, height int64) (v1.Block, error) {
 func (c *Client) Validators(ctx context.Context) (v1.Validators, error) {
 	return document[v1.Validators](ctx, c, call{method: http.MethodGet, path: "/v1/ledger/validators"})
 }
+
+// Invites lists the invites that were made and not revoked.
+func (c *Client) Invites(ctx context.Context) (v1.Invites, error) {
+	return document[v1.Invites](ctx, c, call{method: http.MethodGet, path: "/v1/ledger/invites"})
+}

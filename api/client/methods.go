@@ -54,6 +54,11 @@ func (c *Client) Peers(ctx context.Context) ([]v1.Peer, error) {
 	return doc.Peers, err
 }
 
+// Members lists who is a member or was one. It is fault.NotFound in a network that is not for members only.
+func (c *Client) Members(ctx context.Context) (v1.Members, error) {
+	return document[v1.Members](ctx, c, call{method: http.MethodGet, path: "/v1/members"})
+}
+
 // FindPeer looks a peer up, beyond those known where needed. With a way of routing (iterative, recursive or broadcast) as via, the node asks others that way, whether or not it knows the peer.
 func (c *Client) FindPeer(ctx context.Context, id, via string) (v1.Peer, error) {
 	if id == "" {

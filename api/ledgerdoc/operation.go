@@ -40,6 +40,12 @@ func FromOperation(op ledger.Operation) v1.Operation {
 		d.By = o.By.String()
 	case *ledger.Vote:
 		d.By, d.Proposal = o.By.String(), o.Proposal.String()
+	case *ledger.Invite:
+		d.By, d.Invite, d.Uses, d.Until, d.Note = o.By.String(), o.Account.String(), o.Uses, strconv.FormatInt(o.Until, 10), o.Note
+	case *ledger.Revoke:
+		d.By, d.Invite = o.By.String(), o.Account.String()
+	case *ledger.ReplaceMember:
+		d.Member, d.Successor = memberText(o.Old), memberText(o.New)
 	}
 	return d
 }
@@ -153,6 +159,14 @@ func (r *reader) operation(d *v1.Operation) ledger.Operation {
 		return &ledger.Propose{By: r.account("by", d.By), Proposal: r.proposal(d)}
 	case ledger.KindVote.String():
 		return &ledger.Vote{By: r.account("by", d.By), Proposal: r.hash("proposal", d.Proposal)}
+	case ledger.KindInvite.String():
+		until, err := strconv.ParseInt(d.Until, 10, 64)
+		r.fail("until", err)
+		return &ledger.Invite{By: r.account("by", d.By), Account: r.account("invite", d.Invite), Uses: d.Uses, Until: until, Note: d.Note}
+	case ledger.KindRevoke.String():
+		return &ledger.Revoke{By: r.account("by", d.By), Account: r.account("invite", d.Invite)}
+	case ledger.KindReplaceMember.String():
+		return &ledger.ReplaceMember{Old: r.member(d.Member), New: r.member(d.Successor)}
 	}
 	return nil
 }

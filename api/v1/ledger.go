@@ -96,19 +96,23 @@ type Signature struct {
 
 // Operation is one of the things that a transaction does. Which fields mean something depends on its kind.
 type Operation struct {
-	Kind      string   `json:"kind" enum:"define-asset,issue,transfer,retire,anchor,set-keys,admit,expel,propose,vote"`
+	Kind      string   `json:"kind" enum:"define-asset,issue,transfer,retire,anchor,set-keys,admit,expel,propose,vote,invite,revoke,replace-member"`
 	Asset     string   `json:"asset,omitempty" doc:"CODE@ISSUER"`
 	From      string   `json:"from,omitempty" doc:"Account that pays, of transfer and retire"`
 	To        string   `json:"to,omitempty" doc:"Account that receives, of issue and transfer"`
 	Amount    string   `json:"amount,omitempty" doc:"In the asset's smallest unit"`
 	Scale     uint8    `json:"scale,omitempty" doc:"Decimal places, of define-asset"`
 	Cap       string   `json:"cap,omitempty" doc:"The most there may be, in the smallest unit, of define-asset; absent: no cap"`
-	By        string   `json:"by,omitempty" doc:"Account that speaks, of anchor, set-keys, admit, expel, propose and vote"`
+	By        string   `json:"by,omitempty" doc:"Account that speaks, of all but those that move an asset, and replace-member"`
 	Digest    string   `json:"digest,omitempty" doc:"SHA-256 of what is anchored"`
 	Note      string   `json:"note,omitempty"`
 	Threshold uint8    `json:"threshold,omitempty" doc:"Of set-keys"`
 	Keys      []string `json:"keys,omitempty" doc:"Of set-keys"`
-	Member    string   `json:"member,omitempty" doc:"Peer id, of admit and expel"`
+	Member    string   `json:"member,omitempty" doc:"Peer id, of admit, expel and replace-member"`
+	Successor string   `json:"successor,omitempty" doc:"Peer id in the place of the member, of replace-member"`
+	Invite    string   `json:"invite,omitempty" doc:"Account of the invite's key, of invite and revoke"`
+	Uses      uint32   `json:"uses,omitempty" doc:"How many peers the invite admits"`
+	Until     string   `json:"until,omitempty" doc:"Until when the invite is good, in milliseconds since 1970"`
 	Name      string   `json:"name,omitempty"`
 	Validator string   `json:"validator,omitempty" doc:"Key of the validator, of propose"`
 	Operator  string   `json:"operator,omitempty" doc:"Account that speaks for the validator, of propose"`

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/spf13/cobra"
 
 	"github.com/folkmoot/folkmoot/cmd/moot/internal/accounts"
@@ -25,6 +26,7 @@ type initOptions struct {
 	genesis, validators string
 	configMap           string
 	validator           bool
+	membersOnly         bool
 	state               string
 }
 
@@ -35,13 +37,15 @@ func newInit(a *app) *cobra.Command {
 	})
 	cmd.Long = `Make a node: its home folder, its identity, and the network that it belongs to. "moot run" then runs it.
 
-With --network NAME alone a new network is founded, with a ledger whose one validator this node is; an account "operator" is made that speaks for it. With --validators FILE the
-new network has the validators of the file: a JSON list of what "moot ledger validators key" prints at each of them. Others enter a network with --genesis FILE, the document that
-"moot ledger genesis" prints at any of its nodes: whoever has it may enter. With --validator such a node makes a validator's key and the account, too, and can be voted in.
+With --network NAME alone a new network is founded, with a ledger whose one validator and member this node is; an account "operator" is made that speaks for it. With --validators FILE the
+new network has the validators of the file, which are its first members: a JSON list of what "moot ledger validators key" prints at each of them. The network is for members only: others enter with the line that "moot invite" prints
+("moot join"). The first members take --genesis FILE, the document that "moot ledger genesis" prints at any node of the network.
+
+With --members-only=false whoever has the genesis may enter, by --genesis FILE. With --validator such a node makes a validator's key and the account, too, and can be voted in.
 Where the network's ledger goes on from another one ("moot ledger recover"), --state FILE is needed, too: what "moot ledger recover state" wrote at one of its nodes.
 
 In a pod of Kubernetes, --genesis-configmap takes the document from a ConfigMap of the pod's namespace, and waits until it is there. Pod 0 of a StatefulSet that is given --validator founds the network where
-there is no such ConfigMap, by creating it: of several that try, one succeeds, and the others enter its network. A pod that has its home already goes on without, should the API server not answer.
+there is no such ConfigMap, by creating it: whoever can read it may enter. Of several that try, one succeeds, and the others enter its network. A pod that has its home already goes on without, should the API server not answer.
 
 With --open the network is open, and has no ledger: everybody who knows its name may enter.`
 	cmd.Example = `  moot init --network town
@@ -50,6 +54,7 @@ With --open the network is open, and has no ledger: everybody who knows its name
   moot init --network town --genesis-configmap town-genesis --validator
   moot init --network playground --open`
 	addNetworkOptions(cmd, &o.network, &o.open)
+	cmd.Flags().BoolVar(&o.membersOnly, "members-only", true, "the network to found is for members only; otherwise whoever has its genesis may enter")
 	cmd.Flags().StringVar(&o.genesis, "genesis", "", "`FILE` with the genesis document of the network to enter; - for standard input")
 	cmd.Flags().StringVar(&o.state, "state", "", "`FILE` with the state that the ledger of the network to enter goes on from")
 	cmd.Flags().StringVar(&o.validators, "validators", "", "`FILE` with the first validators of the network to found")
@@ -165,21 +170,76 @@ func (a *app) join(g *ledger.Genesis, from string, o initOptions, before node.Ho
 
 // found founds a network.
 func (a *app) found(ctx context.Context, o initOptions) (node.HomeInfo, error) {
+	founders, err := a.founders(ctx, o)
+	if err != nil {
+		return node.HomeInfo{}, err
+	}
 	var validators []ledger.GenesisValidator
-	if o.validators == "" {
-		own, err := ownValidator(a.home)
+	var members []ledger.GenesisMember
+	for _, f := range founders {
+		validators = append(validators, f.GenesisValidator)
+		if !o.membersOnly {
+			continue
+		}
+		key, err := memberKey(f.Member)
 		if err != nil {
 			return node.HomeInfo{}, err
 		}
-		validators = append(validators, own)
-	} else if err := a.readDocument(ctx, o.validators, &validators); err != nil {
-		return node.HomeInfo{}, err
+		members = append(members, ledger.GenesisMember{Key: key, Name: f.Name})
 	}
-	g, err := node.NewGenesis(o.network, validators)
+	g, err := node.NewGenesis(o.network, validators, members...)
 	if err != nil {
 		return node.HomeInfo{}, err
 	}
 	return node.JoinHome(a.home, g)
+}
+
+// founder is one of those that found a network: what "moot ledger validators key" prints.
+type founder struct {
+	ledger.GenesisValidator
+	// Member is the peer id of its node, and Name what people call it.
+	Member string `json:"member,omitempty"`
+	Name   string `json:"name,omitempty"`
+}
+
+// founders returns those of the file of validators, or this node alone.
+func (a *app) founders(ctx context.Context, o initOptions) (list []founder, err error) {
+	if o.validators == "" {
+		own, err := ownFounder(a.home)
+		return []founder{own}, err
+	}
+	return list, a.readDocument(ctx, o.validators, &list)
+}
+
+// memberKey returns the key of a peer id.
+func memberKey(text string) (key ledger.PublicKey, err error) {
+	if text == "" {
+		return key, advise(fault.New(fault.Invalid, "the file of validators does not say which peer each is: a network for members only begins with theirs"),
+			`take what "moot ledger validators key" prints at each, or say --members-only=false`)
+	}
+	id, err := peer.Decode(text)
+	if err != nil {
+		return key, fault.New(fault.Invalid, "member %s is no peer id", quoteKey(text))
+	}
+	keys, ok := ledger.MemberAccount(string(id))
+	if !ok {
+		return key, fault.New(fault.Invalid, "member %s has no Ed25519 key", id)
+	}
+	return keys.Keys[0], nil
+}
+
+// ownFounder returns what the node of home would be among the founders. Its identity is made where it is not there.
+func ownFounder(home string) (f founder, err error) {
+	if f.GenesisValidator, err = ownValidator(home); err != nil {
+		return f, err
+	}
+	key, err := node.Identity(home)
+	if err != nil {
+		return f, fmt.Errorf("the node's identity: %w", err)
+	}
+	id, err := peer.IDFromPrivateKey(key)
+	f.Member = id.String()
+	return f, err
 }
 
 // ownValidator returns the validator that the node of home would be, with its key and the account that speaks for it, which are made where they are not there.

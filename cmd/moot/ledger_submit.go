@@ -293,7 +293,7 @@ func (a *app) notCommitted(id ledger.TransactionID, validUntil int64, err error)
 // notApplied is the error of a transaction that is in a block and did nothing.
 func notApplied(t *v1.CommittedTransaction) error {
 	kind := fault.Conflict
-	for _, missing := range []ledger.Code{ledger.NoAsset, ledger.NoMember, ledger.NoProposal, ledger.NoValidator} {
+	for _, missing := range []ledger.Code{ledger.NoAsset, ledger.NoMember, ledger.NoProposal, ledger.NoValidator, ledger.NoInvite} {
 		if strings.Contains(t.Failure, missing.String()) {
 			kind = fault.NotFound
 		}

@@ -27,7 +27,7 @@ for is in force at once. Proposals are open for a week.`
 
 func newValidatorsKey(a *app) *cobra.Command {
 	cmd := a.command("key", "Print the key that this node would vote with", wants(0, 0), func(context.Context, []string) error { return a.validatorKey() })
-	cmd.Long = `Print the public key that the node of --home would vote with, and the account "operator" that speaks for it; both are made where they are not there. The node need not run.
+	cmd.Long = `Print the public key that the node of --home would vote with, and the account "operator" that speaks for it, with the node's peer id; all are made where they are not there. The node need not run.
 The document is an entry of the file that "moot init --validators" takes. In a network that is there already the operators of its validators propose and vote the key in.`
 	cmd.Example = `  moot ledger validators key
   moot ledger validators key --home /var/lib/moot > party.json`
@@ -39,7 +39,7 @@ func (a *app) validatorKey() error {
 	if err := a.needHome(); err != nil {
 		return err
 	}
-	own, err := ownValidator(a.home)
+	own, err := ownFounder(a.home)
 	if err != nil {
 		return fmt.Errorf("make the validator's key: %w", err)
 	}

@@ -51,9 +51,7 @@ type runOptions struct {
 }
 
 func newRun(a *app) *cobra.Command {
-	o := runOptions{relay: newChoice("auto", "auto", "true", "false"), logLevel: newChoice("info", "debug", "info", "warn", "error"), logFormat: newChoice("text", "text", "json"),
-		routing:    newChoice(string(routing.DefaultMethod), string(routing.MethodIterative), string(routing.MethodRecursive), string(routing.MethodBroadcast)),
-		ledgerSync: newChoice(string(consensus.Auto), string(consensus.Auto), string(consensus.Blocks), string(consensus.State))}
+	o := newRunOptions()
 	cmd := a.command("run [--network NAME --open]", "Run a node until it is stopped", wants(0, 0), func(ctx context.Context, _ []string) error {
 		return a.runNode(ctx, o)
 	})
@@ -68,6 +66,19 @@ new keys into the seat of one that is gone takes its place, and "moot leave" has
   moot run --validators-secret secret --seat 2 --seats 4
   moot run --api-listen 0.0.0.0:7070 --token-file token --api-tls-cert tls.crt --api-tls-key tls.key`
 	addNetworkOptions(cmd, &o.network, &o.open)
+	addRunOptions(cmd, &o)
+	return cmd
+}
+
+// newRunOptions returns the options with their choices.
+func newRunOptions() runOptions {
+	return runOptions{relay: newChoice("auto", "auto", "true", "false"), logLevel: newChoice("info", "debug", "info", "warn", "error"), logFormat: newChoice("text", "text", "json"),
+		routing:    newChoice(string(routing.DefaultMethod), string(routing.MethodIterative), string(routing.MethodRecursive), string(routing.MethodBroadcast)),
+		ledgerSync: newChoice(string(consensus.Auto), string(consensus.Auto), string(consensus.Blocks), string(consensus.State))}
+}
+
+// addRunOptions declares the options that say how a node runs.
+func addRunOptions(cmd *cobra.Command, o *runOptions) {
 	f := cmd.Flags()
 	f.StringSliceVar(&o.listen, "listen", nil, "`MULTIADDR` to listen on; may be repeated (default: port 4242, TCP and QUIC)")
 	f.StringSliceVar(&o.announce, "announce", nil, "`MULTIADDR` at which others reach this node, beside those it listens on; may be repeated")
@@ -82,7 +93,7 @@ new keys into the seat of one that is gone takes its place, and "moot leave" has
 	f.IntVar(&o.copies, "copies", node.DefaultCopies, "copies wanted of each record")
 	addChoice(cmd, o.routing, "routing", "how peers are found that this node does not keep in view, and with them the holders of records; of use above a thousand peers")
 	f.DurationVar(&o.awayGrace, "away-grace", node.DefaultAwayGrace, "how long others wait for this node to come back before they copy what it held")
-	f.BoolVar(&o.rejoin, "rejoin", false, "let a node that has left for good enter its network again, with its identity")
+	f.BoolVar(&o.rejoin, "rejoin", false, "let a node that has left for good, or was expelled and admitted again, enter its network again, with its identity")
 	f.BoolVar(&o.ledger, "ledger", true, "keep the ledger, where the network has one; without it the node serves records only")
 	f.StringVar(&o.validatorsSecret, "validators-secret", "", "`file` with the secret by which validators vote one another in: one line of 32 bytes or more")
 	f.IntVar(&o.seat, "seat", -1, "`number` of this node's seat among the validators with that secret, from 0 on")
@@ -101,7 +112,6 @@ new keys into the seat of one that is gone takes its place, and "moot leave" has
 	addChoice(cmd, o.logLevel, "log-level", "least important log entries to write")
 	addChoice(cmd, o.logFormat, "log-format", "how log entries are written")
 	f.StringVar(&o.cpuProfile, "cpu-profile", "", "write to this `file`, for go tool pprof, what the processor's time went into until the node stops")
-	return cmd
 }
 
 // relayServing is what the words of --relay stand for.

@@ -26,13 +26,14 @@ const (
 	MaxSize = 64 << 20
 )
 
-// Receipt is a proof. It has one of Transaction and Balance, and with Transaction perhaps Record.
+// Receipt is a proof. It has one of Transaction, Balance and Members, and with Transaction perhaps Record.
 type Receipt struct {
 	Version int `json:"receipt"`
 	// Network is the id of the network, the hash of its genesis.
 	Network     ledger.Hash  `json:"network"`
 	Transaction *Transaction `json:"transaction,omitempty"`
 	Balance     *Balance     `json:"balance,omitempty"`
+	Members     *Members     `json:"members,omitempty"`
 	// Record is the signed envelope of a record that the transaction has anchored: the anchor's digest is its SHA-256.
 	Record []byte `json:"record,omitempty"`
 	// Path leads to a header with the root of the state.
@@ -104,6 +105,10 @@ type Statement struct {
 	Account ledger.AccountID
 	Asset   ledger.AssetID
 	Amount  ledger.Amount
+	// Members are all that were members after the block of Height, or had been, by the bytes of their peer ids.
+	Members map[string]ledger.Member
+	// Roster is what these are together.
+	Roster ledger.Roster
 
 	Height int64
 	Time   time.Time
@@ -128,10 +133,12 @@ func (r *Receipt) Verify(root light.Root) (Statement, error) {
 	}
 	s.Header = header
 	switch {
-	case (r.Transaction == nil) == (r.Balance == nil):
-		err = fault.New(fault.Invalid, "a receipt is of a transaction or of a balance")
+	case r.kinds() != 1:
+		err = fault.New(fault.Invalid, "a receipt is of a transaction, of a balance or of the members")
 	case r.Record != nil && r.Transaction == nil:
-		err = fault.New(fault.Invalid, "a receipt of a balance is of no record")
+		err = fault.New(fault.Invalid, "a receipt of a balance or of members is of no record")
+	case r.Members != nil:
+		err = r.Members.verify(&s)
 	case r.Transaction != nil:
 		if err = r.Transaction.verify(&s); err == nil && r.Record != nil {
 			err = s.anchors(r.Record, network)

@@ -294,7 +294,7 @@ func ResultError(r ledger.Result, t *ledger.Transaction) error {
 	switch r.Code {
 	case ledger.Applied:
 		return nil
-	case ledger.NoAsset, ledger.NoMember, ledger.NoProposal, ledger.NoValidator:
+	case ledger.NoAsset, ledger.NoMember, ledger.NoProposal, ledger.NoValidator, ledger.NoInvite:
 		kind = fault.NotFound
 	}
 	what := ""

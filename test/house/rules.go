@@ -66,6 +66,7 @@ func Folkmoot() Rules {
 			{Folder: "ledger/consensus", May: []string{"ledger", "ledger/state", "ledger/tree", "swarm", "routing", "fault", "internal"}},
 			{Folder: "ledger/receipt", May: []string{"ledger", "ledger/tree", "ledger/consensus", "records", "swarm", "fault"}}, // a receipt may prove a record
 			{Folder: "ledger/enrol", May: []string{"ledger", "swarm", "fault", "internal"}},
+			{Folder: "ledger/admission", May: []string{"ledger", "ledger/receipt", "ledger/consensus", "swarm", "fault", "internal"}},
 			{Folder: "ledger/replica", May: []string{"ledger", "ledger/state", "ledger/tree", "ledger/consensus", "ledger/receipt", "fault"}},
 			{Folder: "backup", May: []string{"fault"}},
 			{Folder: "api/v1"},
@@ -73,9 +74,9 @@ func Folkmoot() Rules {
 			{Folder: "api/client", May: []string{"api/v1", "fault"}},
 			{Folder: "api", May: []string{"api/v1", "fault", "internal"}},
 			{Folder: "node", May: []string{
-				"api", "api/v1", "api/ledgerdoc", "ledger", "ledger/replica", "ledger/receipt", "ledger/state", "ledger/consensus", "ledger/enrol", "backup", "records", "routing", "pubsub", "discovery", "swarm", "fault", "internal"}},
+				"api", "api/v1", "api/ledgerdoc", "ledger", "ledger/replica", "ledger/receipt", "ledger/state", "ledger/consensus", "ledger/enrol", "ledger/admission", "backup", "records", "routing", "pubsub", "discovery", "swarm", "fault", "internal"}},
 			{Folder: "cmd", May: []string{
-				"node", "api", "api/v1", "api/client", "api/ledgerdoc", "ledger", "ledger/receipt", "ledger/consensus", "ledger/enrol", "backup", "records", "routing", "pubsub", "discovery", "swarm", "fault", "internal", "bench"}},
+				"node", "api", "api/v1", "api/client", "api/ledgerdoc", "ledger", "ledger/receipt", "ledger/consensus", "ledger/enrol", "ledger/admission", "backup", "records", "routing", "pubsub", "discovery", "swarm", "fault", "internal", "bench"}},
 			{Folder: "examples", May: []string{"node", "records", "routing", "swarm", "fault"}},
 			{Folder: "sim", May: []string{"records", "routing", "pubsub", "swarm", "fault"}},
 			{Folder: "bench", May: []string{"*"}},
@@ -112,7 +113,7 @@ func Folkmoot() Rules {
 			},
 			{
 				Import: regexp.MustCompile(`^github\.com/(libp2p|multiformats)/`),
-				By: []string{"swarm", "discovery", "pubsub", "routing", "records", "ledger/consensus", "ledger/enrol", "ledger/replica", "api", "node", "cmd", "examples", "internal", "sim", "bench",
+				By: []string{"swarm", "discovery", "pubsub", "routing", "records", "ledger/consensus", "ledger/enrol", "ledger/admission", "ledger/replica", "api", "node", "cmd", "examples", "internal", "sim", "bench",
 					"test"},
 				Why: "the ledger knows nothing of networks",
 			},
@@ -148,7 +149,7 @@ func Folkmoot() Rules {
 			},
 		},
 		Fuzzed: []string{"backup", "swarm", "swarm/nat", "swarm/rpc", "routing", "pubsub", "records", "records/disk", "discovery/peercache", "ledger", "ledger/state", "ledger/tree",
-			"ledger/consensus", "ledger/consensus/light", "ledger/consensus/gate", "ledger/consensus/signer", "ledger/consensus/application", "ledger/enrol", "ledger/receipt", "api/ledgerdoc", "api/v1", "cmd/moot/internal/accounts",
+			"ledger/consensus", "ledger/consensus/light", "ledger/consensus/gate", "ledger/consensus/signer", "ledger/consensus/application", "ledger/enrol", "ledger/admission", "ledger/receipt", "api/ledgerdoc", "api/v1", "cmd/moot/internal/accounts",
 			"cmd/moot/internal/payments"},
 		MaxLines: 500,
 		Text: []TextRule{

@@ -1,0 +1,315 @@
+package admission
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/binary"
+	"encoding/json"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+	"golang.org/x/time/rate"
+
+	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/ledger"
+	"github.com/folkmoot/folkmoot/swarm"
+)
+
+// How many requests one place may make a second and at once, and how many all together.
+const (
+	requestsPerSecond = 2
+	requestsAtOnce    = 20
+	allPerSecond      = 100
+	// maxPlaces is the most places that are counted apart, and placesKept how long one is remembered; by then it has its whole allowance again.
+	maxPlaces  = 4096
+	placesKept = time.Minute
+	// maxPresented is how many receipts are read at once: each may take some megabytes.
+	maxPresented = 4
+	// partingTime is how long a stranger may take to read what it was told.
+	partingTime = 3 * time.Second
+)
+
+// Ledger is the node's copy of the ledger, as the lobby needs it.
+type Ledger interface {
+	// Invite returns the invite of an account; false: there is none.
+	Invite(account ledger.AccountID) (ledger.OpenInvite, bool, error)
+	// Submit hands in a transaction and waits until it is in a block. The code says what became of it there, or would become of it.
+	Submit(ctx context.Context, transaction []byte) (ledger.Code, error)
+	// Receipt returns the encoded proof of who the members are now.
+	Receipt(ctx context.Context) ([]byte, error)
+}
+
+// LobbyConfig configures a Lobby.
+type LobbyConfig struct {
+	Genesis *ledger.Genesis
+	Self    peer.ID
+	Book    *Book
+	// Ledger returns the node's copy, nil while it has none that goes on.
+	Ledger func() Ledger
+	// Logger may be nil.
+	Logger *slog.Logger
+}
+
+// Lobby is how far strangers get.
+type Lobby struct {
+	cfg       LobbyConfig
+	network   ledger.Hash
+	presented chan struct{} // one element for each receipt that is read
+
+	mu     sync.Mutex
+	all    *rate.Limiter               // guarded by mu
+	places map[netip.Prefix]*allowance // guarded by mu
+	swept  time.Time                   // guarded by mu
+}
+
+type allowance struct {
+	*rate.Limiter
+	used time.Time
+}
+
+// NewLobby returns a lobby.
+func NewLobby(cfg LobbyConfig) *Lobby {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Lobby{
+		cfg: cfg, network: cfg.Genesis.ID(), presented: make(chan struct{}, maxPresented), all: rate.NewLimiter(allPerSecond, allPerSecond), places: make(map[netip.Prefix]*allowance),
+	}
+}
+
+// Reception returns the lobby for the host of a network.
+func (l *Lobby) Reception(n swarm.NetworkID) *swarm.Reception {
+	return &swarm.Reception{Protocol: LobbyProtocol(n), Receive: l.Receive}
+}
+
+// Receive answers one request. It returns nil for who has shown that it is a member.
+func (l *Lobby) Receive(ctx context.Context, from peer.ID, remote ma.Multiaddr, s swarm.Talk) error {
+	v, payload := l.answer(ctx, from, remote, s)
+	if _, err := s.Write(appendFrame(byte(v), payload)); err != nil {
+		return err
+	}
+	if v == granted && l.cfg.Book.Allowed(from) && payload == nil {
+		return nil
+	}
+	_ = s.CloseWrite()
+	part(ctx, s)
+	if v == granted {
+		return fault.New(fault.Forbidden, "answered, and is to come again")
+	}
+	return v.err(l.cfg.Self)
+}
+
+// part waits until the other side has read what it was told, and closed the stream: a connection that is closed before may lose it.
+func part(ctx context.Context, s swarm.Talk) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		var b [1]byte
+		_, _ = s.Read(b[:])
+	}()
+	timer := time.NewTimer(partingTime)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		<-done // the stream is reset
+	case <-timer.C:
+		if r, ok := s.(interface{ Reset() error }); ok {
+			_ = r.Reset()
+		}
+		<-done
+	}
+}
+
+func (l *Lobby) answer(ctx context.Context, from peer.ID, remote ma.Multiaddr, s swarm.Talk) (verdict, []byte) {
+	if !l.allow(swarm.PlaceOf(remote), time.Now()) {
+		return errBusy, nil
+	}
+	first, n, err := readHead(s)
+	if err != nil {
+		return errMalformed, nil
+	}
+	switch kind := requestKind(first); {
+	case kind == askKind && n == askSize:
+		return l.ask(from, s)
+	case kind == joinKind && n <= maxJoin:
+		return l.join(ctx, from, s, n)
+	case kind == presentKind && n >= 8 && n <= 8+MaxReceipt:
+		return l.present(from, s, n), nil
+	}
+	return errMalformed, nil
+}
+
+// allow tells whether somebody of a place may make one more request now, and counts it.
+func (l *Lobby) allow(place netip.Prefix, now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	a := l.places[place]
+	if a == nil {
+		if len(l.places) >= maxPlaces {
+			l.sweep(now)
+		}
+		if len(l.places) >= maxPlaces {
+			return false
+		}
+		a = &allowance{Limiter: rate.NewLimiter(requestsPerSecond, requestsAtOnce)}
+		l.places[place] = a
+	}
+	a.used = now
+	return a.AllowN(now, 1) && l.all.AllowN(now, 1)
+}
+
+// sweep forgets the places that nobody came from for long, at most once a second. mu is held.
+func (l *Lobby) sweep(now time.Time) {
+	if now.Sub(l.swept) < time.Second {
+		return
+	}
+	l.swept = now
+	for p, a := range l.places {
+		if now.Sub(a.used) > placesKept {
+			delete(l.places, p)
+		}
+	}
+}
+
+// invite returns the invite of an account, if it still admits somebody.
+func (l *Lobby) invite(account ledger.AccountID, now time.Time) (ledger.OpenInvite, verdict) {
+	own := l.cfg.Ledger()
+	if own == nil {
+		return ledger.OpenInvite{}, errNoLedger
+	}
+	i, ok, err := own.Invite(account)
+	switch {
+	case err != nil:
+		return i, errNoLedger
+	case !ok:
+		return i, errNoInvite
+	case i.Until <= now.UnixMilli():
+		return i, errInviteExpired
+	case i.Left == 0:
+		return i, errInviteUsed
+	}
+	return i, granted
+}
+
+// ask tells what an invite is to. Who does not have its secret learns nothing, and costs one check of a signature.
+func (l *Lobby) ask(from peer.ID, s swarm.Talk) (verdict, []byte) {
+	data, err := readExactly(s, askSize)
+	if err != nil {
+		return errMalformed, nil
+	}
+	key, signature := ed25519.PublicKey(data[:ed25519.PublicKeySize]), data[ed25519.PublicKeySize:]
+	if !ed25519.Verify(key, askBytes(l.network, from, l.cfg.Self), signature) {
+		return l.strange(from), nil
+	}
+	keys := ledger.KeySet{Threshold: 1, Keys: []ledger.PublicKey{ledger.PublicKey(key)}}
+	i, v := l.invite(keys.ID(), time.Now())
+	if v != granted {
+		return v, nil
+	}
+	genesis, err := json.Marshal(l.cfg.Genesis)
+	if err != nil {
+		return errFailed, nil
+	}
+	offer := Offer{Genesis: genesis, Left: i.Left, Until: i.Until, Inviter: i.By, Note: i.Note}
+	members, _ := l.cfg.Book.Members()
+	for _, m := range members {
+		if m.Until == 0 {
+			offer.Members++
+		}
+	}
+	payload, err := json.Marshal(offer)
+	if err != nil {
+		return errFailed, nil
+	}
+	return granted, payload
+}
+
+// strange says what a peer is that has nothing to show.
+func (l *Lobby) strange(p peer.ID) verdict {
+	if _, former := l.cfg.Book.Former(p); former {
+		return errExpelled
+	}
+	return errStranger
+}
+
+// join brings the transaction that admits a peer into a block. The ledger decides; what it can't but refuse is not handed in.
+func (l *Lobby) join(ctx context.Context, from peer.ID, s swarm.Talk, n int) (verdict, []byte) {
+	data, err := readExactly(s, n)
+	if err != nil {
+		return errMalformed, nil
+	}
+	t, o := parseJoin(l.network, from, data)
+	if t == nil {
+		return l.strange(from), nil
+	}
+	if _, v := l.invite(o.By, time.Now()); v != granted {
+		return v, nil
+	}
+	own := l.cfg.Ledger()
+	if own == nil {
+		return errNoLedger, nil
+	}
+	code, err := own.Submit(ctx, data)
+	if v := verdictOf(code, err); v != granted {
+		return v, nil
+	}
+	l.cfg.Logger.Info("a peer was admitted", "peer", from, "name", o.Name)
+	proof, err := own.Receipt(ctx)
+	if err != nil || len(proof) > maxAnswer {
+		return errFailed, nil
+	}
+	return granted, proof
+}
+
+// verdictOf says what the end of a transaction means to who is to be admitted by it.
+func verdictOf(code ledger.Code, err error) verdict {
+	switch {
+	case code == ledger.NoInvite:
+		return errNoInvite
+	case code == ledger.InviteExpired:
+		return errInviteExpired
+	case code == ledger.InviteUsed:
+		return errInviteUsed
+	case code == ledger.Expelled:
+		return errExpelled
+	case code == ledger.MemberExists:
+		return errMember
+	case err != nil || code != ledger.Applied:
+		return errFailed
+	}
+	return granted
+}
+
+// present looks at a receipt that its bearer is a member. One of a time that this node knows already is not read: this node has turned the peer away knowing better.
+func (l *Lobby) present(from peer.ID, s swarm.Talk, n int) verdict {
+	select {
+	case l.presented <- struct{}{}:
+		defer func() { <-l.presented }()
+	default:
+		return errBusy
+	}
+	head, err := readExactly(s, 8)
+	if err != nil {
+		return errMalformed
+	}
+	if height := binary.BigEndian.Uint64(head); height <= uint64(l.cfg.Book.Height()) || height > 1<<62 {
+		return l.strange(from)
+	}
+	data, err := readExactly(s, n-len(head))
+	if err != nil {
+		return errMalformed
+	}
+	if err := l.cfg.Book.Adopt(data); err != nil {
+		l.cfg.Logger.Debug("a stranger's receipt proves nothing", "peer", from, "error", err)
+		return errMalformed
+	}
+	if !l.cfg.Book.Allowed(from) {
+		return l.strange(from)
+	}
+	return granted
+}

@@ -1,0 +1,217 @@
+package node_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	v1 "github.com/folkmoot/folkmoot/api/v1"
+	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/ledger"
+	"github.com/folkmoot/folkmoot/ledger/admission"
+	"github.com/folkmoot/folkmoot/node"
+	"github.com/folkmoot/folkmoot/records"
+)
+
+// memberOf returns the key of a home's identity, which is made where it is not there, with its peer id.
+func memberOf(t *testing.T, home string) (ledger.GenesisMember, peer.ID) {
+	t.Helper()
+	key, err := node.Identity(home)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := node.MemberKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ledger.GenesisMember{Key: public}, peer.ID(ledger.MemberOf(public))
+}
+
+// foundClub founds a network for members only with a home, which is its validator and first member.
+func foundClub(t *testing.T, home string, operator ledger.AccountID) *ledger.Genesis {
+	t.Helper()
+	key, err := node.ValidatorKey(home)
+	if err != nil {
+		t.Fatal(err)
+	}
+	founder, _ := memberOf(t, home)
+	g, err := node.NewGenesis("test", []ledger.GenesisValidator{{Key: key, Power: 1, Operator: operator}}, founder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := node.JoinHome(home, g); err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+func clubNode(t *testing.T, home string, others ...*node.Node) (*node.Node, func() error) {
+	t.Helper()
+	cfg := loopback(home)
+	cfg.Network = ""
+	for _, n := range others {
+		cfg.Bootstrap = append(cfg.Bootstrap, n.Addrs()...)
+	}
+	return start(t, cfg)
+}
+
+// provenIn returns the receipt that a home keeps, once it says that a peer is a member.
+func provenIn(t *testing.T, home string, g *ledger.Genesis, member peer.ID) []byte {
+	t.Helper()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		b, err := admission.OpenBook(admission.BookConfig{Genesis: g, Self: member, Path: filepath.Join(home, "members.json")})
+		if err == nil && b.Allowed(member) && b.Proven() {
+			data, _ := b.Receipt()
+			return data
+		}
+	}
+	t.Fatal("the home has no receipt of the members")
+	return nil
+}
+
+// TestMembersByTheLedger: an operator admits a peer, which enters with its genesis, and whose records are taken; it shows its receipt to a member that does not know it; it is expelled, is cut off, and what it writes later is refused.
+func TestMembersByTheLedger(t *testing.T) {
+	operator := newSignatory(t)
+	homes := []string{t.TempDir(), t.TempDir(), t.TempDir()}
+	g := foundClub(t, homes[0], operator.id)
+	founder, stopFounder := clubNode(t, homes[0])
+	var ids []peer.ID
+	for _, home := range homes[1:] {
+		_, id := memberOf(t, home)
+		ids = append(ids, id)
+		if _, err := node.JoinHome(home, g); err != nil {
+			t.Fatal(err)
+		}
+	}
+	submit := func(n *node.Node, op ledger.Operation) {
+		t.Helper()
+		done, err := clientOf(t, n).SubmitTransaction(t.Context(), operator.sign(t, g.ID(), op), v1.SubmitOptions{})
+		if err != nil || !done.Applied {
+			t.Fatalf("%s: %+v, %v", op.Kind(), done, err)
+		}
+	}
+	submit(founder, &ledger.Admit{By: operator.id, Member: string(ids[0]), Name: "one"})
+	one, _ := clubNode(t, homes[1], founder)
+	untilAlive(t, founder, 2)
+	proof := provenIn(t, homes[0], g, ids[0])
+	forgeries(t, g, proof)
+	if _, err := one.Records().Put(t.Context(), "tide", []byte("high"), records.PutOptions{}); err != nil {
+		t.Fatal(err)
+	}
+
+	// The founder forgets all that it knew, as if it lagged: the other's receipt is believed.
+	if err := stopFounder(); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"members.json", "ledger"} {
+		if err := os.RemoveAll(filepath.Join(homes[0], name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	provenIn(t, homes[1], g, ids[0])
+	founder, _ = clubNode(t, homes[0], one)
+	untilAlive(t, founder, 2)
+	untilAlive(t, one, 2)
+}
+
+// forgeries changes a receipt in all kinds of ways: nothing but the receipt itself proves anything.
+func forgeries(t *testing.T, g *ledger.Genesis, proof []byte) {
+	t.Helper()
+	if s, err := admission.Prove(g, proof); err != nil || len(s.Members) != 2 {
+		t.Fatalf("the receipt says %+v, %v", s.Members, err)
+	}
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 0))
+	for range 300 {
+		forged := bytes.Clone(proof)
+		i := rng.IntN(len(forged))
+		forged[i] = "0123456789abcdefABCDEF+/="[rng.IntN(25)]
+		if bytes.Equal(forged, proof) {
+			continue
+		}
+		if _, err := admission.Prove(g, forged); err == nil {
+			t.Fatalf("with byte %d changed from %q to %q it proves something", i, proof[i], forged[i])
+		}
+	}
+	for why, change := range map[string]func(entries []any) []any{
+		"one left out":  func(e []any) []any { return e[:1] },
+		"one twice":     func(e []any) []any { return append(e, e[1]) },
+		"another order": func(e []any) []any { return []any{e[1], e[0]} },
+		"none":          func([]any) []any { return nil },
+	} {
+		var doc map[string]any
+		if err := json.Unmarshal(proof, &doc); err != nil {
+			t.Fatal(err)
+		}
+		m := doc["members"].(map[string]any)
+		m["entries"] = change(m["entries"].([]any))
+		forged, err := json.MarshalIndent(doc, "", " ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := admission.Prove(g, append(forged, '\n')); fault.KindOf(err) != fault.Invalid || err == nil {
+			t.Errorf("%s: %v", why, err)
+		}
+	}
+}
+
+// TestExpelledIsCutOff: the node of an expelled peer ends, those of the others go on without it, and what it wrote before stays.
+func TestExpelledIsCutOff(t *testing.T) {
+	operator := newSignatory(t)
+	homes := []string{t.TempDir(), t.TempDir()}
+	g := foundClub(t, homes[0], operator.id)
+	founder, _ := clubNode(t, homes[0])
+	_, id := memberOf(t, homes[1])
+	if _, err := node.JoinHome(homes[1], g); err != nil {
+		t.Fatal(err)
+	}
+	commit := func(op ledger.Operation) {
+		t.Helper()
+		done, err := clientOf(t, founder).SubmitTransaction(t.Context(), operator.sign(t, g.ID(), op), v1.SubmitOptions{})
+		if err != nil || !done.Applied {
+			t.Fatalf("%s: %+v, %v", op.Kind(), done, err)
+		}
+	}
+	commit(&ledger.Admit{By: operator.id, Member: string(id), Name: "one"})
+	cfg := loopback(homes[1], founder.Addrs()...)
+	cfg.Network = ""
+	one, err := node.New(cfg.Patient())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- one.Run(ctx) }()
+	untilAlive(t, founder, 2)
+	untilAlive(t, one, 2)
+	if _, err := one.Records().Put(t.Context(), "tide", []byte("high"), records.PutOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	commit(&ledger.Expel{By: operator.id, Member: string(id)})
+	untilAlive(t, founder, 1)
+	t.Logf("cut off after %s", time.Since(began))
+	if founder.Connected(id) {
+		t.Error("the connection is open")
+	}
+	select {
+	case err := <-ended:
+		if fault.KindOf(err) != fault.Forbidden || err == nil {
+			t.Errorf("the node of the expelled peer ended: %v", err)
+		}
+	case <-time.After(patience):
+		t.Error("the node of the expelled peer goes on")
+	}
+	if r, err := founder.Records().Get(t.Context(), "tide", records.GetOptions{Consistency: records.One}); err != nil || string(r.Value) != "high" {
+		t.Errorf("what it wrote before is %q, %v", r.Value, err)
+	}
+}
