@@ -26,8 +26,12 @@ const (
 	WriteTimeout = 10 * time.Second
 )
 
-// ErrStalled says that the peer did not read for WriteTimeout.
-var ErrStalled = errors.New("the peer does not read")
+var (
+	// ErrStalled says that the peer did not read for WriteTimeout.
+	ErrStalled = errors.New("the peer does not read")
+	// ErrFinished says that a writer takes nothing more, though it writes what it has.
+	ErrFinished = errors.New("the stream takes nothing more")
+)
 
 // outgoing is what a Writer needs of a stream.
 type outgoing interface {
@@ -57,6 +61,7 @@ type Writer struct {
 	written  uint64        // guarded by mu; bytes ever taken by the stream
 	spare    []byte        // guarded by mu; empty, its memory serves the next batch
 	deadline time.Time     // guarded by mu; the stream's write deadline
+	finished bool          // guarded by mu; only what is queued is written
 	err      error         // guarded by mu; why nothing is sent any more
 }
 
@@ -109,6 +114,10 @@ func (w *Writer) lockWithRoom(ctx context.Context) error {
 		if w.err != nil {
 			defer w.mu.Unlock()
 			return w.err
+		}
+		if w.finished {
+			defer w.mu.Unlock()
+			return ErrFinished
 		}
 		if len(w.queue) < maxQueued {
 			return nil
@@ -202,6 +211,20 @@ func (w *Writer) Wrote(end uint64) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.written >= end
+}
+
+// Err returns the error that Stop was called with, nil before.
+func (w *Writer) Err() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
+}
+
+// Finish makes every Send fail with ErrFinished from now on. What is queued is still written by Flush, all of it by one that begins afterwards.
+func (w *Writer) Finish() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.finished = true
 }
 
 // Stop makes every Send fail with err from now on, interrupts the write in progress and closes Stopped. Only the first call counts.

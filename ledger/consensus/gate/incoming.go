@@ -2,6 +2,7 @@ package gate
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -40,6 +41,10 @@ func (g *Gate) receiveClass(c class, raw network.Stream) {
 		if g.drop(from, restTime) {
 			g.cfg.Left(from)
 		}
+	}
+	if errors.Is(err, io.EOF) { // the sender has moved to another connection, and waits for this answer that all was read
+		_ = raw.Close()
+		return
 	}
 	_ = raw.Reset()
 }

@@ -9,6 +9,8 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/protocol"
+
+	"github.com/folkmoot/folkmoot/swarm/frames"
 )
 
 // errWhole is a second write on a stream for one message.
@@ -60,6 +62,7 @@ type sending struct {
 	virtual
 	ctx     context.Context // of whoever sends it: no longer than that does a message wait for those before it
 	pipe    *pipe
+	again   func() (*pipe, error) // returns the pipe that took over from pipe
 	channel byte
 	limit   uint64
 	written bool
@@ -77,7 +80,14 @@ func (s *sending) Write(p []byte) (int, error) {
 	}
 	s.written = true
 	header := appendFrameHeader(make([]byte, 0, frameHeader), s.channel, len(p))
-	if _, err := s.pipe.out.Send(s.ctx, header, p); err != nil {
+	_, err := s.pipe.out.Send(s.ctx, header, p)
+	for errors.Is(err, frames.ErrFinished) || errors.Is(err, errMoved) {
+		if s.pipe, err = s.again(); err != nil {
+			return 0, err
+		}
+		_, err = s.pipe.out.Send(s.ctx, header, p)
+	}
+	if err != nil {
 		return 0, err
 	}
 	return len(p), nil

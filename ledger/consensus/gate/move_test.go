@@ -3,6 +3,7 @@ package gate
 import (
 	"crypto/rand"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
@@ -44,6 +45,22 @@ func newRelayedHost(t *testing.T, id swarm.NetworkID, serving nat.Serving) host.
 	}
 	t.Cleanup(func() { traversal.Close() })
 	return h
+}
+
+// relayedStreams counts the gate's streams over relayed connections between two peers.
+func relayedStreams(a, b *side) int {
+	n := 0
+	for _, c := range a.host.Network().ConnsToPeer(b.host.ID()) {
+		if !swarm.IsRelayed(c.RemoteMultiaddr()) {
+			continue
+		}
+		for _, s := range c.GetStreams() {
+			if strings.Contains(string(s.Protocol()), protocolName) {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // A session moves from a relayed connection to a direct one, and CometBFT is not told that the peer has gone.
@@ -96,7 +113,7 @@ func TestSessionsMoveToTheDirectConnection(t *testing.T) {
 	if err := a.Join(t.Context(), b.host.ID()); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the move", func() bool { return len(a.Stranded()) == 0 && len(b.Stranded()) == 0 })
+	eventually(t, "the move", func() bool { return len(a.Stranded()) == 0 && len(b.Stranded()) == 0 && relayedStreams(a, b) == 0 })
 	for _, c := range a.host.Network().ConnsToPeer(b.host.ID()) {
 		if swarm.IsRelayed(c.RemoteMultiaddr()) {
 			c.Close()

@@ -3,24 +3,34 @@ package gate
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/swarm"
 	"github.com/folkmoot/folkmoot/swarm/frames"
 )
 
 // maxSending is how many messages to one peer may be on their way to its streams; more are refused.
 const maxSending = maxOut + maxWaiting
 
-// pipe is the stream to a peer for the messages of one class, as long as a session lasts.
+// errMoved ends a pipe that another one takes over from.
+var errMoved = errors.New("moved to a direct connection")
+
+// pipe is the stream to a peer for the messages of one class, as long as a session lasts, or until it moves to another connection.
 type pipe struct {
 	class class
-	ended chan struct{} // of the session
-	ready chan struct{} // closed when it is open, or could not be opened
+	ended chan struct{}   // of the session
+	ready chan struct{}   // closed when it is open, or could not be opened
+	after <-chan struct{} // closed when the peer has all of the pipe before; nil where there was none
+	move  chan struct{}   // closed when another pipe is to take over
+	gone  chan struct{}   // closed when nothing more comes out of it
 	// What follows does not change any more when ready is closed.
 	err error // why it could not be opened
 	raw network.Stream
@@ -51,22 +61,35 @@ func (g *Gate) NewStream(ctx context.Context, to peer.ID, ps ...protocol.ID) (ne
 		return nil, errBusy
 	}
 	m.sending++
-	p, fresh := m.pipe(channels[n].class)
 	g.mu.Unlock()
 	release := func() {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		m.sending--
 	}
-	if fresh {
-		g.open(ctx, to, m, p)
-	}
-	if err := p.wait(ctx); err != nil {
+	again := func() (*pipe, error) { return g.pipeTo(ctx, to, m, channels[n].class) }
+	p, err := again()
+	if err != nil {
 		release()
 		return nil, err
 	}
 	limit := min(channels[n].limit, g.cfg.MaxMessage) + binary.MaxVarintLen64
-	return &sending{virtual: virtual{p.raw, ps[0]}, ctx: ctx, pipe: p, channel: n, limit: limit, release: release}, nil
+	return &sending{virtual: virtual{p.raw, ps[0]}, ctx: ctx, pipe: p, again: again, channel: n, limit: limit, release: release}, nil
+}
+
+// pipeTo returns the pipe of a class to a peer that there is a session with, and opens it where it is not open.
+func (g *Gate) pipeTo(ctx context.Context, to peer.ID, m *member, c class) (*pipe, error) {
+	g.mu.Lock()
+	if g.closed || len(m.sessions) == 0 {
+		g.mu.Unlock()
+		return nil, errNoSession
+	}
+	p, fresh := m.pipe(c)
+	g.mu.Unlock()
+	if fresh {
+		g.open(ctx, to, m, p)
+	}
+	return p, p.wait(ctx)
 }
 
 // pipe returns the pipe of a class, and whether it is a new one, which the caller must open. The gate's mu is held, and there is a session.
@@ -74,9 +97,31 @@ func (m *member) pipe(c class) (p *pipe, fresh bool) {
 	if p := m.pipes[c]; p != nil {
 		return p, false
 	}
-	p = &pipe{class: c, ended: m.ended, ready: make(chan struct{})}
+	p = &pipe{class: c, ended: m.ended, ready: make(chan struct{}), after: m.moving[c], move: make(chan struct{}), gone: make(chan struct{})}
 	m.pipes[c] = p
 	return p, true
+}
+
+// movePipes has new pipes take over from those over relayed connections. The gate's mu is held.
+func (m *member) movePipes() {
+	for c, p := range m.pipes {
+		if !p.isOpen() || !swarm.IsRelayed(p.raw.Conn().RemoteMultiaddr()) {
+			continue
+		}
+		delete(m.pipes, c)
+		m.moving[c] = p.gone
+		close(p.move)
+	}
+}
+
+// isOpen says whether messages can be sent through the pipe.
+func (p *pipe) isOpen() bool {
+	select {
+	case <-p.ready:
+		return p.err == nil
+	default:
+		return false
+	}
 }
 
 // wait waits until the pipe is open.
@@ -96,10 +141,28 @@ func (p *pipe) wait(ctx context.Context) error {
 	}
 }
 
+// await waits until the peer has all of the pipe before, so that messages keep their order.
+func (p *pipe) await(ctx context.Context) error {
+	if p.after == nil {
+		return nil
+	}
+	select {
+	case <-p.after:
+		return nil
+	case <-p.ended:
+		return errNoSession
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // open opens a new pipe. When that fails, the next message makes another attempt.
 func (g *Gate) open(ctx context.Context, to peer.ID, m *member, p *pipe) {
 	defer close(p.ready)
-	raw, err := g.Host.NewStream(network.WithNoDial(ctx, "the node makes the connections"), to, g.classProtocol(p.class))
+	raw, err := network.Stream(nil), p.await(ctx)
+	if err == nil {
+		raw, err = g.Host.NewStream(network.WithNoDial(ctx, "the node makes the connections"), to, g.classProtocol(p.class))
+	}
 	if err == nil {
 		err = raw.Scope().SetService(ServiceName)
 	}
@@ -126,10 +189,13 @@ func (g *Gate) open(ctx context.Context, to peer.ID, m *member, p *pipe) {
 	go g.notice(p)
 }
 
-// notice waits for the end of a pipe's stream.
+// notice waits for the end of a pipe's stream. The peer ends it properly when it has read to its end, which it comes to when the pipe moves.
 func (g *Gate) notice(p *pipe) {
 	defer g.tasks.Done()
 	_, err := p.raw.Read(make([]byte, 1))
+	if errors.Is(err, io.EOF) {
+		err = errMoved
+	}
 	if err == nil {
 		err = fault.New(fault.Invalid, "an answer that nobody asked for")
 	}
@@ -144,6 +210,8 @@ func (g *Gate) carry(to peer.ID, m *member, p *pipe) {
 		select {
 		case <-p.out.Wake():
 			err = p.out.Flush()
+		case <-p.move:
+			err = p.finish()
 		case <-p.out.Stopped():
 			err = errNoSession
 		}
@@ -153,7 +221,29 @@ func (g *Gate) carry(to peer.ID, m *member, p *pipe) {
 	g.mu.Lock()
 	delete(m.streams, p.raw)
 	g.mu.Unlock()
-	g.broken(to, m, p, err)
+	close(p.gone)
+	if !errors.Is(err, errMoved) {
+		g.broken(to, m, p, err)
+	}
+}
+
+// finish writes what is left and waits until the peer has read it all. The error is errMoved when it has.
+func (p *pipe) finish() error {
+	p.out.Finish()
+	if err := p.out.Flush(); err != nil {
+		return err
+	}
+	if err := p.raw.CloseWrite(); err != nil {
+		return err
+	}
+	limit := time.NewTimer(helloTime)
+	defer limit.Stop()
+	select {
+	case <-p.out.Stopped():
+		return p.out.Err()
+	case <-limit.C:
+		return frames.ErrStalled
+	}
 }
 
 // broken ends the session whose pipe broke: messages are lost, which CometBFT does not send again as long as it believes that the peer has them.

@@ -37,10 +37,11 @@ type member struct {
 	streams  map[network.Stream]struct{}
 	rest     time.Time // until when it cannot have a session
 
-	frames  bool            // there is a stream for each class; otherwise, one for each message
-	pipes   map[class]*pipe // to it, of this session
-	sending int             // messages on their way into them
-	of      map[class]int   // streams from it
+	frames  bool                      // there is a stream for each class; otherwise, one for each message
+	pipes   map[class]*pipe           // to it, of this session
+	moving  map[class]<-chan struct{} // of each class, when the last pipe over a relayed connection is gone
+	sending int                       // messages on their way into them
+	of      map[class]int             // streams from it
 
 	in      int           // streams for one message from it
 	waiting int           // messages to it that wait for such a stream
@@ -54,7 +55,7 @@ type member struct {
 func newMember() *member {
 	return &member{
 		sessions: make(map[network.Stream]struct{}), began: make(chan struct{}), streams: make(map[network.Stream]struct{}),
-		pipes: make(map[class]*pipe), of: make(map[class]int), out: make(chan struct{}, maxOut), lanes: make(map[protocol.ID]*lane),
+		pipes: make(map[class]*pipe), moving: make(map[class]<-chan struct{}), of: make(map[class]int), out: make(chan struct{}, maxOut), lanes: make(map[protocol.ID]*lane),
 	}
 }
 
@@ -79,6 +80,7 @@ func (m *member) takeAll() []network.Stream {
 	}
 	clear(m.sessions)
 	clear(m.pipes)
+	clear(m.moving)
 	for s := range m.streams { // those remove themselves
 		all = append(all, s)
 	}
@@ -243,6 +245,9 @@ func (g *Gate) enter(p peer.ID, theirs instance, s network.Stream) error {
 			m.sessions[s] = struct{}{}
 			m.frames = m.frames || framed
 			g.tasks.Add(1)
+			if !swarm.IsRelayed(s.Conn().RemoteMultiaddr()) {
+				m.movePipes()
+			}
 		}
 		g.mu.Unlock()
 		return err
