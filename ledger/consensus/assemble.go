@@ -279,9 +279,6 @@ func (b *builder) build(ctx context.Context) error {
 		votes = nil
 	}
 	b.sync = votes == nil || !b.alone()
-	if _, own := b.chain.Validators.GetByAddress(votes); !indispensable(own, b.chain.Validators) {
-		votes = nil
-	}
 	b.guard.syncing.Store(b.sync)
 	b.fresh = b.mayBeBehind()
 

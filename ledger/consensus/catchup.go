@@ -20,6 +20,8 @@ const (
 	// lateBurst blocks that a peer sends though nobody waits for them any more are borne at once, and lateRate more in a second. Blocks near the newest are asked for twice, from two peers each.
 	lateBurst = 40
 	lateRate  = 2
+	// maxLate bounds the peers of whom it is remembered how many of these they sent.
+	maxLate = 1024
 )
 
 // blockReactor is CometBFT's block sync, without what makes a node believe too early that it has all blocks, or that others misbehave:
@@ -181,16 +183,23 @@ func (r *blockReactor) bear(id p2p.ID) bool {
 	}
 	l := r.late[id]
 	if l == nil {
+		if len(r.late) >= maxLate {
+			clear(r.late)
+		}
 		l = rate.NewLimiter(lateRate, lateBurst)
 		r.late[id] = l
 	}
 	return l.Allow()
 }
 
-// newBlockReactor makes the reactor. votes is the address of the validator whose vote the next block can't do without, or nil.
+// newBlockReactor makes the reactor. votes is the address with which this node votes, or nil.
 func (b *builder) newBlockReactor(executor *sm.BlockExecutor, votes []byte) *blockReactor {
 	build := func(enabled bool, state sm.State, fetched int64) *blocksync.Reactor {
-		return blocksync.NewReactor(enabled, false, state.Copy(), executor, b.blocks, votes, fetched, blocksync.NopMetrics())
+		alone := votes // it need not look for others: they can have decided nothing without it
+		if _, own := state.Validators.GetByAddress(votes); !indispensable(own, state.Validators) {
+			alone = nil
+		}
+		return blocksync.NewReactor(enabled, false, state.Copy(), executor, b.blocks, alone, fetched, blocksync.NopMetrics())
 	}
 	fetched := int64(0) // the height of the state, where no block after it is there yet
 	if b.blocks.Height() == 0 {
