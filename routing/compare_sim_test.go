@@ -18,8 +18,8 @@ import (
 )
 
 var (
-	comparePeers    = flag.String("compare-peers", "8,32,128,256", "sizes of the networks in which the ways of routing are compared; docs/routing.md has up to 1,024; none: only draw")
-	compareTimes    = flag.Int("compare-times", 40, "questions of each way in each situation")
+	comparePeers    = flag.String("compare-peers", "8,32,128", "sizes of the networks in which the ways of routing are compared; docs/routing.md has up to 1,024; none: only draw")
+	compareTimes    = flag.Int("compare-times", 15, "questions of each way in each situation")
 	compareResults  = flag.String("compare-results", "", "file that results are added to and that tables and pictures are made of; empty: those of this run alone")
 	comparePictures = flag.String("compare-pictures", "", "folder to draw the comparison of the ways of routing into")
 )
