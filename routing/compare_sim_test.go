@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -17,8 +18,8 @@ import (
 )
 
 var (
-	comparePeers    = flag.String("compare-peers", "8,32,128,256", "sizes of the networks in which the ways of routing are compared; docs/routing.md has up to 1,024")
-	compareTimes    = flag.Int("compare-times", 40, "questions of each way in each situation")
+	comparePeers    = flag.String("compare-peers", "8,32,128", "sizes of the networks in which the ways of routing are compared; docs/routing.md has up to 1,024; none: only draw")
+	compareTimes    = flag.Int("compare-times", 15, "questions of each way in each situation")
 	compareResults  = flag.String("compare-results", "", "file that results are added to and that tables and pictures are made of; empty: those of this run alone")
 	comparePictures = flag.String("compare-pictures", "", "folder to draw the comparison of the ways of routing into")
 )
@@ -36,7 +37,7 @@ type compared struct {
 func TestFullSizeWaysCompared(t *testing.T) {
 	const view = 64
 	var results []compared
-	for _, text := range strings.Split(*comparePeers, ",") {
+	for _, text := range strings.FieldsFunc(*comparePeers, func(r rune) bool { return r == ',' }) {
 		peers, err := strconv.Atoi(text)
 		if err != nil {
 			t.Fatal(err)
@@ -83,6 +84,7 @@ func keepResults(t *testing.T, results []compared) (all []compared) {
 	for dec := json.NewDecoder(f); ; {
 		var r compared
 		if err := dec.Decode(&r); errors.Is(err, io.EOF) {
+			slices.SortStableFunc(all, func(a, b compared) int { return a.Peers - b.Peers })
 			return all
 		} else if err != nil {
 			t.Fatal(err)

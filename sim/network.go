@@ -219,13 +219,13 @@ func (n *Network) Heal() {
 	})
 }
 
-// AwaitViews waits until every running peer sees exactly those that run as alive, and fails after within.
+// AwaitViews waits until every running peer sees exactly those that run as alive, or keeps only a part of them in view (Config.MaxView), and fails after within.
 func (n *Network) AwaitViews(ctx context.Context, within time.Duration) error {
 	_, err := await(ctx, viewEvery, within, func() error {
 		peers := n.Peers()
 		for _, p := range peers {
 			view := p.View()
-			if view == nil {
+			if view == nil || view.Partial {
 				continue
 			}
 			alive := view.Count(routing.Alive)
