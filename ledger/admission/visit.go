@@ -121,26 +121,48 @@ func (v *Visitor) Join(ctx context.Context, inv *Invitation, name string) (proof
 
 // Receipt returns the proof that this peer is a member of the network with a genesis, of one that has joined before: from the members of the line, which let it in. Errors are those of Ask.
 func (v *Visitor) Receipt(ctx context.Context, genesis *ledger.Genesis) (proof []byte, err error) {
-	client, err := rpc.NewClient(rpc.ClientConfig{Host: v.host, Protocol: swarm.NetworkID(v.line.Network).Protocol(rosterName), MaxMessage: MaxReceipt, MaxInFlight: 1})
+	err = v.each(ctx, func(ctx context.Context, to peer.ID) error {
+		if proof, err = fetch(ctx, v.host, swarm.NetworkID(v.line.Network), to); err != nil {
+			return err
+		}
+		return v.proves(genesis, to, proof)
+	})
+	return proof, err
+}
+
+// fetch asks a member, which takes this host for one, for its receipt of the members.
+func fetch(ctx context.Context, h host.Host, network swarm.NetworkID, from peer.ID) ([]byte, error) {
+	client, err := rpc.NewClient(rpc.ClientConfig{Host: h, Protocol: network.Protocol(rosterName), MaxMessage: MaxReceipt, MaxInFlight: 1})
 	if err != nil {
 		return nil, fmt.Errorf("ask for the members: %w", err)
 	}
 	defer client.Close()
-	err = v.each(ctx, func(ctx context.Context, to peer.ID) error {
-		if _, err := v.host.Network().DialPeer(network.WithForceDirectDial(ctx, "join"), to); err != nil {
-			return fault.New(fault.Unavailable, "reach member %s: %w", to, err)
-		}
-		answer, err := client.Call(ctx, to, rosterRequest(ledger.Roster{}, 0))
-		if err == nil && len(answer) == 0 {
-			err = errors.New("it has none yet")
-		}
-		if err != nil {
-			return fault.New(fault.Unavailable, "ask member %s for a receipt: %w", to, err)
-		}
-		proof = answer
-		return v.proves(genesis, to, answer)
-	})
-	return proof, err
+	answer, err := client.Call(ctx, from, rosterRequest(ledger.Roster{}, 0))
+	if err == nil && len(answer) == 0 {
+		err = errors.New("it has none yet")
+	}
+	if err != nil {
+		return nil, fault.New(fault.Unavailable, "ask member %s for a receipt: %w", from, err)
+	}
+	return answer, nil
+}
+
+// Fetch has a book learn who the members are from somebody whom it does not know, but who knows this node: after a long absence, or where an operator has admitted it by its id. It is a visit with a host of its own, as
+// the node's own host dials members alone. What is answered is believed only if it is proven. Errors are fault.Unavailable when nobody answers, and fault.Invalid for what proves nothing.
+func Fetch(ctx context.Context, b *Book, key crypto.PrivKey, network swarm.NetworkID, from peer.AddrInfo) error {
+	ctx, cancel := context.WithTimeout(ctx, visitTime)
+	defer cancel()
+	h, err := swarm.NewVisitor(swarm.Config{Key: key, Network: network})
+	if err != nil {
+		return fmt.Errorf("ask for the members: %w", err)
+	}
+	defer h.Close()
+	h.Peerstore().AddAddrs(from.ID, from.Addrs, peerstore.TempAddrTTL)
+	proof, err := fetch(ctx, h, network, from.ID)
+	if err != nil {
+		return err
+	}
+	return b.Adopt(proof)
 }
 
 // proves checks that a receipt that somebody gave says that this peer is a member.
