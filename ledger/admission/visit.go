@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
@@ -34,10 +35,11 @@ var ErrMember = fault.New(fault.Conflict, "this peer is a member already")
 
 // Visitor is somebody who has an invite and is no member yet. It is a host of its own, which listens nowhere. Make it with NewVisitor, and close it.
 type Visitor struct {
-	line    *Line
-	host    host.Host
-	streams chan network.Stream // what members open
-	closed  chan struct{}       // of capacity 1: a member has closed the connection
+	line     *Line
+	host     host.Host
+	streams  chan network.Stream // what members open
+	closed   chan struct{}       // of capacity 1: a member has closed the connection
+	answered peer.ID             // who has answered last
 	// transaction is the same at each try: the ledger then admits once, whoever was asked.
 	transaction []byte
 }
@@ -195,24 +197,49 @@ func (v *Visitor) admission(name string) ([]byte, error) {
 	return ledger.EncodeTransaction(t)
 }
 
-// each tries the members of the line until one has answered. What one said for good ends it: the others would say the same.
+// each tries the members of the line until one has answered: the one that answered last, and then the others in the order of the line. What one says for good ends it, but for one that does not know the invite: its copy of
+// the ledger may lag.
 func (v *Visitor) each(ctx context.Context, visit func(ctx context.Context, to peer.ID) error) error {
-	infos, err := peer.AddrInfosFromP2pAddrs(v.line.Addrs...)
-	if err != nil {
-		return fault.New(fault.Invalid, "the addresses of the invite: %w", err)
-	}
-	var failed error
-	for _, to := range infos {
-		v.host.Peerstore().AddAddrs(to.ID, to.Addrs, peerstore.TempAddrTTL)
+	var failed, missing error
+	for _, to := range v.members() {
 		one, cancel := context.WithTimeout(ctx, visitTime)
-		err := visit(one, to.ID)
+		err := visit(one, to)
 		cancel()
-		if err == nil || ctx.Err() != nil || fault.KindOf(err) != fault.Unavailable {
+		switch kind := fault.KindOf(err); {
+		case err == nil:
+			v.answered = to
+			return nil
+		case ctx.Err() != nil:
+			return err
+		case kind == fault.NotFound:
+			missing = err
+		case kind == fault.Unavailable:
+			failed = errors.Join(failed, err)
+		default:
 			return err
 		}
-		failed = errors.Join(failed, err)
+	}
+	if missing != nil {
+		return missing
 	}
 	return failed
+}
+
+// members returns those of the line in the order in which they are to be tried. Their addresses are known to the host afterwards.
+func (v *Visitor) members() (ids []peer.ID) {
+	for _, addr := range v.line.Addrs {
+		transport, id := peer.SplitAddr(addr)
+		if transport != nil {
+			v.host.Peerstore().AddAddr(id, transport, peerstore.TempAddrTTL)
+		}
+		if !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	if i := slices.Index(ids, v.answered); i > 0 {
+		ids = slices.Insert(slices.Delete(ids, i, i+1), 0, v.answered)
+	}
+	return ids
 }
 
 // say connects to a member, makes one request and parts.
