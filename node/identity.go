@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
@@ -10,10 +11,19 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/folkmoot/folkmoot/discovery/peercache"
 	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/ledger"
+	"github.com/folkmoot/folkmoot/ledger/admission"
 	"github.com/folkmoot/folkmoot/swarm"
+)
+
+// confirmTime bounds a question of ConfirmMember, and confirmPause is between rounds of them.
+const (
+	confirmTime  = 4 * time.Second
+	confirmPause = 500 * time.Millisecond
 )
 
 // nextIdentityFile holds the identity that is to take the place of the present one.
@@ -61,4 +71,53 @@ func MemberKey(key crypto.PrivKey) (ledger.PublicKey, error) {
 		return ledger.PublicKey{}, fault.New(fault.Invalid, "the identity is no Ed25519 key")
 	}
 	return ledger.PublicKey(raw), nil
+}
+
+// HasNextIdentity reports whether NextIdentity has made an identity for home that TakeNextIdentity has not put in place.
+func HasNextIdentity(home string) bool {
+	_, err := os.Stat(filepath.Join(home, nextIdentityFile))
+	return err == nil
+}
+
+// ConfirmMember asks peers, and those that home remembers, whether the peer of a key is a member of home's network, until one has proven it or ctx ends. What is proven is kept in home. It is fault.Unavailable when nobody does.
+func ConfirmMember(ctx context.Context, home string, key crypto.PrivKey, peers []peer.AddrInfo) error {
+	info, err := ReadHome(home)
+	if err != nil {
+		return err
+	}
+	id, err := peer.IDFromPrivateKey(key)
+	if err != nil {
+		return err
+	}
+	book, err := admission.OpenBook(admission.BookConfig{Genesis: info.Genesis, Self: id, Path: filepath.Join(home, membersFile)})
+	if err != nil {
+		return err
+	}
+	remembered, err := peercache.Load(filepath.Join(home, peersFile))
+	for _, e := range remembered {
+		peers = append(peers, peer.AddrInfo{ID: e.ID, Addrs: e.Addrs})
+	}
+	for ; ctx.Err() == nil; err = errors.Join(err, waitFor(ctx, confirmPause)) {
+		for _, p := range peers {
+			one, cancel := context.WithTimeout(ctx, confirmTime)
+			err = admission.Fetch(one, book, key, info.NetworkID, p)
+			cancel()
+			if book.Allowed(id) {
+				return nil
+			}
+		}
+	}
+	return fault.New(fault.Unavailable, "no member has proven that %s is one: %w", id, err)
+}
+
+// waitFor waits, or returns why ctx ended.
+func waitFor(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

@@ -19,6 +19,9 @@ import (
 	"github.com/folkmoot/folkmoot/swarm"
 )
 
+// lostInterval is how often a node that has nobody asks those whom it was told of, and does not know as members, who the members are.
+const lostInterval = 5 * time.Second
+
 // expelledPatience is how long a node that was refused as expelled, and has nobody left, waits for somebody who says otherwise.
 const expelledPatience = 5 * time.Second
 
@@ -172,6 +175,43 @@ func (n *Node) enforceMembers(ctx context.Context) error {
 					return err
 				}
 			}
+		}
+	}
+}
+
+// findMembers asks those whom the node was told of and does not know as members who the members are, while it has nobody, until ctx ends.
+func (n *Node) findMembers(ctx context.Context) error {
+	key, err := swarm.LoadIdentity(filepath.Join(n.cfg.Home, identityFile))
+	if err != nil {
+		return err
+	}
+	tick := time.NewTicker(lostInterval)
+	defer tick.Stop()
+	for {
+		if n.alone() {
+			n.askStrangers(ctx, key)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// askStrangers asks those at the bootstrap addresses, one after the other.
+func (n *Node) askStrangers(ctx context.Context, key crypto.PrivKey) {
+	for _, addr := range n.cfg.Bootstrap {
+		transport, id := peer.SplitAddr(addr)
+		if id == "" && swarm.CanLearnPeerID(addr) {
+			id, _ = swarm.LearnPeerID(ctx, addr)
+		}
+		if id == "" || transport == nil || id == n.home.ID || n.members.book.Allowed(id) || ctx.Err() != nil {
+			continue
+		}
+		err := admission.Fetch(ctx, n.members.book, key, n.home.NetworkID, peer.AddrInfo{ID: id, Addrs: []ma.Multiaddr{transport}})
+		if err != nil {
+			n.cfg.Logger.Debug("who is at a bootstrap address is not known as a member, and can't show otherwise", "peer", id, "address", addr, "error", err)
 		}
 	}
 }

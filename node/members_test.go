@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
 
 	v1 "github.com/folkmoot/folkmoot/api/v1"
 	"github.com/folkmoot/folkmoot/fault"
@@ -18,6 +19,7 @@ import (
 	"github.com/folkmoot/folkmoot/ledger/admission"
 	"github.com/folkmoot/folkmoot/node"
 	"github.com/folkmoot/folkmoot/records"
+	"github.com/folkmoot/folkmoot/swarm"
 )
 
 // memberOf returns the key of a home's identity, which is made where it is not there, with its peer id.
@@ -106,16 +108,17 @@ func TestMembersByTheLedger(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// The founder forgets all that it knew, as if it lagged: the other's receipt is believed.
 	if err := stopFounder(); err != nil {
 		t.Fatal(err)
 	}
+	provenIn(t, homes[1], g, ids[0])
+	letsIn(t, homes[0], g, one)
+	// The founder has lost all that it knew, and asks whom it is told of.
 	for _, name := range []string{"members.json", "ledger"} {
 		if err := os.RemoveAll(filepath.Join(homes[0], name)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	provenIn(t, homes[1], g, ids[0])
 	founder, _ = clubNode(t, homes[0], one)
 	untilAlive(t, founder, 2)
 	untilAlive(t, one, 2)
@@ -213,5 +216,33 @@ func TestExpelledIsCutOff(t *testing.T) {
 	}
 	if r, err := founder.Records().Get(t.Context(), "tide", records.GetOptions{Consistency: records.One}); err != nil || string(r.Value) != "high" {
 		t.Errorf("what it wrote before is %q, %v", r.Value, err)
+	}
+}
+
+// letsIn has a member that knows the genesis alone, with the identity of a home whose node does not run, let a node in which shows its receipt.
+func letsIn(t *testing.T, home string, g *ledger.Genesis, n *node.Node) {
+	t.Helper()
+	key, err := node.Identity(home)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, self := memberOf(t, home)
+	book, err := admission.OpenBook(admission.BookConfig{Genesis: g, Self: self, Path: filepath.Join(t.TempDir(), "members.json")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	network := swarm.NetworkID(g.Origin())
+	lobby := admission.NewLobby(admission.LobbyConfig{Genesis: g, Self: self, Book: book, Ledger: func() admission.Ledger { return nil }})
+	h, err := swarm.NewHost(swarm.Config{Key: key, Network: network, Listen: []ma.Multiaddr{ma.StringCast("/ip4/127.0.0.1/tcp/0")}, Gate: book, Reception: lobby.Reception(network)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	if book.Allowed(n.ID()) {
+		t.Fatal("it knows the node already")
+	}
+	addr := h.Addrs()[0].String() + "/p2p/" + self.String()
+	if _, err := clientOf(t, n).Ping(t.Context(), addr); err != nil || !book.Allowed(n.ID()) {
+		t.Errorf("a member that lags lets in %t: %v", book.Allowed(n.ID()), err)
 	}
 }

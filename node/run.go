@@ -39,6 +39,7 @@ func (n *Node) Run(ctx context.Context) error {
 	if n.members != nil {
 		parts.Go(func() error { return n.members.follower.Run(network) })
 		parts.Go(func() error { return n.enforceMembers(network) })
+		parts.Go(func() error { return n.findMembers(network) })
 	}
 	if n.enrolment != nil {
 		parts.Go(func() error { return named("validators", n.enrolment.Run(network)) })

@@ -8,6 +8,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
 	"github.com/spf13/cobra"
 
 	v1 "github.com/folkmoot/folkmoot/api/v1"
@@ -189,7 +190,9 @@ func (a *app) replaceKey(ctx context.Context, s sending) error {
 	if err != nil {
 		return fmt.Errorf("replace the key: %w", err)
 	}
-	if self, err := u.client.Node(ctx); err != nil {
+	if self, err := u.client.Node(ctx); err != nil && node.HasNextIdentity(a.home) {
+		return a.finishReplacement(ctx, before, err)
+	} else if err != nil {
 		return a.askFailed("ask for the node", "", err)
 	} else if self.ID != before.ID.String() {
 		return advise(fault.New(fault.Conflict, "the node at %s is %s, and the home %s is that of %s", u.client.URL(), printable(self.ID), a.home, before.ID), "name the home of the node that runs")
@@ -198,11 +201,35 @@ func (a *app) replaceKey(ctx context.Context, s sending) error {
 	if err != nil {
 		return fmt.Errorf("replace the key: %w", err)
 	}
+	return a.takeNext(before.ID, next)
+}
+
+// finishReplacement goes on where replacing was broken off after the new key had become a member, which the node under the old one does not outlive.
+func (a *app) finishReplacement(ctx context.Context, before node.HomeInfo, notRunning error) error {
+	key, err := node.NextIdentity(a.home)
+	if err != nil {
+		return err
+	}
+	next, err := peer.IDFromPrivateKey(key)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, a.timeout)
+	defer cancel()
+	if err := node.ConfirmMember(ctx, a.home, key, nil); err != nil {
+		a.notef("the new key is no member yet: %s", oneLine(err.Error()))
+		return a.askFailed("ask for the node", "", notRunning)
+	}
+	return a.takeNext(before.ID, next)
+}
+
+// takeNext puts the new key in place.
+func (a *app) takeNext(old, next peer.ID) error {
 	kept, err := node.TakeNextIdentity(a.home, time.Now())
 	if err != nil {
 		return err
 	}
-	done := replacedKey{before.ID.String(), next.String(), kept}
+	done := replacedKey{old.String(), next.String(), kept}
 	return a.show(done, func() {
 		a.printf("replaced %s\nby       %s\nkept     %s\nnext     start the node again: %s\n", done.Old, done.New, done.Kept, a.withHome("moot run"))
 	})
@@ -243,9 +270,40 @@ func (a *app) submitReplacement(ctx context.Context, u *ledgerUser, s sending) (
 			return "", err
 		}
 	}
+	peers := u.otherPeers(ctx)
 	_, err = u.submit(ctx, network, t)
+	if kind := fault.KindOf(err); err != nil && (kind == fault.Unavailable || kind == fault.Internal) {
+		// The others may have parted from this node before it had the block that replaces its key.
+		confirming, cancel := context.WithTimeout(ctx, a.timeout)
+		defer cancel()
+		if node.ConfirmMember(confirming, a.home, next, peers) == nil {
+			err = nil
+		}
+	}
 	if fault.KindOf(err) == fault.NotFound {
 		err = advise(err, "this node's copy of the ledger does not know its membership yet: try again when \"moot ledger status\" says that it has all blocks")
 	}
 	return ids[1], err
+}
+
+// otherPeers returns where the living peers are that the node knows.
+func (u *ledgerUser) otherPeers(ctx context.Context) (list []peer.AddrInfo) {
+	peers, err := u.client.Peers(ctx)
+	if err != nil {
+		return nil // those that the home remembers are asked
+	}
+	for _, p := range peers {
+		id, err := peer.Decode(p.ID)
+		if err != nil || p.Self || p.State != "alive" {
+			continue
+		}
+		one := peer.AddrInfo{ID: id}
+		for _, text := range p.Addresses {
+			if addr, err := ma.NewMultiaddr(text); err == nil {
+				one.Addrs = append(one.Addrs, addr)
+			}
+		}
+		list = append(list, one)
+	}
+	return list
 }

@@ -111,7 +111,7 @@ func (f *Follower) present(s network.Stream) {
 	if err == nil {
 		err = v.err(by)
 	}
-	if err != nil && f.cfg.Refused != nil && (v == errStranger || v == errExpelled) {
+	if err != nil && f.cfg.Refused != nil && (v == refusedStranger || v == refusedExpelled) {
 		f.cfg.Refused(by, err)
 	}
 	if err != nil {

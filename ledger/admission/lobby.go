@@ -127,11 +127,11 @@ func part(ctx context.Context, s swarm.Talk) {
 
 func (l *Lobby) answer(ctx context.Context, from peer.ID, remote ma.Multiaddr, s swarm.Talk) (verdict, []byte) {
 	if !l.allow(swarm.PlaceOf(remote), time.Now()) {
-		return errBusy, nil
+		return refusedBusy, nil
 	}
 	first, n, err := readHead(s)
 	if err != nil {
-		return errMalformed, nil
+		return refusedMalformed, nil
 	}
 	switch kind := requestKind(first); {
 	case kind == askKind && n == askSize:
@@ -141,7 +141,7 @@ func (l *Lobby) answer(ctx context.Context, from peer.ID, remote ma.Multiaddr, s
 	case kind == presentKind && n >= 8 && n <= 8+MaxReceipt:
 		return l.present(from, s, n), nil
 	}
-	return errMalformed, nil
+	return refusedMalformed, nil
 }
 
 // allow tells whether somebody of a place may make one more request now, and counts it.
@@ -180,18 +180,18 @@ func (l *Lobby) sweep(now time.Time) {
 func (l *Lobby) invite(account ledger.AccountID, now time.Time) (ledger.OpenInvite, verdict) {
 	own := l.cfg.Ledger()
 	if own == nil {
-		return ledger.OpenInvite{}, errNoLedger
+		return ledger.OpenInvite{}, refusedLedger
 	}
 	i, ok, err := own.Invite(account)
 	switch {
 	case err != nil:
-		return i, errNoLedger
+		return i, refusedLedger
 	case !ok:
-		return i, errNoInvite
+		return i, refusedInvite
 	case i.Until <= now.UnixMilli():
-		return i, errInviteExpired
+		return i, refusedExpired
 	case i.Left == 0:
-		return i, errInviteUsed
+		return i, refusedUsed
 	}
 	return i, granted
 }
@@ -200,7 +200,7 @@ func (l *Lobby) invite(account ledger.AccountID, now time.Time) (ledger.OpenInvi
 func (l *Lobby) ask(from peer.ID, s swarm.Talk) (verdict, []byte) {
 	data, err := readExactly(s, askSize)
 	if err != nil {
-		return errMalformed, nil
+		return refusedMalformed, nil
 	}
 	key, signature := ed25519.PublicKey(data[:ed25519.PublicKeySize]), data[ed25519.PublicKeySize:]
 	if !ed25519.Verify(key, askBytes(l.network, from, l.cfg.Self), signature) {
@@ -213,7 +213,7 @@ func (l *Lobby) ask(from peer.ID, s swarm.Talk) (verdict, []byte) {
 	}
 	genesis, err := json.Marshal(l.cfg.Genesis)
 	if err != nil {
-		return errFailed, nil
+		return refusedFailed, nil
 	}
 	offer := Offer{Genesis: genesis, Left: i.Left, Until: i.Until, Inviter: i.By, Note: i.Note}
 	members, _ := l.cfg.Book.Members()
@@ -224,7 +224,7 @@ func (l *Lobby) ask(from peer.ID, s swarm.Talk) (verdict, []byte) {
 	}
 	payload, err := json.Marshal(offer)
 	if err != nil {
-		return errFailed, nil
+		return refusedFailed, nil
 	}
 	return granted, payload
 }
@@ -232,16 +232,16 @@ func (l *Lobby) ask(from peer.ID, s swarm.Talk) (verdict, []byte) {
 // strange says what a peer is that has nothing to show.
 func (l *Lobby) strange(p peer.ID) verdict {
 	if _, former := l.cfg.Book.Former(p); former {
-		return errExpelled
+		return refusedExpelled
 	}
-	return errStranger
+	return refusedStranger
 }
 
 // join brings the transaction that admits a peer into a block. The ledger decides; what it can't but refuse is not handed in.
 func (l *Lobby) join(ctx context.Context, from peer.ID, s swarm.Talk, n int) (verdict, []byte) {
 	data, err := readExactly(s, n)
 	if err != nil {
-		return errMalformed, nil
+		return refusedMalformed, nil
 	}
 	t, o := parseJoin(l.network, from, data)
 	if t == nil {
@@ -252,7 +252,7 @@ func (l *Lobby) join(ctx context.Context, from peer.ID, s swarm.Talk, n int) (ve
 	}
 	own := l.cfg.Ledger()
 	if own == nil {
-		return errNoLedger, nil
+		return refusedLedger, nil
 	}
 	code, err := own.Submit(ctx, data)
 	if v := verdictOf(code, err); v != granted {
@@ -261,7 +261,7 @@ func (l *Lobby) join(ctx context.Context, from peer.ID, s swarm.Talk, n int) (ve
 	l.cfg.Logger.Info("a peer was admitted", "peer", from, "name", o.Name)
 	proof, err := own.Receipt(ctx)
 	if err != nil || len(proof) > maxAnswer {
-		return errFailed, nil
+		return refusedFailed, nil
 	}
 	return granted, proof
 }
@@ -270,17 +270,17 @@ func (l *Lobby) join(ctx context.Context, from peer.ID, s swarm.Talk, n int) (ve
 func verdictOf(code ledger.Code, err error) verdict {
 	switch {
 	case code == ledger.NoInvite:
-		return errNoInvite
+		return refusedInvite
 	case code == ledger.InviteExpired:
-		return errInviteExpired
+		return refusedExpired
 	case code == ledger.InviteUsed:
-		return errInviteUsed
+		return refusedUsed
 	case code == ledger.Expelled:
-		return errExpelled
+		return refusedExpelled
 	case code == ledger.MemberExists:
-		return errMember
+		return refusedMember
 	case err != nil || code != ledger.Applied:
-		return errFailed
+		return refusedFailed
 	}
 	return granted
 }
@@ -291,22 +291,22 @@ func (l *Lobby) present(from peer.ID, s swarm.Talk, n int) verdict {
 	case l.presented <- struct{}{}:
 		defer func() { <-l.presented }()
 	default:
-		return errBusy
+		return refusedBusy
 	}
 	head, err := readExactly(s, 8)
 	if err != nil {
-		return errMalformed
+		return refusedMalformed
 	}
 	if height := binary.BigEndian.Uint64(head); height <= uint64(l.cfg.Book.Height()) || height > 1<<62 {
 		return l.strange(from)
 	}
 	data, err := readExactly(s, n-len(head))
 	if err != nil {
-		return errMalformed
+		return refusedMalformed
 	}
 	if err := l.cfg.Book.Adopt(data); err != nil {
 		l.cfg.Logger.Debug("a stranger's receipt proves nothing", "peer", from, "error", err)
-		return errMalformed
+		return refusedMalformed
 	}
 	if !l.cfg.Book.Allowed(from) {
 		return l.strange(from)

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
@@ -34,10 +35,11 @@ var ErrMember = fault.New(fault.Conflict, "this peer is a member already")
 
 // Visitor is somebody who has an invite and is no member yet. It is a host of its own, which listens nowhere. Make it with NewVisitor, and close it.
 type Visitor struct {
-	line    *Line
-	host    host.Host
-	streams chan network.Stream // what members open
-	closed  chan struct{}       // of capacity 1: a member has closed the connection
+	line     *Line
+	host     host.Host
+	streams  chan network.Stream // what members open
+	closed   chan struct{}       // of capacity 1: a member has closed the connection
+	answered peer.ID             // who has answered last
 	// transaction is the same at each try: the ledger then admits once, whoever was asked.
 	transaction []byte
 }
@@ -121,26 +123,48 @@ func (v *Visitor) Join(ctx context.Context, inv *Invitation, name string) (proof
 
 // Receipt returns the proof that this peer is a member of the network with a genesis, of one that has joined before: from the members of the line, which let it in. Errors are those of Ask.
 func (v *Visitor) Receipt(ctx context.Context, genesis *ledger.Genesis) (proof []byte, err error) {
-	client, err := rpc.NewClient(rpc.ClientConfig{Host: v.host, Protocol: swarm.NetworkID(v.line.Network).Protocol(rosterName), MaxMessage: MaxReceipt, MaxInFlight: 1})
+	err = v.each(ctx, func(ctx context.Context, to peer.ID) error {
+		if proof, err = fetch(ctx, v.host, swarm.NetworkID(v.line.Network), to); err != nil {
+			return err
+		}
+		return v.proves(genesis, to, proof)
+	})
+	return proof, err
+}
+
+// fetch asks a member, which takes this host for one, for its receipt of the members.
+func fetch(ctx context.Context, h host.Host, network swarm.NetworkID, from peer.ID) ([]byte, error) {
+	client, err := rpc.NewClient(rpc.ClientConfig{Host: h, Protocol: network.Protocol(rosterName), MaxMessage: MaxReceipt, MaxInFlight: 1})
 	if err != nil {
 		return nil, fmt.Errorf("ask for the members: %w", err)
 	}
 	defer client.Close()
-	err = v.each(ctx, func(ctx context.Context, to peer.ID) error {
-		if _, err := v.host.Network().DialPeer(network.WithForceDirectDial(ctx, "join"), to); err != nil {
-			return fault.New(fault.Unavailable, "reach member %s: %w", to, err)
-		}
-		answer, err := client.Call(ctx, to, rosterRequest(ledger.Roster{}, 0))
-		if err == nil && len(answer) == 0 {
-			err = errors.New("it has none yet")
-		}
-		if err != nil {
-			return fault.New(fault.Unavailable, "ask member %s for a receipt: %w", to, err)
-		}
-		proof = answer
-		return v.proves(genesis, to, answer)
-	})
-	return proof, err
+	answer, err := client.Call(ctx, from, rosterRequest(ledger.Roster{}, 0))
+	if err == nil && len(answer) == 0 {
+		err = errors.New("it has none yet")
+	}
+	if err != nil {
+		return nil, fault.New(fault.Unavailable, "ask member %s for a receipt: %w", from, err)
+	}
+	return answer, nil
+}
+
+// Fetch has a book learn who the members are from somebody whom it does not know, but who knows this node: after a long absence, or where an operator has admitted it by its id. It is a visit with a host of its own, as
+// the node's own host dials members alone. What is answered is believed only if it is proven. Errors are fault.Unavailable when nobody answers, and fault.Invalid for what proves nothing.
+func Fetch(ctx context.Context, b *Book, key crypto.PrivKey, network swarm.NetworkID, from peer.AddrInfo) error {
+	ctx, cancel := context.WithTimeout(ctx, visitTime)
+	defer cancel()
+	h, err := swarm.NewVisitor(swarm.Config{Key: key, Network: network})
+	if err != nil {
+		return fmt.Errorf("ask for the members: %w", err)
+	}
+	defer h.Close()
+	h.Peerstore().AddAddrs(from.ID, from.Addrs, peerstore.TempAddrTTL)
+	proof, err := fetch(ctx, h, network, from.ID)
+	if err != nil {
+		return err
+	}
+	return b.Adopt(proof)
 }
 
 // proves checks that a receipt that somebody gave says that this peer is a member.
@@ -173,24 +197,49 @@ func (v *Visitor) admission(name string) ([]byte, error) {
 	return ledger.EncodeTransaction(t)
 }
 
-// each tries the members of the line until one has answered. What one said for good ends it: the others would say the same.
+// each tries the members of the line until one has answered: the one that answered last, and then the others in the order of the line. What one says for good ends it, but for one that does not know the invite: its copy of
+// the ledger may lag.
 func (v *Visitor) each(ctx context.Context, visit func(ctx context.Context, to peer.ID) error) error {
-	infos, err := peer.AddrInfosFromP2pAddrs(v.line.Addrs...)
-	if err != nil {
-		return fault.New(fault.Invalid, "the addresses of the invite: %w", err)
-	}
-	var failed error
-	for _, to := range infos {
-		v.host.Peerstore().AddAddrs(to.ID, to.Addrs, peerstore.TempAddrTTL)
+	var failed, missing error
+	for _, to := range v.members() {
 		one, cancel := context.WithTimeout(ctx, visitTime)
-		err := visit(one, to.ID)
+		err := visit(one, to)
 		cancel()
-		if err == nil || ctx.Err() != nil || fault.KindOf(err) != fault.Unavailable {
+		switch kind := fault.KindOf(err); {
+		case err == nil:
+			v.answered = to
+			return nil
+		case ctx.Err() != nil:
+			return err
+		case kind == fault.NotFound:
+			missing = err
+		case kind == fault.Unavailable:
+			failed = errors.Join(failed, err)
+		default:
 			return err
 		}
-		failed = errors.Join(failed, err)
+	}
+	if missing != nil {
+		return missing
 	}
 	return failed
+}
+
+// members returns those of the line in the order in which they are to be tried. Their addresses are known to the host afterwards.
+func (v *Visitor) members() (ids []peer.ID) {
+	for _, addr := range v.line.Addrs {
+		transport, id := peer.SplitAddr(addr)
+		if transport != nil {
+			v.host.Peerstore().AddAddr(id, transport, peerstore.TempAddrTTL)
+		}
+		if !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	if i := slices.Index(ids, v.answered); i > 0 {
+		ids = slices.Insert(slices.Delete(ids, i, i+1), 0, v.answered)
+	}
+	return ids
 }
 
 // say connects to a member, makes one request and parts.

@@ -57,16 +57,16 @@ type verdict uint8
 
 const (
 	granted verdict = iota
-	errStranger
-	errExpelled
-	errBusy
-	errNoInvite
-	errInviteExpired
-	errInviteUsed
-	errNoLedger
-	errMalformed
-	errMember
-	errFailed
+	refusedStranger
+	refusedExpelled
+	refusedBusy
+	refusedInvite
+	refusedExpired
+	refusedUsed
+	refusedLedger
+	refusedMalformed
+	refusedMember
+	refusedFailed
 
 	numVerdicts
 )
@@ -76,23 +76,23 @@ func (v verdict) err(by peer.ID) error {
 	switch v {
 	case granted:
 		return nil
-	case errStranger:
+	case refusedStranger:
 		return fault.New(fault.Forbidden, "member %s refuses this node: it is not a member of the network; ask a member for an invite, and say: moot join LINE", by)
-	case errExpelled:
+	case refusedExpelled:
 		return fault.New(fault.Forbidden, "member %s refuses this node: it was expelled from the network, or another key has replaced its own", by)
-	case errBusy:
+	case refusedBusy:
 		return fault.New(fault.Unavailable, "member %s has too many at its door: try again in a few seconds", by)
-	case errNoInvite:
+	case refusedInvite:
 		return fault.New(fault.NotFound, "member %s does not know the invite: it was revoked, or expired long ago; ask for a new one", by)
-	case errInviteExpired:
+	case refusedExpired:
 		return fault.New(fault.NotFound, "the invite has expired: ask for a new one")
-	case errInviteUsed:
+	case refusedUsed:
 		return fault.New(fault.Conflict, "the invite is used up: it has admitted as many peers as it was for; ask for a new one")
-	case errNoLedger:
+	case refusedLedger:
 		return fault.New(fault.Unavailable, "member %s does not keep the ledger now, and can't admit anybody: try again, or ask for an invite with other addresses", by)
-	case errMember:
+	case refusedMember:
 		return fault.New(fault.Conflict, "this peer is a member already")
-	case errMalformed:
+	case refusedMalformed:
 		return fault.New(fault.Invalid, "member %s does not understand this node: one of the two programs is too old", by)
 	}
 	return fault.New(fault.Unavailable, "member %s could not admit this node just now: try again", by)
@@ -161,14 +161,14 @@ func readExactly(r io.Reader, n int) ([]byte, error) {
 // exchange sends a request and reads the answer.
 func exchange(s swarm.Talk, kind requestKind, payload []byte) (verdict, []byte, error) {
 	if _, err := s.Write(appendFrame(byte(kind), payload)); err != nil {
-		return errFailed, nil, fmt.Errorf("send: %w", err)
+		return refusedFailed, nil, fmt.Errorf("send: %w", err)
 	}
 	first, n, err := readHead(s)
 	if err != nil {
-		return errFailed, nil, fmt.Errorf("no answer: %w", err)
+		return refusedFailed, nil, fmt.Errorf("no answer: %w", err)
 	}
 	if verdict(first) >= numVerdicts || n > maxAnswer || n > 0 && verdict(first) != granted {
-		return errFailed, nil, fault.New(fault.Invalid, "malformed answer")
+		return refusedFailed, nil, fault.New(fault.Invalid, "malformed answer")
 	}
 	data, err := readExactly(s, n)
 	return verdict(first), data, err
