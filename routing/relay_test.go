@@ -1,10 +1,8 @@
 package routing
 
 import (
-	"crypto/rand"
 	"testing"
 
-	"github.com/libp2p/go-libp2p/core/crypto"
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/folkmoot/folkmoot/routing/swim"
@@ -25,10 +23,7 @@ func TestClaimsTellOfRelays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, _, err := crypto.GenerateEd25519Key(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	key := testKey(t)
 	for _, relay := range []bool{false, true} {
 		c, err := sealClaim(key, network, swim.Claim{Incarnation: 1, Relay: relay, Addrs: multiaddrs("/ip4/20.0.0.1/tcp/1", "/ip4/20.0.0.1/udp/1/quic-v1")})
 		if err != nil {
