@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/cometbft/cometbft/types"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"golang.org/x/sync/errgroup"
 
@@ -29,7 +30,7 @@ type Engine struct {
 	clock func() time.Time // time.Now but in tests
 
 	used    atomic.Bool
-	started chan struct{} // closed when the parts are there
+	started chan struct{} // closed when the parts are there for the first time, by startedOnce
 	failed  chan struct{} // closed by fail
 
 	mu    sync.RWMutex // shared while the databases are in use
@@ -38,6 +39,11 @@ type Engine struct {
 	failing sync.Mutex // one of its own: what fails may be using the databases
 	failure error      // guarded by failing
 	ending  bool       // guarded by failing; see cutOff
+
+	startedOnce func()
+	waiting     types.Txs              // what waited for a block when the parts were made anew; used by Run alone
+	looked      bool                   // whether the others were looked at before the validator begins; used by Run alone
+	probation   atomic.Pointer[string] // what a barred validator waits for; nil: nothing is known of that
 
 	progress progress
 	fetched  atomic.Int64 // the height of the state that the node began with; 0: the genesis
@@ -48,7 +54,9 @@ func New(cfg Config) (*Engine, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return &Engine{cfg: cfg.withDefaults(), clock: time.Now, started: make(chan struct{}), failed: make(chan struct{})}, nil
+	e := &Engine{cfg: cfg.withDefaults(), clock: time.Now, started: make(chan struct{}), failed: make(chan struct{})}
+	e.startedOnce = sync.OnceFunc(func() { close(e.started) })
+	return e, nil
 }
 
 // Run takes part in the chain until ctx ends, and closes what it opened. It can be called once. Two goroutines of CometBFT's write-ahead log are left behind,
@@ -61,13 +69,31 @@ func (e *Engine) Run(ctx context.Context) error {
 	if e.used.Swap(true) {
 		return fault.New(fault.Conflict, "consensus: the engine was run before")
 	}
+	for {
+		again, err := e.round(ctx)
+		if !again {
+			return err
+		}
+		if err != nil { // a node goes on without its ledger
+			e.fail(err)
+			<-ctx.Done()
+			return e.reason()
+		}
+		e.looked = true
+	}
+}
+
+// round takes part until ctx ends, or until the parts are to be made anew, as a bar was lifted: CometBFT does not try again what was not signed. It reports whether there is to be another round, and leaves nothing open.
+func (e *Engine) round(ctx context.Context) (again bool, err error) {
 	p, err := e.assemble(ctx)
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil
+			return false, nil
 		}
-		return fmt.Errorf("start the ledger: %w", err)
+		return e.looked, fmt.Errorf("start the ledger: %w", err)
 	}
+	p.take(e.waiting)
+	e.waiting = nil
 	e.mu.Lock()
 	e.parts = p
 	e.mu.Unlock()
@@ -78,8 +104,29 @@ func (e *Engine) Run(ctx context.Context) error {
 	} else if err := p.start(); err != nil {
 		e.fail(err)
 	}
-	close(e.started)
+	e.startedOnce()
+	e.takePart(ctx, p)
+	err = p.stop(e.failed)
+	again = e.reason() == nil && ctx.Err() == nil
+	if !again {
+		<-ctx.Done()
+	}
+	unregister()
+	if questions != nil {
+		err = errors.Join(err, questions.Close())
+	}
 
+	e.mu.Lock() // nobody reads from here on
+	e.parts = nil
+	e.mu.Unlock()
+	if again {
+		e.waiting = p.pool.ReapMaxTxs(-1)
+	}
+	return again, errors.Join(e.reason(), err, p.close())
+}
+
+// takePart does what belongs to the parts while they run, until ctx ends, the engine fails, or the parts are to be made anew.
+func (e *Engine) takePart(ctx context.Context, p *parts) {
 	work, stop := context.WithCancel(ctx)
 	var group errgroup.Group
 	if p.fresh {
@@ -90,24 +137,24 @@ func (e *Engine) Run(ctx context.Context) error {
 	group.Go(func() error { e.followTargets(work, p); return nil })
 	group.Go(func() error { e.keepPeers(work, p); return nil })
 	group.Go(func() error { e.watch(work, p); return nil })
+	group.Go(func() error { e.watchOthers(work, p); return nil })
 	select {
 	case <-ctx.Done():
 	case <-e.failed:
+	case <-p.renewed:
 	}
 	stop()
 	_ = group.Wait()
-	err = p.stop(e.failed)
-	<-ctx.Done()
-	unregister()
-	if questions != nil {
-		err = errors.Join(err, questions.Close())
-	}
+}
 
-	e.mu.Lock() // nobody reads from here on
-	e.parts = nil
-	e.mu.Unlock()
-	err = errors.Join(err, p.close())
-	return errors.Join(e.reason(), err)
+// renew has the parts made anew.
+func (p *parts) renew() { p.renewOnce.Do(func() { close(p.renewed) }) }
+
+// take puts what waited for a block into the pool. What the application does not take any more is gone.
+func (p *parts) take(waiting types.Txs) {
+	for _, tx := range waiting {
+		_ = p.submit(tx)
+	}
 }
 
 // start begins to take part.

@@ -163,6 +163,9 @@ func (e *Engine) Status() Status {
 	s.Failure = e.reason()
 	if e.cfg.Signer != nil {
 		s.Barred = e.cfg.Signer.Barred()
+		if text := e.probation.Load(); s.Barred != nil && text != nil {
+			s.Barred = fmt.Errorf("%w; %s", s.Barred, *text)
+		}
 	}
 	return s
 }
