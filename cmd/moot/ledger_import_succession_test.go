@@ -12,23 +12,22 @@ import (
 )
 
 // succeed has another ledger go on from this one, with the same validator. The node keeps the old one's blocks.
-func (f *fakeLedger) succeed(t *testing.T) {
-	t.Helper()
+func (f *fakeLedger) succeed(t *testing.T) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	tip := f.store.Tip()
 	g, err := ledger.NewSuccessor(ledger.Predecessor{Genesis: f.genesis, Height: tip.Height, Block: ledger.Hash{1}, State: ledger.Hash(tip.Root)}, time.UnixMilli(tip.Time), f.genesis.Limits, f.genesis.Validators)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	cfg := state.Config{Dir: t.TempDir(), Network: g.ID(), CacheBytes: 1 << 20}
 	v := f.store.View()
 	if err := errors.Join(state.Succeed(cfg, g, v.Snapshot()), v.Close()); err != nil {
-		t.Fatal(err)
+		return err
 	}
 	store, err := state.Open(cfg)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	old := f.store
 	t.Cleanup(func() {
@@ -39,6 +38,7 @@ func (f *fakeLedger) succeed(t *testing.T) {
 	f.older = append(f.older, olderLedger{f.network, old})
 	f.genesis, f.network, f.store = g, g.ID(), store
 	f.roots = map[int64]ledger.Hash{0: ledger.Hash(store.Tip().Root)}
+	return nil
 }
 
 // forget says whether the node has the blocks of earlier ledgers no more.
@@ -88,7 +88,9 @@ func TestLedgerImportAcrossSuccessions(t *testing.T) {
 	f.takeKept(t, open[0])
 	refused := writeList(t, "to,amount,asset,memo", "bob,1000,EUR,too much")
 	b.imported(exitConflict, refused, "--from", "ann")
-	f.succeed(t)
+	if err := f.succeed(t); err != nil {
+		t.Fatal(err)
+	}
 
 	// A node that does not know what was in the old one's blocks is no help, and nothing is paid through it.
 	f.forget(true)
@@ -112,7 +114,9 @@ func TestLedgerImportAcrossSuccessions(t *testing.T) {
 	f.behave(0, fault.New(fault.Internal, "out of order"))
 	b.imported(exitFailed, late, "--from", "ann")
 	f.behave(0, nil)
-	f.succeed(t)
+	if err := f.succeed(t); err != nil {
+		t.Fatal(err)
+	}
 	for _, list := range append(open, first, late) {
 		if s := b.imported(exitDone, list, "--from", "ann"); !s.Complete {
 			t.Errorf("%+v", s)
@@ -129,7 +133,13 @@ func TestLedgerImportDuringASuccession(t *testing.T) {
 	b, f := newTown(t)
 	list := writeList(t, "to,amount,asset,memo", "bob,1,EUR,a")
 	f.mu.Lock()
-	f.drop, f.onDrop = 1, func() { go f.succeed(t) }
+	f.drop, f.onDrop = 1, func() {
+		go func() {
+			if err := f.succeed(t); err != nil {
+				t.Error(err)
+			}
+		}()
+	}
 	f.mu.Unlock()
 	got := b.moot("ledger", "import", list, "--from", "ann")
 	if got.code != exitDone && got.code != exitConflict {
