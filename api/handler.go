@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	v1 "github.com/folkmoot/folkmoot/api/v1"
 	"github.com/folkmoot/folkmoot/fault"
 )
 
@@ -31,8 +32,9 @@ type handler struct {
 
 // ServeHTTP serves one request.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	timeout, badTimeout := h.timeoutOf(r)
 	if !isStreamPath(r.URL.Path) && !isTopicStream(r) {
-		ctx, cancel := context.WithTimeout(r.Context(), h.timeout)
+		ctx, cancel := context.WithTimeout(r.Context(), timeout)
 		defer cancel()
 		r = r.WithContext(ctx)
 	}
@@ -59,6 +61,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+	if badTimeout != nil {
+		refuse(rec, problemOf(badTimeout))
+		return
+	}
 	if p := prepare(w, r); p != nil {
 		refuse(rec, p)
 		return
@@ -70,6 +76,19 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer leave()
 	h.mux.ServeHTTP(rec, r)
+}
+
+// timeoutOf returns how long a request may be worked on: what its caller waits, but no longer than the node allows.
+func (h *handler) timeoutOf(r *http.Request) (time.Duration, error) {
+	values := r.Header.Values(v1.HeaderTimeout)
+	if len(values) == 0 {
+		return h.timeout, nil
+	}
+	d, err := time.ParseDuration(values[0])
+	if err != nil || d <= 0 || len(values) > 1 {
+		return h.timeout, fault.New(fault.Invalid, "the header %s: want one duration above 0, such as 2.5s", v1.HeaderTimeout)
+	}
+	return min(d, h.timeout), nil
 }
 
 // prepare checks the parts of r that no route looks at and makes it routable; w is the server's own writer.

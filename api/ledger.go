@@ -17,7 +17,8 @@ type Ledger interface {
 	Submit(ctx context.Context, transaction []byte, committed bool) (v1.TransactionStatus, error)
 	// SubmitBatch is Submit for many, with an answer for each in order. The error is for what concerns all of them. It keeps none of the bytes.
 	SubmitBatch(ctx context.Context, transactions [][]byte, committed bool) ([]Submitted, error)
-	Transaction(ctx context.Context, id string) (v1.CommittedTransaction, error)
+	// Transaction returns a transaction that is in a block: of the ledger with the id of, which the present one goes on from, or of the present one where that is its id or empty.
+	Transaction(ctx context.Context, id, of string) (v1.CommittedTransaction, error)
 	// TransactionReceipt and BalanceReceipt return proofs for somebody who trusts the block at height since, or the genesis when that is 0.
 	TransactionReceipt(ctx context.Context, id string, since int64) ([]byte, error)
 	BalanceReceipt(ctx context.Context, account, asset string, since int64) ([]byte, error)
@@ -57,7 +58,7 @@ func (noLedger) SubmitBatch(context.Context, [][]byte, bool) ([]Submitted, error
 	return nil, errNoLedger
 }
 
-func (noLedger) Transaction(context.Context, string) (v1.CommittedTransaction, error) {
+func (noLedger) Transaction(context.Context, string, string) (v1.CommittedTransaction, error) {
 	return v1.CommittedTransaction{}, errNoLedger
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"github.com/folkmoot/folkmoot/api"
 	"github.com/folkmoot/folkmoot/api/apitest"
+	"github.com/folkmoot/folkmoot/api/client"
 	v1 "github.com/folkmoot/folkmoot/api/v1"
 	"github.com/folkmoot/folkmoot/fault"
 )
@@ -142,6 +143,33 @@ func TestRequestTimeout(t *testing.T) {
 	})
 	s := serve(t, api.Config{Backend: backend, RequestTimeout: time.Millisecond})
 	ask(t, s, "GET", "/v1/records/k").wantProblem(t, 503, fault.Unavailable, "ask the holders")
+}
+
+// TestTimeoutOfTheCaller: who waits for less than the node would work on a request is answered in time.
+func TestTimeoutOfTheCaller(t *testing.T) {
+	backend := apitest.NewBackend(nil)
+	backend.Intercept(func(ctx context.Context, _ string) error {
+		if d, ok := ctx.Deadline(); !ok || time.Until(d) > time.Minute {
+			return fault.New(fault.Internal, "worked on until %v", d)
+		}
+		<-ctx.Done()
+		return fmt.Errorf("ask the holders: %w", ctx.Err())
+	})
+	s := serve(t, api.Config{Backend: backend, RequestTimeout: time.Minute})
+	ask(t, s, "GET", "/v1/records/k", "Moot-Timeout: 20ms").wantProblem(t, 503, fault.Unavailable, "ask the holders")
+	for _, bad := range []string{"0s", "-1s", "soon", "5", ""} {
+		ask(t, s, "GET", "/v1/records/k", "Moot-Timeout: "+bad).wantProblem(t, 400, fault.Invalid, "Moot-Timeout")
+	}
+	short := serve(t, api.Config{Backend: backend, RequestTimeout: time.Millisecond})
+	ask(t, short, "GET", "/v1/records/k", "Moot-Timeout: 24h").wantProblem(t, 503, fault.Unavailable, "ask the holders")
+	// A client says how long it waits, and learns what the node knows before that is over.
+	c, err := client.New(s.URL(), client.Options{Timeout: 500 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.GetRecord(t.Context(), "k", client.GetOptions{}); fault.KindOf(err) != fault.Unavailable || !strings.Contains(err.Error(), "ask the holders") {
+		t.Error(err)
+	}
 }
 
 func TestPanic(t *testing.T) {

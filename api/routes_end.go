@@ -131,11 +131,12 @@ func (l *leaveAnswer) end(ctx context.Context, err error) {
 }
 
 type backupInput struct {
-	Ledger bool `query:"ledger" default:"true" doc:"Whether the ledger is in it; without it a restored node fetches it from the others"`
+	Ledger       bool `query:"ledger" default:"true" doc:"Whether the ledger is in it; without it a restored node fetches it from the others"`
+	Predecessors bool `query:"predecessors" default:"true" doc:"Whether the ledgers that the present one goes on from are in it, too, as far as the node has them"`
 }
 
 func (r *routes) backup(_ context.Context, in *backupInput) (*stream, error) {
-	opts := BackupOptions{NoLedger: !in.Ledger}
+	opts := BackupOptions{NoLedger: !in.Ledger, NoPredecessors: !in.Predecessors}
 	return &stream{func(ctx huma.Context) {
 		f := newFlow(ctx, typeBackup)
 		if err := r.backend.Backup(ctx.Context(), f, opts); err != nil {

@@ -125,8 +125,13 @@ type TransactionInput struct {
 	ID string `path:"id" doc:"Id of the transaction, in hexadecimal"`
 }
 
-func (r *routes) getTransaction(ctx context.Context, in *TransactionInput) (*document[v1.CommittedTransaction], error) {
-	return documentOf(r.ledger.Transaction(ctx, in.ID))
+type getTransactionInput struct {
+	TransactionInput
+	Ledger string `query:"ledger" doc:"Id of the ledger that it is to be in, in hexadecimal, of those that the present one goes on from; absent: the present one"`
+}
+
+func (r *routes) getTransaction(ctx context.Context, in *getTransactionInput) (*document[v1.CommittedTransaction], error) {
+	return documentOf(r.ledger.Transaction(ctx, in.ID, in.Ledger))
 }
 
 // SinceInput says from where a proof is to lead.

@@ -10,7 +10,8 @@
 //	keys.age           the key that the node votes with and the keys of accounts, encrypted likewise (keys.go); may be missing
 //	records/00000001   records: signed envelopes, each after its length in four bytes, big endian; any number of parts
 //	ledger/chain/NAME  files of the ledger: of CometBFT's databases (chain), of its log (wal), of the state (state); any number, may be missing
-//	manifest.json      counts, and the SHA-256 of each entry before the records, of all records together, and of all of the ledger together
+//	predecessors/ID/chain/NAME  files of the ledgers that it goes on from, each in a folder named after its id in hexadecimal; any number, may be missing
+//	manifest.json      counts, and the SHA-256 of each entry before the records, of all records together, and of all of the ledgers together
 //
 // What follows the manifest is no part of it. A backup without a manifest was cut off.
 package backup
@@ -23,8 +24,8 @@ import (
 	"github.com/folkmoot/folkmoot/fault"
 )
 
-// Format is the version of the format that is written. Readers refuse newer ones. Format 1 had neither keys.age nor the ledger.
-const Format = 2
+// Format is the version of the format that is written. Readers refuse newer ones. Format 1 had neither keys.age nor the ledger, format 2 no predecessors.
+const Format = 3
 
 // Names of the entries.
 const (
@@ -32,6 +33,8 @@ const (
 	manifestName = "manifest.json"
 	recordsName  = "records/"
 	ledgerName   = "ledger/"
+	// PredecessorsName begins the names of files of predecessors, of entries as for Taker.Ledger.
+	PredecessorsName = "predecessors/"
 
 	NetworkFile  = "network.json"
 	PeersFile    = "peers.json"
@@ -88,7 +91,7 @@ type Manifest struct {
 	// Files has the SHA-256 of each entry before the records, RecordsSum that of all parts together.
 	Files      map[string]string `json:"sha256"`
 	RecordsSum string            `json:"records_sha256"`
-	// LedgerFiles and LedgerBytes are how much there is of the ledger, and LedgerSum is the SHA-256 of it; "": nothing.
+	// LedgerFiles and LedgerBytes are how much there is of the ledger and its predecessors, and LedgerSum is the SHA-256 of it; "": nothing.
 	LedgerFiles int64  `json:"ledger_files,omitempty"`
 	LedgerBytes int64  `json:"ledger_bytes,omitempty"`
 	LedgerSum   string `json:"ledger_sha256,omitempty"`

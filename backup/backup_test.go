@@ -89,10 +89,13 @@ func sample(records int) contents {
 }
 
 // small is what can be damaged at every byte.
+// someID is the id of a ledger.
+const someID = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
 func small() contents {
 	c := sample(0)
 	c.records = []string{"one", "two", "and three"}
-	c.ledger = []string{"chain/000001.log", "blocks", "state/MANIFEST-000001", "", "wal/wal.000", "votes"}
+	c.ledger = []string{"chain/000001.log", "blocks", "state/MANIFEST-000001", "", "wal/wal.000", "votes", PredecessorsName + someID + "/chain/000001.log", "older blocks"}
 	return c
 }
 
@@ -162,30 +165,34 @@ func TestRefusals(t *testing.T) {
 	}
 	const head = `{"format":1,"network":"net","peer":"peer"}`
 	for want, data := range map[string][]byte{
-		"no backup of a node":                 nil,
-		"this is no backup":                   []byte(strings.Repeat("not a backup ", 200)),
-		"is no backup of a":                   archive("README", "hello"),
-		"format 3, of a newer program":        archive(headerName, `{"format":3}`),
-		"format 0":                            archive(headerName, `{}`),
-		"damaged: header.json":                archive(headerName, `{`),
-		"it was cut off":                      archive(headerName, head, NetworkFile, "{}"),
-		`"records/00000001" has no place`:     archive(headerName, head, recordsName+"00000001", "\x00\x00\x00\x01x"),
-		`"records/00000002" has no place`:     archive(headerName, head, NetworkFile, "{}", recordsName+"00000002", "\x00\x00\x00\x01x"),
-		`"../../etc/passwd" has no place`:     archive(headerName, head, NetworkFile, "{}", "../../etc/passwd", "x"),
-		`"peers.json" has no place`:           archive(headerName, head, PeersFile, "[]"),
-		`"network.json" has no place`:         archive(headerName, head, NetworkFile, "{}", NetworkFile, "{}"),
-		"record 1 has a length of 4294967295": archive(headerName, head, NetworkFile, "{}", recordsName+"00000001", "\xff\xff\xff\xffx"),
-		"record 1 has a length of 0":          archive(headerName, head, NetworkFile, "{}", recordsName+"00000001", "\x00\x00\x00\x00"),
-		"it ends in the length":               archive(headerName, head, NetworkFile, "{}", recordsName+"00000001", "\x00\x00\x00\x01x\x00"),
-		"it is empty":                         archive(headerName, head, NetworkFile, "{}", recordsName+"00000001", ""),
-		"at most 524288 are allowed":          archive(headerName, head, NetworkFile, strings.Repeat(" ", maxNetwork+1)),
-		`"ledger/chain/../x" has no place`:    archive(headerName, head, NetworkFile, "{}", "ledger/chain/../x", "x"),
-		`"ledger/x/y" has no place`:           archive(headerName, head, NetworkFile, "{}", "ledger/x/y", "x"),
-		`"ledger/chain/.x" has no place`:      archive(headerName, head, NetworkFile, "{}", "ledger/chain/.x", "x"),
-		`"ledger/chain/b" has no place`:       archive(headerName, head, NetworkFile, "{}", "ledger/chain/b", "x", "ledger/chain/b", "x"),
-		`"ledger/chain/c" has no place`:       archive(headerName, head, "ledger/chain/c", "x"),
-		`"records/00000003" has no place`:     archive(headerName, head, NetworkFile, "{}", "ledger/chain/b", "x", recordsName+"00000003", "\x00\x00\x00\x01x"),
-		"files are missing":                   archive(headerName, head, NetworkFile, "{}", manifestName, head),
+		"no backup of a node":                             nil,
+		"this is no backup":                               []byte(strings.Repeat("not a backup ", 200)),
+		"is no backup of a":                               archive("README", "hello"),
+		"format 4, of a newer program":                    archive(headerName, `{"format":4}`),
+		"format 0":                                        archive(headerName, `{}`),
+		"damaged: header.json":                            archive(headerName, `{`),
+		"it was cut off":                                  archive(headerName, head, NetworkFile, "{}"),
+		`"records/00000001" has no place`:                 archive(headerName, head, recordsName+"00000001", "\x00\x00\x00\x01x"),
+		`"records/00000002" has no place`:                 archive(headerName, head, NetworkFile, "{}", recordsName+"00000002", "\x00\x00\x00\x01x"),
+		`"../../etc/passwd" has no place`:                 archive(headerName, head, NetworkFile, "{}", "../../etc/passwd", "x"),
+		`"peers.json" has no place`:                       archive(headerName, head, PeersFile, "[]"),
+		`"network.json" has no place`:                     archive(headerName, head, NetworkFile, "{}", NetworkFile, "{}"),
+		"record 1 has a length of 4294967295":             archive(headerName, head, NetworkFile, "{}", recordsName+"00000001", "\xff\xff\xff\xffx"),
+		"record 1 has a length of 0":                      archive(headerName, head, NetworkFile, "{}", recordsName+"00000001", "\x00\x00\x00\x00"),
+		"it ends in the length":                           archive(headerName, head, NetworkFile, "{}", recordsName+"00000001", "\x00\x00\x00\x01x\x00"),
+		"it is empty":                                     archive(headerName, head, NetworkFile, "{}", recordsName+"00000001", ""),
+		"at most 524288 are allowed":                      archive(headerName, head, NetworkFile, strings.Repeat(" ", maxNetwork+1)),
+		`"ledger/chain/../x" has no place`:                archive(headerName, head, NetworkFile, "{}", "ledger/chain/../x", "x"),
+		`"ledger/x/y" has no place`:                       archive(headerName, head, NetworkFile, "{}", "ledger/x/y", "x"),
+		`"ledger/chain/.x" has no place`:                  archive(headerName, head, NetworkFile, "{}", "ledger/chain/.x", "x"),
+		`"ledger/chain/b" has no place`:                   archive(headerName, head, NetworkFile, "{}", "ledger/chain/b", "x", "ledger/chain/b", "x"),
+		`predecessors/` + someID[1:] + `/chain/x" has no`: archive(headerName, head, NetworkFile, "{}", PredecessorsName+someID[1:]+"/chain/x", "x"),
+		`predecessors/../chain/x" has no`:                 archive(headerName, head, NetworkFile, "{}", PredecessorsName+"../chain/x", "x"),
+		`predecessors/` + someID + `/x" has`:              archive(headerName, head, NetworkFile, "{}", PredecessorsName+someID+"/x", "x"),
+		`"ledger/chain/b" has no`:                         archive(headerName, head, NetworkFile, "{}", PredecessorsName+someID+"/chain/x", "x", "ledger/chain/b", "x"),
+		`"ledger/chain/c" has no place`:                   archive(headerName, head, "ledger/chain/c", "x"),
+		`"records/00000003" has no place`:                 archive(headerName, head, NetworkFile, "{}", "ledger/chain/b", "x", recordsName+"00000003", "\x00\x00\x00\x01x"),
+		"files are missing":                               archive(headerName, head, NetworkFile, "{}", manifestName, head),
 	} {
 		if _, _, err := read(bytes.NewReader(data)); fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v; want %q in it", err, want)
@@ -231,6 +238,18 @@ func TestFormat1(t *testing.T) {
 	}
 	c, m, err := read(bytes.NewReader(data))
 	if err != nil || m.Format != 1 || fmt.Sprint(c.records) != "[one two and three]" || c.files[IdentityFile] != "sealed" || m.HasKeys() || len(c.ledger) > 0 {
+		t.Errorf("%+v, %+v, %v", c, m, err)
+	}
+}
+
+// TestFormat2 reads a backup of the second format, as programs before backups of predecessors wrote it.
+func TestFormat2(t *testing.T) {
+	data, err := os.ReadFile("testdata/format2.tar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, m, err := read(bytes.NewReader(data))
+	if err != nil || m.Format != 2 || fmt.Sprint(c.records) != "[one two and three]" || !m.HasKeys() || m.LedgerFiles != 3 || fmt.Sprint(c.ledger) != "[chain/000001.log blocks state/MANIFEST-000001  wal/wal.000 votes]" {
 		t.Errorf("%+v, %+v, %v", c, m, err)
 	}
 }

@@ -16,12 +16,31 @@ import (
 // maxName is the most bytes of the name of a file of the ledger.
 const maxName = 64
 
-func isLedger(name string) bool { return strings.HasPrefix(name, ledgerName) }
+func isLedger(name string) bool {
+	return strings.HasPrefix(name, ledgerName) || strings.HasPrefix(name, PredecessorsName)
+}
 
-// checkLedgerName returns an error unless a name is one of a folder and a file of the ledger, and nothing that leads elsewhere.
+// entryName returns the name of the entry of a file of the ledger or a predecessor. Those of the ledger come before the others.
+func entryName(name string) string {
+	if strings.HasPrefix(name, PredecessorsName) {
+		return name
+	}
+	return ledgerName + name
+}
+
+// idLength is how many letters the id of a ledger has.
+const idLength = 2 * sha256.Size
+
+// checkLedgerName returns an error unless a name is one of a folder and a file of the ledger or a predecessor, and nothing that leads elsewhere.
 func checkLedgerName(name string) error {
-	folder, file, ok := strings.Cut(name, "/")
-	if ok = ok && (folder == "chain" || folder == "wal" || folder == "state") && file != "" && len(file) <= maxName && file[0] != '.'; ok {
+	path, ok := name, true
+	if rest, old := strings.CutPrefix(name, PredecessorsName); old {
+		var id string
+		id, path, ok = strings.Cut(rest, "/")
+		ok = ok && len(id) == idLength && strings.Trim(id, "0123456789abcdef") == ""
+	}
+	folder, file, cut := strings.Cut(path, "/")
+	if ok = ok && cut && (folder == "chain" || folder == "wal" || folder == "state") && file != "" && len(file) <= maxName && file[0] != '.'; ok {
 		for _, c := range []byte(file) {
 			ok = ok && (c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '-' || c == '_')
 		}
@@ -32,7 +51,7 @@ func checkLedgerName(name string) error {
 	return nil
 }
 
-// Ledger writes a file of the ledger, called as Taker.Ledger has it; names ascend. The content has exactly size bytes.
+// Ledger writes a file of the ledger or a predecessor, called as Taker.Ledger has it; names ascend, those of predecessors after the others. The content has exactly size bytes.
 func (b *Writer) Ledger(name string, size int64, content io.Reader) error {
 	if err := checkLedgerName(name); err != nil {
 		return err
@@ -46,7 +65,7 @@ func (b *Writer) Ledger(name string, size int64, content io.Reader) error {
 	if b.ledger == nil {
 		b.ledger = sha256.New()
 	}
-	if err := b.begin(ledgerName+name, size); err != nil {
+	if err := b.begin(entryName(name), size); err != nil {
 		return fmt.Errorf("write the backup: %s: %w", name, err)
 	}
 	beginLedgerSum(b.ledger, name, size)
@@ -68,13 +87,13 @@ func beginLedgerSum(sum hash.Hash, name string, size int64) {
 // ledgerFile reads a file of the ledger.
 func (b *reader) ledgerFile(entry *tar.Header) error {
 	name := strings.TrimPrefix(entry.Name, ledgerName)
-	if b.place == 0 || checkLedgerName(name) != nil || name <= b.ledgerLast {
+	if b.place == 0 || checkLedgerName(name) != nil || entry.Name <= b.ledgerLast {
 		return damaged("%q has no place in it", entry.Name)
 	}
 	if b.found.LedgerFiles++; b.found.LedgerFiles > maxLedgerFiles {
 		return damaged("the ledger has more than %d files", maxLedgerFiles)
 	}
-	b.place, b.ledgerLast = len(files()), name
+	b.place, b.ledgerLast = len(files()), entry.Name
 	b.found.LedgerBytes += entry.Size
 	if b.ledger == nil {
 		b.ledger = sha256.New()

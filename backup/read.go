@@ -23,7 +23,8 @@ type Taker struct {
 	File func(name string, content []byte) error
 	// Records takes the signed envelopes of one part; their signatures are not checked.
 	Records func(envelopes [][]byte) error
-	// Ledger takes a file of the ledger: its name is one of a folder, "chain", "wal" or "state", and a file in it. What it does not read is passed over. nil: the ledger is passed over.
+	// Ledger takes a file of the ledger: its name is one of a folder, "chain", "wal" or "state", and a file in it; for a
+	// predecessor PredecessorsName, the ledger's id and a slash come before. What it does not read is passed over. nil: the ledger is passed over.
 	Ledger func(name string, size int64, content io.Reader) error
 }
 

@@ -86,14 +86,16 @@ func (b ledgerBackend) Genesis(context.Context) ([]byte, error) {
 }
 
 func (b ledgerBackend) Submit(ctx context.Context, transaction []byte, committed bool) (v1.TransactionStatus, error) {
+	height := b.r.Tip().Height
 	s, err := b.r.Enqueue(transaction)
 	if err != nil {
 		return v1.TransactionStatus{}, err
 	}
-	return follow(ctx, s, committed)
+	return b.follow(ctx, s, committed, height)
 }
 
 func (b ledgerBackend) SubmitBatch(ctx context.Context, transactions [][]byte, committed bool) ([]api.Submitted, error) {
+	height := b.r.Tip().Height
 	list, waiting := make([]api.Submitted, len(transactions)), make([]*replica.Submission, len(transactions))
 	for i, t := range transactions {
 		if ctx.Err() != nil {
@@ -104,14 +106,14 @@ func (b ledgerBackend) SubmitBatch(ctx context.Context, transactions [][]byte, c
 	}
 	for i, s := range waiting {
 		if s != nil {
-			list[i].Status, list[i].Err = follow(ctx, s, committed)
+			list[i].Status, list[i].Err = b.follow(ctx, s, committed, height)
 		}
 	}
 	return list, nil
 }
 
-// follow waits until a transaction is in a block, or until this node has passed it on.
-func follow(ctx context.Context, s *replica.Submission, committed bool) (v1.TransactionStatus, error) {
+// follow waits until a transaction is in a block, or until this node has passed it on. It was handed in when the last block had the given height.
+func (b ledgerBackend) follow(ctx context.Context, s *replica.Submission, committed bool, height int64) (v1.TransactionStatus, error) {
 	if err := s.Taken(ctx); err != nil {
 		return v1.TransactionStatus{}, err
 	}
@@ -124,6 +126,9 @@ func follow(ctx context.Context, s *replica.Submission, committed bool) (v1.Tran
 	}
 	place, err := s.Wait(ctx)
 	if err != nil {
+		if ctx.Err() != nil && b.r.Tip().Height == height { // with a quorum, one would have been made for it
+			err = fmt.Errorf("no quorum: no block was made meanwhile: %w", err)
+		}
 		return v1.TransactionStatus{}, err
 	}
 	return status(place), nil
@@ -142,10 +147,23 @@ func (b ledgerBackend) committed(t *ledger.Transaction, p replica.Place) v1.Comm
 	return v1.CommittedTransaction{TransactionStatus: status(p), Transaction: ledgerdoc.FromTransaction(b.r.Network(), t)}
 }
 
-func (b ledgerBackend) Transaction(_ context.Context, id string) (v1.CommittedTransaction, error) {
+func (b ledgerBackend) Transaction(ctx context.Context, id, of string) (v1.CommittedTransaction, error) {
 	hash, err := ledger.ParseHash(id)
 	if err != nil {
 		return v1.CommittedTransaction{}, err
+	}
+	if of != "" {
+		network, err := ledger.ParseHash(of)
+		if err != nil {
+			return v1.CommittedTransaction{}, err
+		}
+		if network != b.r.Network() {
+			t, place, err := b.n.predecessorTransaction(ctx, network, ledger.TransactionID(hash))
+			if err != nil {
+				return v1.CommittedTransaction{}, err
+			}
+			return v1.CommittedTransaction{TransactionStatus: status(place), Transaction: ledgerdoc.FromTransaction(network, t)}, nil
+		}
 	}
 	t, place, err := b.r.Transaction(ledger.TransactionID(hash))
 	if err != nil {

@@ -25,6 +25,8 @@ type BackupOptions struct {
 	Program string
 	// NoLedger leaves the ledger out: a restored node fetches it from the others, if there are any.
 	NoLedger bool
+	// NoPredecessors leaves out the ledgers that the present one goes on from.
+	NoPredecessors bool
 }
 
 // Backup writes a backup of the node of home, which must not run, to w. After an error w holds a part of one.
@@ -38,10 +40,8 @@ func Backup(ctx context.Context, home string, w io.Writer, opts BackupOptions) (
 		return err
 	}
 	defer lock.Unlock()
-	if info.Genesis != nil {
-		if err := checkHalf(home, info.Genesis); err != nil {
-			return err
-		}
+	if err := finishSuccession(home, info.Genesis); err != nil {
+		return err
 	}
 	store, err := records.OpenArchive(filepath.Join(home, recordsDir), info.NetworkID, nil)
 	if err != nil {
@@ -54,7 +54,7 @@ func Backup(ctx context.Context, home string, w io.Writer, opts BackupOptions) (
 	}
 	s := saving{home: home, info: info, keys: keys, program: opts.Program, records: store.Export}
 	if !opts.NoLedger {
-		s.ledger = filepath.Join(home, ledgerDir)
+		s.ledger, s.predecessors = filepath.Join(home, ledgerDir), !opts.NoPredecessors
 	}
 	return s.write(ctx, w)
 }
@@ -68,6 +68,8 @@ type saving struct {
 	records func(context.Context, func([]byte) error) error
 	// ledger is a folder with the ledger's files, which nobody changes; "": they are left out.
 	ledger string
+	// predecessors says that those which the ledger goes on from are saved, too.
+	predecessors bool
 }
 
 func (s *saving) write(ctx context.Context, w io.Writer) error {
@@ -94,7 +96,12 @@ func (s *saving) write(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	if s.ledger != "" {
-		if err := saveLedger(ctx, b, s.ledger); err != nil {
+		if err := saveLedger(ctx, b, s.ledger, ""); err != nil {
+			return err
+		}
+	}
+	if s.predecessors {
+		if err := savePredecessors(ctx, b, s.home, s.info.Genesis); err != nil {
 			return err
 		}
 	}
@@ -151,6 +158,7 @@ func (b backend) Backup(ctx context.Context, w io.Writer, opts api.BackupOptions
 			return err
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(s.ledger)) }()
+		s.predecessors = !opts.NoPredecessors
 	}
 	return s.write(ctx, w)
 }

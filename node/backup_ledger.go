@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/folkmoot/folkmoot/backup"
 	"github.com/folkmoot/folkmoot/fault"
@@ -43,8 +44,8 @@ func removeCopies(home string) error {
 	return nil
 }
 
-// saveLedger writes the files of a ledger to a backup. The log of consensus is among them only where the node had stopped: it belongs to the last thing that was signed.
-func saveLedger(ctx context.Context, b *backup.Writer, dir string) error {
+// saveLedger writes the files of a ledger to a backup, under names that begin with prefix. The log of consensus is among them only where the node had stopped: it belongs to the last thing that was signed.
+func saveLedger(ctx context.Context, b *backup.Writer, dir, prefix string) error {
 	for _, folder := range []string{"chain", "state", "wal"} {
 		entries, err := os.ReadDir(filepath.Join(dir, folder))
 		if errors.Is(err, fs.ErrNotExist) {
@@ -60,7 +61,7 @@ func saveLedger(ctx context.Context, b *backup.Writer, dir string) error {
 			if !e.Type().IsRegular() || e.Name() == "LOCK" { // of pebble, which makes it anew
 				continue
 			}
-			if err := saveLedgerFile(b, dir, folder+"/"+e.Name()); err != nil {
+			if err := saveLedgerFile(b, dir, prefix, folder+"/"+e.Name()); err != nil {
 				return err
 			}
 		}
@@ -68,7 +69,7 @@ func saveLedger(ctx context.Context, b *backup.Writer, dir string) error {
 	return nil
 }
 
-func saveLedgerFile(b *backup.Writer, dir, name string) error {
+func saveLedgerFile(b *backup.Writer, dir, prefix, name string) error {
 	f, err := os.Open(filepath.Join(dir, filepath.FromSlash(name)))
 	if err != nil {
 		return fmt.Errorf("read the ledger: %w", err)
@@ -78,7 +79,7 @@ func saveLedgerFile(b *backup.Writer, dir, name string) error {
 	if err != nil {
 		return fmt.Errorf("read the ledger: %w", err)
 	}
-	return b.Ledger(name, st.Size(), f)
+	return b.Ledger(prefix+name, st.Size(), f)
 }
 
 // ledger writes a file of the ledger. Its name leads nowhere else: the backup's reader sees to that.
@@ -87,6 +88,9 @@ func (r *restoring) ledger(name string, _ int64, content io.Reader) error {
 		return fault.New(fault.Invalid, "the backup is damaged: it holds a ledger, which its network does not have")
 	}
 	path := filepath.Join(r.home, ledgerDir, filepath.FromSlash(name))
+	if strings.HasPrefix(name, backup.PredecessorsName) {
+		path = filepath.Join(r.home, filepath.FromSlash(name)) // predecessorsDir is called so, too
+	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("make the ledger's folder: %w", err)
 	}
@@ -101,10 +105,13 @@ func (r *restoring) ledger(name string, _ int64, content io.Reader) error {
 	return r.ctx.Err()
 }
 
-// checkRestoredLedger checks that the ledger of a restored home is that of its network, and returns the height of its last block; 0 when there is none.
+// checkRestoredLedger checks that the ledger of a restored home is that of its network, and so are those that it goes on from, and returns the height of its last block; 0 when there is none.
 func checkRestoredLedger(ctx context.Context, home string, info HomeInfo) (int64, error) {
 	if info.Genesis == nil {
 		return 0, nil
+	}
+	if err := checkPredecessors(ctx, home, info.Genesis); err != nil {
+		return 0, fault.As(fault.Invalid, fmt.Errorf("a predecessor in the backup: %w", err))
 	}
 	r, err := replica.OpenRest(ctx, filepath.Join(home, ledgerDir), info.Genesis, nil)
 	if fault.KindOf(err) == fault.NotFound {

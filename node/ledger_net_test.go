@@ -83,6 +83,7 @@ func (n *town) start(i int) {
 	n.t.Helper()
 	cfg := loopback(n.homes[i], n.addresses()...)
 	cfg.Network = ""
+	cfg.Ledger.Sync.ResumeWait = 2 * time.Second
 	n.nodes[i], n.stops[i] = start(n.t, cfg)
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
 
@@ -76,6 +77,11 @@ func (n *Node) gate() swarm.Gate {
 		return swarm.OpenGate{}
 	}
 	return n.members.book
+}
+
+// admits reports whether a peer is the node itself, or one that its gate lets in.
+func (n *Node) admits(p peer.ID) bool {
+	return p == n.home.ID || n.gate().AdmitPeer(p, nil, network.DirInbound) == nil
 }
 
 func (n *Node) reception() *swarm.Reception {

@@ -81,6 +81,9 @@ func (m natPeers) Relays() []peer.AddrInfo {
 
 // Member says whether a peer is of the network: the view holds it, or it speaks the network's membership protocol and is about to be in a view that is only partial.
 func (m natPeers) Member(p peer.ID) bool {
+	if !m.n.admits(p) {
+		return false
+	}
 	if _, known := m.n.membership.View().Member(p); known {
 		return true
 	}

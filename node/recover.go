@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"path/filepath"
 
@@ -53,6 +52,19 @@ func readLedger(home string, info HomeInfo, r *replica.Rest) (l LedgerAtRest, er
 
 // withLedger calls f with the ledger of a home whose node does not run.
 func withLedger(ctx context.Context, home string, f func(HomeInfo, *replica.Rest) error) error {
+	return withHome(home, func(info HomeInfo) error { return atRest(ctx, home, info, f) })
+}
+
+// withHome calls f while nobody else uses a home that has a ledger. What was broken off there is finished before.
+func withHome(home string, f func(HomeInfo) error) error {
+	if _, err := ReadHome(home); err != nil { // a folder that is no home gets no lock
+		return err
+	}
+	lock, err := lockHome(home)
+	if err != nil {
+		return err
+	}
+	defer lock.Unlock()
 	info, err := ReadHome(home)
 	if err != nil {
 		return err
@@ -60,14 +72,14 @@ func withLedger(ctx context.Context, home string, f func(HomeInfo, *replica.Rest
 	if info.Genesis == nil {
 		return fault.New(fault.NotFound, "home %s is a node of the open network %s, which has no ledger", home, info.Network)
 	}
-	lock, err := lockHome(home)
-	if err != nil {
+	if err := finishSuccession(home, info.Genesis); err != nil {
 		return err
 	}
-	defer lock.Unlock()
-	if err := checkHalf(home, info.Genesis); err != nil {
-		return err
-	}
+	return f(info)
+}
+
+// atRest calls f with the ledger of a home that is locked.
+func atRest(ctx context.Context, home string, info HomeInfo, f func(HomeInfo, *replica.Rest) error) error {
 	r, err := replica.OpenRest(ctx, filepath.Join(home, ledgerDir), info.Genesis, nil)
 	if err != nil {
 		return err
@@ -118,47 +130,36 @@ type Recovered struct {
 }
 
 // Recover makes the genesis of a ledger that goes on from the last block of the ledger of home, whose node does not run, and with Agreed makes home a node of that one: of the same network, whose records stay, and with
-// the key that it voted with, which signs nothing for the predecessor any more. The predecessor's data are kept. What was begun and broken off is finished when it is called again.
+// the key that it voted with, which signs nothing for the predecessor any more. The predecessor's data are kept. It is one step for everybody else: after a crash the home is one of the
+// predecessor as before, or of the successor.
 //
 // An error is fault.Conflict when the node runs, when the genesis is not the one agreed on, and when there is no block; fault.NotFound when home has no ledger; fault.Invalid for wrong validators.
 func Recover(ctx context.Context, home string, opts RecoverOptions) (done Recovered, err error) {
-	info, err := ReadHome(home)
-	if err != nil {
-		return done, err
-	}
-	if info.Genesis != nil && info.Genesis.Predecessor != nil && info.Genesis.ID() == opts.Agreed {
-		lock, err := lockHome(home)
-		if err != nil {
-			return done, err
+	err = withHome(home, func(info HomeInfo) error {
+		if info.Genesis.Predecessor != nil && info.Genesis.ID() == opts.Agreed { // done before, or finished just now
+			done = Recovered{Genesis: info.Genesis, Done: true}
+			return nil
 		}
-		defer lock.Unlock()
-		return Recovered{Genesis: info.Genesis, Done: true}, finishSuccession(home, info.Genesis)
-	}
-	err = withLedger(ctx, home, func(info HomeInfo, r *replica.Rest) error {
-		done, err = planSuccession(r, opts)
+		err := atRest(ctx, home, info, func(_ HomeInfo, r *replica.Rest) error {
+			done, err = planSuccession(r, opts)
+			if err != nil || opts.Agreed == (ledger.Hash{}) {
+				return err
+			}
+			return prepareSuccession(home, r, done, opts.Agreed)
+		})
 		if err != nil || opts.Agreed == (ledger.Hash{}) {
 			return err
 		}
-		return prepareSuccession(home, r, done, opts.Agreed)
+		s := succession{home, done.Genesis}
+		for _, step := range s.steps() {
+			if err := step(); err != nil {
+				return err
+			}
+		}
+		done.Done = true
+		return nil
 	})
-	if err != nil || opts.Agreed == (ledger.Hash{}) {
-		return done, err
-	}
-	lock, err := lockHome(home)
-	if err != nil {
-		return done, err
-	}
-	defer lock.Unlock()
-	doc, err := foundedDocument(done.Genesis)
-	if err != nil {
-		return done, err
-	}
-	// From here on the home is the successor's, though not all is in its place.
-	if err := writeJSON(filepath.Join(home, networkFile), doc); err != nil {
-		return done, fmt.Errorf("write the network's document: %w", err)
-	}
-	done.Done = true
-	return done, finishSuccession(home, done.Genesis)
+	return done, err
 }
 
 // planSuccession makes the genesis of a successor.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/ledger"
 	"github.com/folkmoot/folkmoot/ledger/consensus/signer"
 	"github.com/folkmoot/folkmoot/node"
 )
@@ -86,6 +87,55 @@ func TestRestoredValidator(t *testing.T) {
 	n.stop(2)
 	n.pay(0, 1)
 	n.wantPowers(0, 4)
+}
+
+// TestOldBackupOfTheFirstValidator: the backup is from when the validator was the only one, and its owner says that what was signed since is lost. Others were voted in since, who have gone on: it follows them, and begins
+// no history of its own.
+func TestOldBackupOfTheFirstValidator(t *testing.T) {
+	t.Parallel()
+	n := newTown(t, 1)
+	n.pay(0, 10)
+	data := n.backup(0)
+
+	home, operator := filepath.Join(t.TempDir(), "second"), newSignatory(t)
+	key, err := node.ValidatorKey(home)
+	if err == nil {
+		_, err = node.JoinHome(home, n.genesis)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.homes, n.nodes, n.stops = append(n.homes, home), append(n.nodes, nil), append(n.stops, nil)
+	n.start(1)
+	n.commit(0, n.operator[0], &ledger.Propose{By: n.operator[0].id, Proposal: ledger.Proposal{SetPower: &ledger.SetPower{Validator: key, Operator: operator.id, Power: 10}}})
+	n.eventually("the second votes", func() bool {
+		v, err := n.client(1).Validators(t.Context())
+		return err == nil && v.Total == 11
+	})
+	n.pay(1, 1)
+	n.stop(0)
+	n.destroy(0)
+	n.pay(1, 4) // its power is enough
+
+	restored := n.restore(data)
+	if err := node.ResumeValidator(n.homes[restored], node.ResumeOptions{GivenUp: true}); err != nil {
+		t.Fatal(err)
+	}
+	n.start(restored)
+	n.eventually("the restored node follows", func() bool { return n.bobs(restored) == "15" })
+	n.eventually("it says that it is not the only validator any more", func() bool { return strings.Contains(n.problem(restored), "there are other validators") })
+	if err := n.nodes[restored].RecordsReady(); err != nil && strings.Contains(err.Error(), "ledger") {
+		t.Errorf("its records are not served: %v", err)
+	}
+	n.pay(1, 1)
+	n.eventually("the restored node goes on to follow", func() bool { return n.bobs(restored) == "16" })
+	last, err := n.client(1).Block(t.Context(), n.height(restored))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if same, err := n.client(restored).Block(t.Context(), last.Height); err != nil || same.Hash != last.Hash {
+		t.Errorf("block %d is %s and %s: %v", last.Height, last.Hash, same.Hash, err)
+	}
 }
 
 // TestRestoreTheOnlyValidator: a network of one validator goes on from a backup, with the blocks that others have.

@@ -18,6 +18,7 @@ func (n *Node) openTopics() (err error) {
 		Host:       n.host,
 		Network:    n.home.NetworkID,
 		Meet:       n.meetingPeers,
+		Admits:     n.admits,
 		Registerer: n.metrics,
 		Logger:     n.cfg.Logger.With("part", "pubsub"),
 	})

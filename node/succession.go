@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/internal/atomicfile"
 	"github.com/folkmoot/folkmoot/ledger"
 	"github.com/folkmoot/folkmoot/ledger/consensus/signer"
 	"github.com/folkmoot/folkmoot/ledger/replica"
@@ -29,8 +30,8 @@ func prepareSuccession(home string, r *replica.Rest, done Recovered, agreed ledg
 		return fault.New(fault.Conflict, "what was agreed on is the ledger %s, and this home, of block %d, with these validators makes it %s: compare the last block, its hash and the validators with the others; who lacks blocks imports them", agreed, done.Last.Height, id)
 	}
 	next := nextLedgerDir(home, done.Genesis)
-	if err := os.RemoveAll(next); err != nil {
-		return fmt.Errorf("remove what an earlier attempt left: %w", err)
+	if err := removeAttempts(home); err != nil {
+		return err
 	}
 	if err := r.Succeed(next, done.Genesis); err != nil {
 		return errors.Join(err, os.RemoveAll(next))
@@ -38,29 +39,100 @@ func prepareSuccession(home string, r *replica.Rest, done Recovered, agreed ledg
 	return nil
 }
 
-// finishSuccession puts the data of a successor in their place, and keeps those of its predecessor. Each step is done once, however often it is called.
-func finishSuccession(home string, g *ledger.Genesis) error {
-	present, next := filepath.Join(home, ledgerDir), nextLedgerDir(home, g)
-	if exists, err := isThere(next); err != nil || !exists {
+// removeAttempts removes first states of successors that were prepared, of which the home did not become one. The caller holds the home's lock.
+func removeAttempts(home string) error {
+	left, err := filepath.Glob(filepath.Join(home, ledgerDir+"-*"))
+	for _, dir := range left {
+		err = errors.Join(err, os.RemoveAll(dir))
+	}
+	if err != nil {
+		return fmt.Errorf("remove what an earlier attempt left: %w", err)
+	}
+	return nil
+}
+
+// succession makes a home one of a successor, whose first state was prepared. Each step may be done again, and after a crash between two the home is one of the predecessor, up to and with the first, or is made one of the successor
+// by whoever opens it next: see finishSuccession.
+type succession struct {
+	home    string
+	genesis *ledger.Genesis
+}
+
+func (s *succession) present() string { return filepath.Join(s.home, ledgerDir) }
+func (s *succession) next() string    { return nextLedgerDir(s.home, s.genesis) }
+func (s *succession) old() string {
+	return filepath.Join(s.home, predecessorsDir, s.genesis.Predecessor.Genesis.ID().String())
+}
+
+// steps returns the steps in their order.
+func (s *succession) steps() []func() error {
+	return []func() error{s.sync, s.commit, s.putAside, s.moveKey, s.putInPlace}
+}
+
+// sync makes the first state last.
+func (s *succession) sync() error {
+	if err := atomicfile.SyncTree(s.next()); err != nil {
+		return fmt.Errorf("write the successor's first state: %w", err)
+	}
+	return nil
+}
+
+// commit makes the home the successor's, though not all is in its place.
+func (s *succession) commit() error {
+	doc, err := foundedDocument(s.genesis)
+	if err != nil {
 		return err
 	}
-	old := filepath.Join(home, predecessorsDir, g.Predecessor.Genesis.ID().String())
-	if exists, err := isThere(old); err != nil {
-		return err
-	} else if !exists {
-		if err := os.MkdirAll(filepath.Dir(old), 0o700); err != nil {
-			return fmt.Errorf("make the folder of predecessors: %w", err)
-		}
-		if err := os.Rename(present, old); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("put the predecessor's ledger aside: %w", err)
-		}
+	if err := writeJSON(filepath.Join(s.home, networkFile), doc); err != nil {
+		return fmt.Errorf("write the network's document: %w", err)
 	}
-	err := signer.Move(filepath.Join(home, validatorDir), chainID(g.Predecessor.Genesis), chainID(g))
-	if err != nil && fault.KindOf(err) != fault.NotFound {
+	return nil
+}
+
+// putAside keeps the predecessor's data.
+func (s *succession) putAside() error {
+	if exists, err := isThere(s.old()); err != nil || exists {
 		return err
 	}
-	if err := os.Rename(next, present); err != nil {
+	if err := os.MkdirAll(filepath.Dir(s.old()), 0o700); err != nil {
+		return fmt.Errorf("make the folder of predecessors: %w", err)
+	}
+	if err := os.Rename(s.present(), s.old()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("put the predecessor's ledger aside: %w", err)
+	}
+	return errors.Join(atomicfile.SyncDir(filepath.Dir(s.old())), atomicfile.SyncDir(s.home))
+}
+
+// moveKey makes the validator's key one for the successor.
+func (s *succession) moveKey() error {
+	err := signer.Move(filepath.Join(s.home, validatorDir), chainID(s.genesis.Predecessor.Genesis), chainID(s.genesis))
+	if fault.KindOf(err) == fault.NotFound {
+		return nil
+	}
+	return err
+}
+
+// putInPlace puts the successor's data where a node looks for them.
+func (s *succession) putInPlace() error {
+	if err := os.Rename(s.next(), s.present()); err != nil {
 		return fmt.Errorf("put the ledger in its place: %w", err)
+	}
+	return atomicfile.SyncDir(s.home)
+}
+
+// finishSuccession does the steps that a crash left undone in a home that was made one of the ledger that a genesis begins, if there are any. The caller holds the home's lock.
+func finishSuccession(home string, g *ledger.Genesis) error {
+	if g == nil || g.Predecessor == nil {
+		return nil
+	}
+	s := succession{home, g}
+	if half, err := isThere(s.next()); err != nil || !half {
+		return err
+	}
+	for _, step := range s.steps() {
+		if err := step(); err != nil {
+			return fmt.Errorf("go on with ledger %s, which home %s was being made one of: %w", g.ID(), home, err)
+		}
 	}
 	return nil
 }
@@ -73,22 +145,10 @@ func isThere(path string) (bool, error) {
 	return err == nil, err
 }
 
-// checkHalf refuses a home in which a succession, or an entry into a successor, was broken off.
-func checkHalf(home string, g *ledger.Genesis) error {
-	if g.Predecessor == nil {
-		return nil
-	}
-	half, err := isThere(nextLedgerDir(home, g))
-	if err == nil && half {
-		err = fault.New(fault.Conflict, `home %s was half made one of the ledger %s: give "moot ledger recover found", or "moot init --state", once more`, home, g.ID())
-	}
-	return err
-}
-
 // checkLedger looks whether the ledger of the home may be opened, and removes what backups left.
 func (n *Node) checkLedger() error {
 	g := n.home.Genesis
-	if err := checkHalf(n.cfg.Home, g); err != nil {
+	if err := finishSuccession(n.cfg.Home, g); err != nil {
 		return err
 	}
 	if g.Predecessor != nil {
@@ -111,11 +171,19 @@ func ExportState(ctx context.Context, home string, w io.Writer) error {
 		return fault.New(fault.NotFound, "the ledger of home %s goes on from no other: nobody needs a state to enter", home)
 	}
 	old := info.Genesis.Predecessor.Genesis
-	r, err := replica.OpenRest(ctx, filepath.Join(home, predecessorsDir, old.ID().String()), old, nil)
-	if err != nil {
-		return err
+	exported := false
+	err = withPredecessors(ctx, home, func() error {
+		exported = true
+		r, err := replica.OpenRest(ctx, filepath.Join(home, predecessorsDir, old.ID().String()), old, nil)
+		if err != nil {
+			return err
+		}
+		return errors.Join(r.ExportState(w), r.Close())
+	})
+	if err == nil && !exported {
+		err = fault.New(fault.NotFound, "home %s does not have the ledger that its present one goes on from", home)
 	}
-	return errors.Join(r.ExportState(w), r.Close())
+	return err
 }
 
 // JoinSuccessor makes home a node of the network whose ledger began with the genesis of a successor, with the last state of the predecessor, which ExportState wrote. The errors are those of JoinHome; fault.Invalid also
@@ -135,18 +203,18 @@ func JoinSuccessor(home string, genesis *ledger.Genesis, state io.Reader) (HomeI
 		return HomeInfo{}, fault.New(fault.Conflict, "home %s has a ledger already", home)
 	}
 	next := nextLedgerDir(home, genesis)
-	if err := os.RemoveAll(next); err != nil {
-		return HomeInfo{}, fmt.Errorf("remove what an earlier attempt left: %w", err)
+	if err := removeAttempts(home); err != nil {
+		return HomeInfo{}, err
 	}
 	if err := replica.SucceedFrom(next, genesis, state); err != nil {
 		return HomeInfo{}, errors.Join(err, os.RemoveAll(next))
+	}
+	if err := atomicfile.SyncTree(next); err != nil {
+		return HomeInfo{}, fmt.Errorf("write the successor's first state: %w", err)
 	}
 	info, err := JoinHome(home, genesis)
 	if err != nil {
 		return info, errors.Join(err, os.RemoveAll(next))
 	}
-	if err := os.Rename(next, filepath.Join(home, ledgerDir)); err != nil {
-		return info, fmt.Errorf("put the ledger in its place: %w", err)
-	}
-	return info, nil
+	return info, finishSuccession(home, genesis)
 }

@@ -68,7 +68,7 @@ func only[T any](what, id, known string, doc T) (T, error) {
 }
 
 // Transaction knows one.
-func (Ledger) Transaction(_ context.Context, id string) (v1.CommittedTransaction, error) {
+func (Ledger) Transaction(_ context.Context, id, _ string) (v1.CommittedTransaction, error) {
 	return only("transaction", id, Transaction, v1.CommittedTransaction{TransactionStatus: status(), Transaction: v1.Transaction{Operations: []v1.Operation{}}})
 }
 

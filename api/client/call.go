@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"time"
 
 	v1 "github.com/folkmoot/folkmoot/api/v1"
 	"github.com/folkmoot/folkmoot/fault"
@@ -83,10 +84,20 @@ func (c *Client) request(ctx context.Context, what call) (*http.Request, error) 
 	maps.Copy(req.Header, what.header)
 	req.Header.Set("Accept", what.accept)
 	req.Header.Set("User-Agent", c.agent)
+	if d, ok := ctx.Deadline(); ok {
+		if left := answerWithin(time.Until(d)); left > 0 {
+			req.Header.Set(v1.HeaderTimeout, left.String())
+		}
+	}
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
 	return req.WithContext(ctx), nil
+}
+
+// answerWithin returns how long a node may work on a call that has so much time, so that its answer comes before that is over.
+func answerWithin(left time.Duration) time.Duration {
+	return (left - min(left/5, time.Second)).Truncate(time.Millisecond)
 }
 
 // escapeSegment escapes s as one path segment that nobody on the way takes for another: slashes are escaped, and so are the segments "." and "..".

@@ -100,6 +100,12 @@ func (c *Client) Transaction(ctx context.Context, id string) (v1.CommittedTransa
 	return document[v1.CommittedTransaction](ctx, c, call{method: http.MethodGet, path: "/v1/ledger/transactions/", segment: id})
 }
 
+// TransactionIn returns a transaction that is in a block of the ledger with the id of, the present one or one that it goes on from. It is fault.NotFound only when it is in none, and fault.Conflict when the node does not
+// have all of that ledger.
+func (c *Client) TransactionIn(ctx context.Context, of, id string) (v1.CommittedTransaction, error) {
+	return document[v1.CommittedTransaction](ctx, c, call{method: http.MethodGet, path: "/v1/ledger/transactions/", segment: id, query: url.Values{"ledger": {of}}})
+}
+
 // TransactionReceipt returns the proof of what became of a transaction, for somebody who trusts the block at height since, or the genesis when that is 0.
 func (c *Client) TransactionReceipt(ctx context.Context, id string, since int64) ([]byte, error) {
 	return c.ledgerBytes(ctx, call{method: http.MethodGet, path: "/v1/ledger/receipts/transactions/", segment: id, query: sinceQuery(since)})

@@ -122,6 +122,9 @@ func (c *Client) Backup(ctx context.Context, w io.Writer, opts v1.BackupOptions)
 	if opts.NoLedger {
 		query.Set("ledger", "false")
 	}
+	if opts.NoPredecessors {
+		query.Set("predecessors", "false")
+	}
 	return c.stream(ctx, call{method: http.MethodPost, path: backupPath, query: query, accept: backupType}, func(body io.Reader) error {
 		_, err := io.Copy(w, body)
 		return err

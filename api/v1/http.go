@@ -23,6 +23,9 @@ const (
 	HeaderCopies = "Moot-Copies"
 )
 
+// HeaderTimeout is how long the caller waits for the answer, as a duration such as 2.5s, within the node's own limit: then the node tells what it knows by then, where the caller would else learn nothing.
+const HeaderTimeout = "Moot-Timeout"
+
 // HeaderSession carries a session's token in requests and answers.
 const HeaderSession = "Moot-Session"
 

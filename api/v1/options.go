@@ -55,8 +55,10 @@ type LeaveOptions struct {
 
 // BackupOptions are the options of POST /v1/backup; they travel in the query.
 type BackupOptions struct {
-	// NoLedger leaves the ledger out.
+	// NoLedger leaves the ledger out, with those that it goes on from.
 	NoLedger bool
+	// NoPredecessors leaves out only the ledgers that the present one goes on from.
+	NoPredecessors bool
 }
 
 // DefaultDrainTimeout and MaxDrainTimeout bound how long a node takes to hand over what it holds before it leaves.

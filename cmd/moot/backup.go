@@ -18,15 +18,16 @@ import (
 
 func newBackup(a *app) *cobra.Command {
 	var passphraseFile string
-	ledger := true
+	ledger, predecessors := true, true
 	cmd := a.command("backup FILE", "Save a node to a file", wants(1, 1), func(ctx context.Context, args []string) error {
-		return a.backup(ctx, args[0], passphraseFile, !ledger)
+		return a.backup(ctx, args[0], passphraseFile, node.BackupOptions{NoLedger: !ledger, NoPredecessors: !predecessors})
 	})
 	cmd.Long = `Save the node of the home to one file, whether it runs or not: its network, the peers that it knows, the records on its disk with their signatures, its copy of the ledger
 and, encrypted with a passphrase, its keys: of its identity, the one that it votes with, those of accounts, and the address book. The passphrase comes from --passphrase-file, from
 ` + passphraseVariable + `, or is asked for on a terminal. Without one no key is in the backup, and a node that is restored from it has a new identity.
 
 The ledger makes up most of a backup where it is large. With --ledger=false it is left out: a restored node fetches it from the others. Where there are none, as in a network of one validator, it is needed.
+The ledgers that the present one goes on from ("moot help ledger recover") are saved with it, unless --predecessors=false is given: they are needed to let others enter, and to go on with imports from before.
 
 With --api the node at that address is saved, without its keys. The file appears once it is whole.
 A network keeps its records without backups; "moot export" saves those of all its peers.`
@@ -34,6 +35,7 @@ A network keeps its records without backups; "moot export" saves those of all it
   moot backup node.tar --passphrase-file passphrase`
 	addPassphraseFile(cmd, &passphraseFile)
 	cmd.Flags().BoolVar(&ledger, "ledger", true, "save the ledger, too")
+	cmd.Flags().BoolVar(&predecessors, "predecessors", true, "save the ledgers that the present one goes on from, too")
 	cmd.ValidArgsFunction = completeFiles
 	return cmd
 }
@@ -55,12 +57,12 @@ type saved struct {
 	Seconds  float64 `json:"seconds"`
 }
 
-func (a *app) backup(ctx context.Context, file, passphraseFile string, noLedger bool) error {
+func (a *app) backup(ctx context.Context, file, passphraseFile string, opts node.BackupOptions) error {
 	passphrase, err := a.passphrase(passphraseFile, true)
 	if err != nil {
 		return fmt.Errorf("backup: %w", err)
 	}
-	opts := node.BackupOptions{Passphrase: passphrase, Program: thisBuild().Version, NoLedger: noLedger}
+	opts.Passphrase, opts.Program = passphrase, thisBuild().Version
 	began := time.Now()
 	doc := saved{File: file, Identity: passphrase != ""}
 	doc.Bytes, err = writeWhole(file, func(w io.Writer) error {
@@ -119,7 +121,7 @@ func (a *app) downloadBackup(ctx context.Context, w io.Writer, keys *node.Sealed
 	if err != nil {
 		return err
 	}
-	what := client.BackupOptions{NoLedger: opts.NoLedger}
+	what := client.BackupOptions{NoLedger: opts.NoLedger, NoPredecessors: opts.NoPredecessors}
 	if keys == nil {
 		return c.Backup(ctx, w, what)
 	}

@@ -51,12 +51,23 @@ func (a *app) awaitGenesis(ctx context.Context, cluster *kubernetes.Cluster, pod
 		if fault.KindOf(err) != fault.NotFound {
 			return g, err
 		}
+		who := ""
 		if pod != nil && pod.Ordinal() == founderOrdinal {
+			// A ConfigMap that is gone is no reason for a second network.
+			if who, err = pod.OtherRuns(ctx); err != nil {
+				return nil, fmt.Errorf("look for other validators before a network is founded: %w", err)
+			}
+		}
+		if pod != nil && pod.Ordinal() == founderOrdinal && who == "" {
 			err := a.createGenesis(ctx, pod, o)
 			if err != nil && fault.KindOf(err) != fault.Conflict {
 				return nil, err
 			}
 			continue // whoever created it, what is there counts
+		}
+		if !told && who != "" {
+			a.notef("ConfigMap %s is gone, and %s runs, which has the network's genesis: no other network is founded; waiting for the ConfigMap, which a validator puts back when its pod starts (kubectl delete pod)", o.configMap, who)
+			told = true
 		}
 		if !told {
 			a.notef("waiting for ConfigMap %s, with which the network is founded", o.configMap)

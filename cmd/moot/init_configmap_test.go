@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/folkmoot/folkmoot/ledger"
 	"github.com/folkmoot/folkmoot/node"
@@ -20,6 +21,7 @@ type genesisServer struct {
 	stored  json.RawMessage // guarded by mu
 	created int             // guarded by mu
 	down    bool            // guarded by mu
+	ready   int             // guarded by mu; how many pods are
 }
 
 func (s *genesisServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -34,7 +36,7 @@ func (s *genesisServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case s.down:
 		say(http.StatusForbidden)
 	case r.URL.Path == "/apis/apps/v1/namespaces/town/statefulsets/moot":
-		fmt.Fprint(w, `{"kind":"StatefulSet","apiVersion":"apps/v1","metadata":{"name":"moot","namespace":"town"},"spec":{"replicas":4}}`)
+		fmt.Fprintf(w, `{"kind":"StatefulSet","apiVersion":"apps/v1","metadata":{"name":"moot","namespace":"town"},"spec":{"replicas":4},"status":{"readyReplicas":%d}}`, s.ready)
 	case r.Method == http.MethodPost && r.URL.Path == maps && s.stored == nil:
 		s.created++
 		_ = json.NewDecoder(r.Body).Decode(&s.stored)
@@ -72,6 +74,40 @@ func (b *bench) genesisID() string {
 		b.t.Fatalf("%s: %+v, %v", b.home, info, err)
 	}
 	return info.Genesis.ID().String()
+}
+
+// TestNoSecondNetwork: the ConfigMap and the volume of pod 0 are gone while others run. Pod 0 founds nothing, and enters their network once one of them has put the ConfigMap back.
+func TestNoSecondNetwork(t *testing.T) {
+	s := new(genesisServer)
+	server := httptest.NewTLSServer(s)
+	defer server.Close()
+	validator := append(inTown, "--validator")
+	podBench(t, server, "moot-0").must(validator...)
+	other := podBench(t, server, "moot-1")
+	other.must(validator...)
+	id := other.genesisID()
+
+	s.set(func() { s.stored, s.ready = nil, 1 })
+	waiting := make(chan outcome, 1)
+	again := podBench(t, server, "moot-0")
+	go func() { waiting <- again.moot(validator...) }()
+	select {
+	case got := <-waiting:
+		t.Fatalf("pod 0 does not wait: %+v", got)
+	case <-time.After(3 * configMapPause / 2):
+	}
+	s.set(func() {
+		if s.created != 1 {
+			t.Errorf("%d networks were founded", s.created)
+		}
+	})
+	if got := other.moot(validator...); got.code != exitDone || !strings.Contains(got.err, "putting it back") { // a restart
+		t.Errorf("%+v", got)
+	}
+	got := <-waiting
+	if got.code != exitDone || !strings.Contains(got.err, "no other network is founded") || again.genesisID() != id {
+		t.Errorf("%+v; network %s, want %s", got, again.genesisID(), id)
+	}
 }
 
 // TestOneGenesisForAll: pod 0 founds, and nobody else; it never does so twice, with or without its volume; and a ConfigMap that is gone is put back as it was.

@@ -163,15 +163,36 @@ func (u *ledgerUser) histories(ctx context.Context, names []string) (*histories,
 
 // isHeir tells whether the ledger goes on from another one.
 func (u *ledgerUser) isHeir(ctx context.Context) (bool, error) {
+	g, err := u.genesis(ctx)
+	return err == nil && g.Predecessor != nil, err
+}
+
+// genesis asks for what the ledger began with.
+func (u *ledgerUser) genesis(ctx context.Context) (*ledger.Genesis, error) {
 	document, err := u.client.Genesis(ctx)
 	if err != nil {
-		return false, u.app.ledgerFailed("ask for the genesis", "", err)
+		return nil, u.app.ledgerFailed("ask for the genesis", "", err)
 	}
 	g, err := ledger.ParseGenesis(document)
 	if err != nil {
-		return false, fault.New(fault.Internal, "the node tells a genesis that is none: %w", err)
+		return nil, fault.New(fault.Internal, "the node tells a genesis that is none: %w", err)
 	}
-	return g.Predecessor != nil, nil
+	return g, nil
+}
+
+// predecessors returns the ids of the ledgers that the node's, which has an id of its own, goes on from.
+func (u *ledgerUser) predecessors(ctx context.Context, own ledger.Hash) (list []ledger.Hash, err error) {
+	g, err := u.genesis(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if id := g.ID(); id != own {
+		return nil, fault.New(fault.Internal, "the node tells the genesis of the ledger %s, and its ledger is %s", id, own)
+	}
+	for p := g.Predecessor; p != nil; p = p.Genesis.Predecessor {
+		list = append(list, p.Genesis.ID())
+	}
+	return list, nil
 }
 
 // firstBlock returns the lowest block that the node keeps, of height that there are.

@@ -37,13 +37,17 @@ type fakeLedger struct {
 	say   error                 // what submissions are answered instead of being carried out
 	ahead time.Duration         // how far the time of blocks is ahead
 	pause time.Duration         // how long a submission takes
+
+	onDrop    func()        // is called when an answer is dropped; nil: nothing is
+	older     []olderLedger // which this one goes on from
+	forgotten bool          // the node does not have their blocks
 }
 
 // newFakeLedger serves a ledger whose one validator is spoken for by an account, until the test ends.
 func newFakeLedger(t testing.TB, operator ledger.AccountID) (*fakeLedger, string) {
 	t.Helper()
 	f := &fakeLedger{t: t, validator: cmted25519.GenPrivKey(), roots: make(map[int64]ledger.Hash)}
-	f.genesis = &ledger.Genesis{Network: "town", Created: time.Unix(1_800_000_000, 0).UTC(), Limits: ledger.DefaultLimits(), Validators: []ledger.GenesisValidator{
+	f.genesis = &ledger.Genesis{Network: "town", Created: time.Unix(1_700_000_000, 0).UTC(), Limits: ledger.DefaultLimits(), Validators: []ledger.GenesisValidator{
 		{Key: ledger.PublicKey(f.validator.PubKey().Bytes()), Power: 10, Operator: operator},
 	}}
 	f.network = f.genesis.ID()
@@ -191,6 +195,9 @@ func (f *fakeLedger) submitBatch(w http.ResponseWriter, r *http.Request) {
 	}
 	if f.say == nil && f.drop > 0 {
 		f.drop--
+		if f.onDrop != nil {
+			f.onDrop()
+		}
 		panic(http.ErrAbortHandler)
 	}
 	f.answer(w)(answer, nil)
@@ -259,6 +266,9 @@ func (f *fakeLedger) status(*http.Request) (any, error) {
 }
 
 func (f *fakeLedger) transaction(r *http.Request) (any, error) {
+	if of := r.URL.Query().Get("ledger"); of != "" && of != f.network.String() {
+		return f.transactionIn(of, r)
+	}
 	id, err := ledger.ParseHash(r.PathValue("id"))
 	if err != nil {
 		return nil, err

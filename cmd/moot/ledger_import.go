@@ -47,7 +47,8 @@ func newLedgerImport(a *app) *cobra.Command {
 transaction. The whole list is checked first: a name that nothing has, an amount with too many places or an asset that is not there is told with its line, and nothing is sent.
 
 Many are under way at once, in no order among one another. Each transaction is in a file beside the list (FILE` + journalSuffix + `) before it is sent. After a stop, whatever its cause, the same command goes on: no line is paid
-twice, none is left out, and of a list that is paid nothing is paid again. So keep that file with the list, and give a new list a new name: a list that was changed is refused.
+twice, none is left out, and of a list that is paid nothing is paid again; also where "moot ledger recover" has made another ledger go on from the one that the first went to: a node that has the old one's
+blocks is asked what came into them. So keep that file with the list, and give a new list a new name: a list that was changed is refused.
 
 Lines that fail, for instance for lack of money, are told at the end, and the exit code is 5; with --retry-failed they are tried again.`
 	cmd.Example = `  moot ledger import wages.csv --from firm --asset EUR
@@ -103,7 +104,11 @@ func (a *app) ledgerImport(ctx context.Context, o paymentOptions) error {
 	if err != nil {
 		return fault.New(fault.Internal, "the node tells a network that is none: %w", err)
 	}
-	journal, entries, err := payments.OpenJournal(o.state, payments.Heading{Network: network, List: sha256.Sum256(data), Meaning: meaning(list)})
+	earlier, err := u.predecessors(ctx, network)
+	if err != nil {
+		return err
+	}
+	journal, entries, err := payments.OpenJournal(o.state, payments.Heading{Network: network, List: sha256.Sum256(data), Meaning: meaning(list)}, earlier...)
 	if err != nil {
 		return journalFailed(o, err)
 	}

@@ -96,6 +96,8 @@ func (r *paymentRun) pay(ctx context.Context, p *payment) error {
 		return context.Cause(ctx)
 	case !known:
 		return r.begin(ctx, p)
+	case e.Settled == nil && e.Network != r.network:
+		return r.lookBack(ctx, p, e.Sent)
 	case e.Settled == nil:
 		return r.follow(ctx, p, e.Sent, true)
 	case e.Settled.Failure == "":
@@ -105,13 +107,15 @@ func (r *paymentRun) pay(ctx context.Context, p *payment) error {
 			return r.begin(ctx, p)
 		}
 		return nil
+	case r.o.retryFailed && e.Network != r.network:
+		return r.lookBack(ctx, p, e.Sent)
 	case r.o.retryFailed: // it was refused, and may have come into a block in spite of that
 		if err := r.send(e.Sent); err != nil {
 			return err
 		}
 		return r.follow(ctx, p, e.Sent, true)
 	}
-	s, err := r.ask(ctx, p.line, e.Settled.ID)
+	s, err := r.ask(ctx, e.Sent, e.Settled.ID)
 	if err == nil {
 		r.settle(s)
 	}
@@ -119,6 +123,30 @@ func (r *paymentRun) pay(ctx context.Context, p *payment) error {
 		return nil
 	}
 	return err
+}
+
+// lookBack deals with a line whose transaction was sent to a ledger that the present one goes on from. That one has ended: what is in none of its blocks never will be, and is valid nowhere else.
+func (r *paymentRun) lookBack(ctx context.Context, p *payment, sent payments.Sent) error {
+	t, err := ledger.ParseTransaction(sent.Transaction)
+	if err != nil {
+		return fault.New(fault.Internal, "what was kept of it: %w", err)
+	}
+	id := t.ID(sent.Network).String()
+	var settled payments.Settled
+	err = bulk.Retry(ctx, func(ctx context.Context) (err error) {
+		settled, err = r.ask(ctx, sent, id)
+		return transient(err)
+	})
+	switch kind := fault.KindOf(err); {
+	case kind == fault.NotFound:
+		return r.begin(ctx, p)
+	case kind == fault.Conflict:
+		return advise(fmt.Errorf("transaction %s was sent before another ledger went on from that: %w", id, err), "ask such a node, with --api")
+	case err != nil:
+		return r.u.app.ledgerFailed("ask for the transaction", id, err)
+	}
+	r.settle(settled)
+	return nil
 }
 
 // send keeps a transaction: from then on it may be handed in.
@@ -148,7 +176,7 @@ func (r *paymentRun) begin(ctx context.Context, p *payment) error {
 	if err != nil {
 		return err
 	}
-	sent := payments.Sent{Line: p.line, Height: r.height, Transaction: data}
+	sent := payments.Sent{Line: p.line, Height: r.height, Transaction: data, Network: r.network}
 	if err := r.send(sent); err != nil {
 		return err
 	}
@@ -193,7 +221,10 @@ func (r *paymentRun) lookUp(ctx context.Context, sent payments.Sent, id string, 
 	if err != nil {
 		return payments.Settled{}, transient(err)
 	}
-	s, err := r.ask(ctx, sent.Line, id)
+	if l.Network != r.network.String() {
+		return payments.Settled{}, advise(fault.New(fault.Conflict, "another ledger has gone on from %s meanwhile", r.network), "give the command once more: what is in the old one's blocks is looked up there")
+	}
+	s, err := r.ask(ctx, sent, id)
 	if fault.KindOf(err) != fault.NotFound || l.Time.UnixMilli() < validUntil {
 		return s, transient(err)
 	}
@@ -208,13 +239,13 @@ func (r *paymentRun) lookUp(ctx context.Context, sent payments.Sent, id string, 
 	return s, errDead
 }
 
-// ask asks for the block that a transaction is in.
-func (r *paymentRun) ask(ctx context.Context, line int, id string) (payments.Settled, error) {
-	found, err := r.u.client.Transaction(ctx, id)
+// ask asks for the block that a transaction is in, of the ledger that it was made for.
+func (r *paymentRun) ask(ctx context.Context, sent payments.Sent, id string) (payments.Settled, error) {
+	found, err := r.u.client.TransactionIn(ctx, sent.Network.String(), id)
 	if err != nil {
 		return payments.Settled{}, err
 	}
-	return settledAs(line, &found.TransactionStatus), nil
+	return settledAs(sent.Line, &found.TransactionStatus), nil
 }
 
 func settledAs(line int, status *v1.TransactionStatus) payments.Settled {
@@ -242,7 +273,7 @@ func (r *paymentRun) handIn(ctx context.Context, sent payments.Sent, id string, 
 		return payments.Settled{}, transient(err)
 	}
 	// It is refused since it would fail, or since it is in a block already.
-	s, askErr := r.ask(ctx, sent.Line, id)
+	s, askErr := r.ask(ctx, sent, id)
 	if fault.KindOf(askErr) == fault.NotFound {
 		return payments.Settled{Line: sent.Line, ID: id, Failure: printable(err.Error())}, nil
 	}

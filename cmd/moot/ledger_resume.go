@@ -22,9 +22,13 @@ its disk gone or wiped. The node follows the ledger then, and votes again by its
 block. Should the key be seen to sign meanwhile, it stays without a vote, and you have to vouch again. This machine's clock must be right to within a minute.
 
 Where no block is made without the validator, as in a network of fewer than four, it would wait for ever. With --accept-lost-since you vouch, too, that whatever the key signed since the backup is lost, and nobody
-has it. It votes at once then. In a network of one validator that gives up the blocks since the backup: whoever has a receipt of one of them has one that this ledger contradicts, and what others know of them
-must not be there any more; let the node run before, so that it fetches what others have. Where there are other validators they know what was signed, and this is accepted only of a backup that was taken while
-the node did not run: nothing was signed after it. Who they are is known from the last block that the home has, so a home whose backup is from before they were voted in takes itself for the only one: let it run before. In all other cases the operators vote in a new key, or go on without the old one with "moot ledger recover".`
+has it. The node fetches what others have then, and votes when for 30 s ("moot run --ledger-resume-wait") none of the nodes that answer had a block that it lacks. Where none answers at all it votes after that time if
+it is the only validator as far as its own blocks tell. "moot ledger" says what it waits for, and the log when it votes, and why.
+
+In a network of one validator you give up the blocks since the backup that nobody has who answers: whoever has a receipt of one of them has one that this ledger contradicts. So have the other nodes run. Should one turn
+up later that has other blocks, signed by the key, the ledger stops at this node and says that there are two histories. Where there are other validators after the last block, they know what was signed, and this is
+accepted only of a backup that was taken while the node did not run, if no later signature of the key is met. A key that is no validator's any more stays without a vote. In all other cases the operators vote in a
+new key, or go on without the old one with "moot ledger recover".`
 	cmd.Example = `  moot restore node.tar --home /var/lib/moot
   moot ledger validators resume --accept-old-gone --home /var/lib/moot
   moot run --home /var/lib/moot`
@@ -46,7 +50,7 @@ func (a *app) resumeValidator(gone, lost bool) error {
 	}
 	return a.show(map[string]any{"home": a.home, "lost_since": lost}, func() {
 		if lost {
-			a.printf("it votes once it runs, if it is the only validator or its backup was taken while it did not run; otherwise when blocks were made without it for two minutes\n")
+			a.printf("it votes once it runs and has what others have that answer, if it is the only validator then or its backup was taken while it did not run; otherwise when blocks were made without it for two minutes\n")
 		} else {
 			a.printf("it votes once it runs and blocks were made without it for two minutes\n")
 		}

@@ -38,6 +38,7 @@ type runOptions struct {
 	ledgerTrust                      string
 	ledgerKeepBlocks                 int64
 	ledgerSnapshots                  int64
+	ledgerResumeWait                 time.Duration
 	maxConnections                   int
 	quota                            size
 	apiListen                        string
@@ -103,6 +104,7 @@ func addRunOptions(cmd *cobra.Command, o *runOptions) {
 	f.StringVar(&o.ledgerTrust, "ledger-trust", "", "`HEIGHT:HASH` of a block that is known to be the ledger's; another history is refused")
 	f.Int64Var(&o.ledgerKeepBlocks, "ledger-keep-blocks", 0, fmt.Sprintf("`number` of the newest blocks to keep, %d or more; 0 keeps all", node.MinKeepBlocks))
 	f.Int64Var(&o.ledgerSnapshots, "ledger-snapshots", node.DefaultSnapshotEvery, "`number` of blocks after which a snapshot of the state is taken for nodes that come later, the same on all nodes; 0 takes none")
+	f.DurationVar(&o.ledgerResumeWait, "ledger-resume-wait", consensus.DefaultResumeWait, "how long nobody who answers may have had a later block until a restored validator votes again whose owner said --accept-lost-since")
 	f.Var(&o.quota, "quota", "bytes of disk that records may use, such as 500MB or 10GiB; over it new ones are refused, and none is dropped (default: no bound)")
 	f.IntVar(&o.maxConnections, "max-connections", 0, "most connections to other peers (default: sized from the memory of the machine, or of the container)")
 	f.StringVar(&o.apiListen, "api-listen", defaultAPIListen, "`HOST:PORT` of the HTTP API; other addresses than loopback need a token and TLS")
@@ -261,7 +263,7 @@ func (a *app) nodeConfig(o runOptions) (node.Config, error) {
 
 // ledgerConfig turns the ledger's options into the node's.
 func (o *runOptions) ledgerConfig() (node.LedgerConfig, error) {
-	cfg := node.LedgerConfig{Sync: consensus.Sync{Mode: consensus.Mode(o.ledgerSync.value)}, KeepBlocks: o.ledgerKeepBlocks, SnapshotEvery: o.ledgerSnapshots}
+	cfg := node.LedgerConfig{Sync: consensus.Sync{Mode: consensus.Mode(o.ledgerSync.value), ResumeWait: o.ledgerResumeWait}, KeepBlocks: o.ledgerKeepBlocks, SnapshotEvery: o.ledgerSnapshots}
 	if cfg.SnapshotEvery == 0 {
 		cfg.SnapshotEvery = -1
 	}
@@ -286,6 +288,8 @@ func (o *runOptions) check() error {
 		return fault.New(fault.Invalid, "option --ledger-snapshots: want 0 or more, got %d", o.ledgerSnapshots)
 	case o.ledgerKeepBlocks != 0 && o.ledgerKeepBlocks < node.MinKeepBlocks:
 		return fault.New(fault.Invalid, "option --ledger-keep-blocks: want %d or more, or 0 for all, got %d", node.MinKeepBlocks, o.ledgerKeepBlocks)
+	case o.ledgerResumeWait < consensus.MinResumeWait:
+		return fault.New(fault.Invalid, "option --ledger-resume-wait: want %s or more, got %s", consensus.MinResumeWait, o.ledgerResumeWait)
 	case o.apiListen == "":
 		return advise(fault.New(fault.Invalid, "option --api-listen is empty"), "write it like %s", defaultAPIListen)
 	case (o.apiTLSCert == "") != (o.apiTLSKey == ""):

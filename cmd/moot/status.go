@@ -26,7 +26,7 @@ func newStatus(a *app) *cobra.Command {
 	})
 	cmd.Long = `Show who the node is, which network it belongs to, whom it sees, what it holds, and how the records of the whole network fare.
 
-"copies" says how many holders of a record answer now, of how many wanted in a network of this size; then how many are wanted in a large one.
+Where something keeps the node from keeping the ledger, or its validator from voting, "ledger" says what. "copies" says how many holders of a record answer now, of how many wanted in a network of this size; then how many are wanted in a large one.
 "reachability" says whether the peers that were asked can dial this node, and what a NAT makes of its ports by what they see; see docs/nat.md. "relays for others" is there while it does.
 "network's records" counts the records of the whole network, which all its peers are asked for: those with every copy wanted; those with fewer, which are being made;
 and those of which so few holders are alive that they can't be read until some come back.`
@@ -41,6 +41,8 @@ type status struct {
 	v1.Node
 	Standing        *v1.Standing `json:"standing,omitempty"`
 	StandingProblem string       `json:"standing_problem,omitempty"`
+	// LedgerProblem is what keeps this node from keeping the ledger, or its validator from voting; empty: nothing, or it keeps none.
+	LedgerProblem string `json:"ledger_problem,omitempty"`
 }
 
 // askStatus fails only when the node says nothing of itself.
@@ -49,14 +51,22 @@ func askStatus(ctx context.Context, c *client.Client) (status, error) {
 	if err != nil {
 		return status{}, err
 	}
+	s := status{Node: n}
+	if !n.Network.Open {
+		if l, err := c.Ledger(ctx); err == nil { // a node that keeps none has no problem with it
+			s.LedgerProblem = l.Problem
+		}
+	}
 	standing, err := c.Standing(ctx)
 	switch {
 	case ctx.Err() != nil:
 		return status{}, context.Cause(ctx)
 	case err != nil:
-		return status{Node: n, StandingProblem: err.Error()}, nil
+		s.StandingProblem = err.Error()
+		return s, nil
 	}
-	return status{Node: n, Standing: &standing}, nil
+	s.Standing = &standing
+	return s, nil
 }
 
 func (a *app) printStatus(n status, now time.Time) {
@@ -77,6 +87,9 @@ func (a *app) printStatus(n status, now time.Time) {
 		ready = "no: " + orDash(n.NotReady)
 	}
 	line("ready", "%s", ready)
+	if n.LedgerProblem != "" {
+		line("ledger", "%s", printable(n.LedgerProblem))
+	}
 	if n.Reachability != nil {
 		line("reachability", "%s", reachabilityText(*n.Reachability))
 		if r := n.Reachability.Relaying; r != nil {

@@ -48,11 +48,21 @@ func commit(path string, data []byte, mode os.FileMode, place func(from, to stri
 	if err := place(f.Name(), path); err != nil {
 		return err
 	}
-	return syncDir(dir)
+	return SyncDir(dir)
 }
 
-// syncDir makes a rename in dir last through a power failure. Windows has no such call.
-func syncDir(dir string) error {
+// SyncTree makes all folders in dir, and dir itself, last through a power failure with the names that are in them.
+func SyncTree(dir string) error {
+	return filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err == nil && e.IsDir() {
+			err = SyncDir(path)
+		}
+		return err
+	})
+}
+
+// SyncDir makes a rename in dir last through a power failure. Windows has no such call.
+func SyncDir(dir string) error {
 	if runtime.GOOS == "windows" {
 		return nil
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 
 	dbm "github.com/cometbft/cometbft-db"
@@ -66,8 +67,11 @@ type parts struct {
 	blocksync *blockReactor
 	spreader  *transactionReactor
 	snapshots *snapshotReactor
-	first     sm.State // from which the start went on
-	fresh     bool     // there is no block yet, and others may have some: see Engine.begin
+	first     sm.State      // from which the start went on
+	fresh     bool          // there is no block yet, and others may have some: see Engine.begin
+	held      bool          // the only validator looks at what others have before it begins: see others.hold
+	renewed   chan struct{} // closed by renew
+	renewOnce sync.Once
 	gate      *gate.Gate
 	swtch     *lp2p.Switch
 	stopped   chan struct{}      // closed when the switch has stopped; nil until it is asked to
@@ -88,14 +92,10 @@ type builder struct {
 
 // assemble opens the databases, brings the application to their height, and puts the parts together. If it fails, nothing is left open.
 func (e *Engine) assemble(ctx context.Context) (_ *parts, err error) {
-	b := &builder{engine: e, comet: e.cfg.comet()}
+	b := &builder{engine: e, comet: e.cfg.comet(), parts: parts{renewed: make(chan struct{})}}
 	b.guard = &guard{fail: e.fail, warn: e.cfg.Logger.Warn}
 	b.log = logger{to: e.cfg.Logger.With("part", "cometbft"), failed: func(reason any) {
-		err, ok := reason.(error)
-		if !ok {
-			err = fmt.Errorf("%v", reason)
-		}
-		e.fail(fmt.Errorf("consensus stopped: %w", err))
+		e.fail(stopped(reason))
 	}}
 	defer func() {
 		if r := recover(); r != nil { // CometBFT's way to say that databases and application contradict one another
@@ -250,7 +250,6 @@ func (b *builder) checkSigner(context.Context) error {
 		return nil
 	}
 	b.conns.witness(b.blocks.LoadSeenCommit(b.chain.LastBlockHeight))
-	b.engine.cfg.Signer.Begin(b.blocks.Height(), b.alone())
 	return nil
 }
 
@@ -269,6 +268,12 @@ func (b *builder) alone() bool {
 	return b.chain.Validators.Size() == 1 && b.chain.Validators.HasAddress(b.key)
 }
 
+// mustLook says whether the only validator, which has its vote, has to look at what others have before it begins: it may have signed blocks that its data, put back from somewhere, do not have.
+func (b *builder) mustLook() bool {
+	e := b.engine
+	return b.key != nil && b.alone() && b.chain.LastBlockHeight > 0 && !e.looked && e.cfg.Signer.Barred() == nil && e.cfg.OthersExpected != nil && e.cfg.OthersExpected()
+}
+
 // build makes CometBFT's parts. Nothing runs yet.
 func (b *builder) build(ctx context.Context) error {
 	c := b.comet
@@ -276,6 +281,10 @@ func (b *builder) build(ctx context.Context) error {
 	// A validator without a vote, as one that was restored, fetches what others may have like any other node.
 	votes := b.key
 	if votes != nil && b.engine.cfg.Signer.Barred() != nil {
+		votes = nil
+	}
+	b.held = b.mustLook()
+	if b.held {
 		votes = nil
 	}
 	b.sync = votes == nil || !b.alone()

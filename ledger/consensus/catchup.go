@@ -207,7 +207,7 @@ func (b *builder) newBlockReactor(executor *sm.BlockExecutor, votes []byte) *blo
 	}
 	e := b.engine
 	r := &blockReactor{
-		Reactor: build(b.sync && !b.fresh, b.chain, fetched),
+		Reactor: build(b.sync && !b.fresh && !b.held, b.chain, fetched),
 		renew:   func(s sm.State) *blocksync.Reactor { return build(true, s, s.LastBlockHeight) },
 		next:    func() int64 { return max(b.blocks.Height(), e.fetched.Load()) + 1 },
 		meeting: meeting{known: e.cfg.Peers.Known, self: e.cfg.Host.ID()},

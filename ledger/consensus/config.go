@@ -91,6 +91,8 @@ type Config struct {
 	Signer *signer.Signer
 	// Peers are the others.
 	Peers Peers
+	// OthersExpected says whether there may be other nodes that have the ledger: then the only validator looks at what they have before it begins. nil: it is not known, and it begins at once.
+	OthersExpected func() bool
 	// MaxTransaction is the length limit of what Submit takes, in bytes; 0 means DefaultMaxTransaction.
 	MaxTransaction int
 	// Timing may be left empty. It should be the same on all nodes.

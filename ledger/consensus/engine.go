@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/cometbft/cometbft/types"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"golang.org/x/sync/errgroup"
 
@@ -31,7 +32,7 @@ type Engine struct {
 
 	used    atomic.Bool
 	begun   sync.Once
-	started chan struct{} // closed by begun when the parts are there
+	started chan struct{} // closed by begun when the parts are there for the first time
 	failed  chan struct{} // closed by fail
 
 	mu    sync.RWMutex // shared while the databases are in use
@@ -42,6 +43,10 @@ type Engine struct {
 	ending  bool          // guarded by failing; see cutOff
 	full    bool          // guarded by failing; the engine pauses for want of room
 	paused  chan struct{} // guarded by failing; closed when it pauses, and then another
+
+	kept      types.Txs              // what waited for a block when the parts were made anew; used by Run alone
+	looked    bool                   // whether the others were looked at before the validator begins; used by Run alone
+	probation atomic.Pointer[string] // what a barred validator waits for; nil: nothing is known of that
 
 	progress progress
 	fetched  atomic.Int64 // the height of the state that the node began with; 0: the genesis
@@ -68,35 +73,56 @@ func (e *Engine) Run(ctx context.Context) error {
 	unregister := e.register()
 	defer unregister()
 	for first := true; ; first = false {
-		again, err := e.run(ctx)
+		next, err := e.run(ctx)
 		if err != nil && !first && ctx.Err() == nil && isFull(err) { // there was room, and it is gone before the start was over
 			e.pause()
-			again = e.awaitRoom(ctx, nil)
+			if e.awaitRoom(ctx, nil) {
+				next = roomy
+			}
 		}
-		if !again {
+		switch {
+		case next == over && err != nil && !first && ctx.Err() == nil: // a node goes on without its ledger
+			e.fail(err)
+			<-ctx.Done()
+			return e.reason()
+		case next == over:
 			return errors.Join(e.reason(), err)
+		case next == roomy:
+			e.goOn()
+		case next == resumed:
+			e.looked = true
 		}
 		if err != nil { // the files are as after a crash
 			e.cfg.Logger.Warn("ledger: closed otherwise than it should be", "error", err)
 		}
-		e.goOn()
 	}
 }
 
-// run is Run up to the end of a pause; then again is true.
-func (e *Engine) run(ctx context.Context) (again bool, err error) {
+// sequel is what follows a run of the parts.
+type sequel int
+
+const (
+	over    sequel = iota // nothing: the node stops
+	roomy                 // the parts are made anew, since the disk has room again
+	resumed               // the parts are made anew, since a bar was lifted: CometBFT does not try again what was not signed
+)
+
+// run makes the parts and takes part with them, until ctx ends or they are to be made anew. It leaves nothing open.
+func (e *Engine) run(ctx context.Context) (next sequel, err error) {
 	p, err := e.assemble(ctx)
 	if err != nil {
 		if ctx.Err() != nil {
-			return false, nil
+			return over, nil
 		}
-		return false, fmt.Errorf("start the ledger: %w", err)
+		return over, fmt.Errorf("start the ledger: %w", err)
 	}
+	p.take(e.kept)
+	e.kept = nil
 	e.mu.Lock()
 	e.parts = p
 	e.mu.Unlock()
 	questions := e.launch(p)
-	again, err = e.follow(ctx, p)
+	next, err = e.follow(ctx, p)
 	if questions != nil {
 		err = errors.Join(err, questions.Close())
 	}
@@ -104,7 +130,10 @@ func (e *Engine) run(ctx context.Context) (again bool, err error) {
 	e.mu.Lock() // nobody reads from here on
 	e.parts = nil
 	e.mu.Unlock()
-	return again, errors.Join(err, p.close())
+	if next == resumed {
+		e.kept = p.pool.ReapMaxTxs(-1)
+	}
+	return next, errors.Join(err, p.close())
 }
 
 // launch has the parts take part, unless there is a reason not to, and returns what answers others' questions, or nil.
@@ -127,49 +156,71 @@ func (e *Engine) launch(p *parts) *rpc.Server {
 	return questions
 }
 
-// follow does what there is to do while the parts take part, stops them when that is over, and returns when ctx ends, or after a pause.
-func (e *Engine) follow(ctx context.Context, p *parts) (again bool, err error) {
+// follow does what there is to do while the parts take part, and stops them when that is over. It returns when ctx ends, or when the parts are to be made anew.
+func (e *Engine) follow(ctx context.Context, p *parts) (next sequel, err error) {
 	defer context.AfterFunc(ctx, p.store.NoWait)()
 	work, stop := context.WithCancel(ctx)
 	defer stop()
-	var group errgroup.Group
-	if p.fresh {
-		group.Go(func() error { e.begin(work, p); return nil })
-	} else {
-		e.progress.enter(StageBlocks)
-		if p.guard.syncing.Load() {
-			group.Go(func() error { p.blocksync.meet(work); return nil })
-		}
-	}
-	group.Go(func() error { p.spreader.run(work); return nil })
-	group.Go(func() error { e.followTargets(work, p); return nil })
-	group.Go(func() error { e.keepPeers(work, p); return nil })
-	group.Go(func() error { e.watch(work, p); return nil })
+	attend := e.attend(work, p)
 	hurry := make(chan struct{}) // closed when CometBFT may wait for itself, or for the disk
-	paused := false
 	select {
 	case <-ctx.Done():
 	case <-e.failed:
 		close(hurry)
 	case <-e.pausing():
-		paused = true
+		next = roomy
 		close(hurry)
+	case <-p.renewed:
+		next = resumed
 	}
 	stop()
-	_ = group.Wait()
+	_ = attend.Wait()
 	err = p.stop(hurry)
-	if !paused {
-		<-ctx.Done()
-		return false, err
+	switch {
+	case next == resumed && err == nil:
+		return resumed, nil
+	case next == roomy:
+		if err != nil { // what waits for the disk did not stop in time
+			e.cfg.Logger.Debug("ledger: CometBFT goes on stopping", "error", err)
+		}
+		if !e.awaitRoom(ctx, p) {
+			return over, nil
+		}
+		time.Sleep(drainTime)
+		return roomy, nil
+	case next == resumed: // it can't be made anew beside what goes on
+		e.fail(err)
 	}
-	if err != nil { // what waits for the disk did not stop in time
-		e.cfg.Logger.Debug("ledger: CometBFT goes on stopping", "error", err)
+	<-ctx.Done()
+	return over, err
+}
+
+// attend begins what goes on beside CometBFT until ctx ends.
+func (e *Engine) attend(ctx context.Context, p *parts) *errgroup.Group {
+	group := new(errgroup.Group)
+	if p.fresh {
+		group.Go(func() error { e.begin(ctx, p); return nil })
+	} else {
+		e.progress.enter(StageBlocks)
+		if p.guard.syncing.Load() && !p.held {
+			group.Go(func() error { p.blocksync.meet(ctx); return nil })
+		}
 	}
-	if !e.awaitRoom(ctx, p) {
-		return false, nil
+	for _, part := range []func(context.Context, *parts){e.followTargets, e.keepPeers, e.watch, e.watchOthers} {
+		group.Go(func() error { part(ctx, p); return nil })
 	}
-	time.Sleep(drainTime)
-	return true, nil
+	group.Go(func() error { p.spreader.run(ctx); return nil })
+	return group
+}
+
+// renew has the parts made anew.
+func (p *parts) renew() { p.renewOnce.Do(func() { close(p.renewed) }) }
+
+// take puts what waited for a block into the pool. What the application does not take any more is gone.
+func (p *parts) take(waiting types.Txs) {
+	for _, tx := range waiting {
+		_ = submit(p.pool, tx)
+	}
 }
 
 // start begins to take part.

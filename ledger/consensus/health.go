@@ -175,6 +175,9 @@ func (e *Engine) Status() Status {
 	s.Failure, s.Paused = e.reason(), e.Paused()
 	if e.cfg.Signer != nil {
 		s.Barred = e.cfg.Signer.Barred()
+		if text := e.probation.Load(); s.Barred != nil && text != nil {
+			s.Barred = fmt.Errorf("%w; %s", s.Barred, *text)
+		}
 	}
 	return s
 }

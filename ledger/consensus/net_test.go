@@ -52,6 +52,8 @@ type testNode struct {
 	breakAt func(height int64) error
 	behind  atomic.Int64 // how far its clock is, in nanoseconds
 	mayFail bool         // the engine may have an error to tell when it stops
+	// configure changes the engine's configuration; nil: it stays as it is.
+	configure func(*Config)
 	// application makes an application in place of app; nil: app is used.
 	application func() abci.Application
 
@@ -124,10 +126,14 @@ func (n *testNode) config() Config {
 	if n.application != nil {
 		a = n.application()
 	}
-	return Config{
+	cfg := Config{
 		Dir: n.dir, Host: n.host, Network: n.net.id, Genesis: n.net.genesis, Application: a, Signer: n.signer, Peers: n.net.peers, Logger: logger1(), FS: n.fs,
 		Timing: Timing{Heartbeat: n.net.heartbeat, Propose: 600 * time.Millisecond, Stall: 20 * time.Second},
 	}
+	if n.configure != nil {
+		n.configure(&cfg)
+	}
+	return cfg
 }
 
 // start runs the node's engine with a new application.

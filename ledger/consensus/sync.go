@@ -53,6 +53,9 @@ type Sync struct {
 	// Trust is a block that the user knows to be of this ledger; nil: none. When the others' chain has another one at that height, the engine fails.
 	Trust *Trust
 
+	// ResumeWait is how long nobody who answers may have had a later block, until a validator votes again whose owner has given up what it may have signed; MinResumeWait or more, 0 means DefaultResumeWait.
+	ResumeWait time.Duration
+
 	find time.Duration // how long others may take to offer a first snapshot, and the most to wait before the second attempt; findTime, but in tests
 }
 
@@ -69,6 +72,9 @@ func (s Sync) withDefaults() Sync {
 	if s.Behind == 0 {
 		s.Behind = DefaultBehind
 	}
+	if s.ResumeWait == 0 {
+		s.ResumeWait = DefaultResumeWait
+	}
 	if s.find == 0 {
 		s.find = findTime
 	}
@@ -81,6 +87,8 @@ func (s *Sync) validate() error {
 		return fault.New(fault.Invalid, "consensus: %q is no way to get the ledger: want %s, %s or %s", s.Mode, Auto, Blocks, State)
 	case s.Behind < 0:
 		return fault.New(fault.Invalid, "consensus: fetch the state when %d blocks are lacking: want 0 or more", s.Behind)
+	case s.ResumeWait != 0 && s.ResumeWait < MinResumeWait:
+		return fault.New(fault.Invalid, "consensus: wait %s for others before a validator votes again: want %s or more", s.ResumeWait, MinResumeWait)
 	case s.Trust != nil && s.Trust.Height < 1:
 		return fault.New(fault.Invalid, "consensus: the trusted block is %d, want 1 or more", s.Trust.Height)
 	}

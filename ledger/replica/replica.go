@@ -37,6 +37,8 @@ type Config struct {
 	Signer *signer.Signer
 	// Peers are the others.
 	Peers consensus.Peers
+	// OthersExpected says whether there may be other nodes that have the ledger; see consensus.Config.
+	OthersExpected func() bool
 	// Timing may be left empty. It should be the same on all nodes.
 	Timing consensus.Timing
 	// Sync says how this node gets the ledger while it has no block.
@@ -106,7 +108,8 @@ func Open(cfg Config) (*Replica, error) {
 	r.app = application.New(application.Config{Store: r.store, Genesis: cfg.Genesis, Keeper: r.keeper, Kept: cfg.KeepBlocks, Committed: r.committed, Logger: cfg.Logger})
 	r.engine, err = consensus.New(consensus.Config{
 		Dir: cfg.Dir, Host: cfg.Host, Network: consensus.NetworkID(cfg.Genesis), Genesis: consensus.GenesisDoc(cfg.Genesis), Application: r.app, Signer: cfg.Signer, Peers: cfg.Peers,
-		Snapshots: r.app, Sync: cfg.Sync, Changes: changesOf(r.store), Follows: r.app.Follows, MaxTransaction: application.MaxEnvelope, Timing: cfg.Timing, Registerer: cfg.Registerer, Logger: cfg.Logger, FS: cfg.FS,
+		Snapshots: r.app, Sync: cfg.Sync, Changes: changesOf(r.store), OthersExpected: cfg.OthersExpected, Follows: r.app.Follows, MaxTransaction: application.MaxEnvelope, Timing: cfg.Timing, Registerer: cfg.Registerer,
+		Logger: cfg.Logger, FS: cfg.FS,
 	})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the ledger: %w", err), r.Close())

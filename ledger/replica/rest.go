@@ -44,6 +44,34 @@ func OpenRest(ctx context.Context, dir string, genesis *ledger.Genesis, logger *
 	return &Rest{genesis, store, chain}, nil
 }
 
+// restCache is the memory for pages of the tree where data at rest are looked at once, in bytes.
+const restCache = 1 << 20
+
+// FindAtRest returns a transaction of a ledger that has ended with the block of a height, of the data in a folder that nobody else has open. It is fault.NotFound only when the transaction certainly is in no block, and
+// fault.Conflict when the data don't tell: some blocks are not kept, or the last ones are not there.
+func FindAtRest(dir string, network ledger.Hash, height int64, id ledger.TransactionID) (t *ledger.Transaction, place Place, err error) {
+	store, err := state.Open(state.Config{Dir: filepath.Join(dir, stateDir), Network: network, CacheBytes: restCache})
+	if err != nil {
+		return nil, place, err
+	}
+	v := store.View()
+	defer func() { err = errors.Join(err, v.Close(), store.Close()) }()
+	first, err := v.First()
+	if err != nil {
+		return nil, place, err
+	}
+	b, index, err := find(v, id)
+	switch {
+	case fault.KindOf(err) == fault.NotFound && (first > 1 || v.Tip.Height < height):
+		return nil, place, fault.As(fault.Conflict, err)
+	case err != nil:
+		return nil, place, err
+	case b.Height > height:
+		return nil, place, fault.New(fault.NotFound, "transaction %s is in block %d, and the ledger has ended with block %d", id, b.Height, height)
+	}
+	return b.Transactions[index], Place{b.Height, b.Time, b.Results[index]}, nil
+}
+
 // Close closes the data.
 func (r *Rest) Close() error { return errors.Join(r.chain.Close(), r.store.Close()) }
 

@@ -73,6 +73,12 @@ func (s *Store) Commit(p *Pending) error {
 	s.entries.advance(p.on, p.tip, p.block.Changes)
 	s.tip = p.tip
 	p.update.Keep()
+	if p.on.Height > 0 && s.fetched { // what was fetched is not dropped any more
+		s.fetched = false
+		if err := s.dropFirst(); err != nil {
+			s.log.Warn("ledger: room on the disk stays in use", "error", err)
+		}
+	}
 	return s.keepProof(len(p.block.Transactions) > 0)
 }
 

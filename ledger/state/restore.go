@@ -31,8 +31,7 @@ type frozen struct {
 	over  bool // guarded by Store.mu; the last view closes snap
 }
 
-// Restore begins to make the state of a snapshot that is known to have the given tip. Until it is finished, views are of the state before, which the store goes back to only in that it is empty again when the
-// restore is abandoned, or the process ends. It is fault.Conflict when the store has a block, or another restore is under way.
+// Restore begins to make the state of a snapshot that is known to have the given tip. Until it is finished, views are of the state before, to which the store goes back when the restore is abandoned, or the process ends. It is fault.Conflict when the store has a block, or another restore is under way.
 func (s *Store) Restore(tip Tip) (*Restorer, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -42,41 +41,43 @@ func (s *Store) Restore(tip Tip) (*Restorer, error) {
 	case s.tip.Height > 0:
 		return nil, fault.New(fault.Conflict, "restore a snapshot: there is a ledger at block %d", s.tip.Height)
 	}
+	if err := s.keepFirst(); err != nil {
+		return nil, fmt.Errorf("restore a snapshot: %w", err)
+	}
 	before := &frozen{tip: s.tip, snap: s.db.NewSnapshot()}
-	if err := s.clear(true); err != nil {
+	if err := s.clear(); err != nil {
 		return nil, errors.Join(fmt.Errorf("restore a snapshot: %w", err), before.snap.Close())
 	}
 	s.frozen = before
 	return &Restorer{store: s, want: tip}, nil
 }
 
-// Reset makes the store empty, as it was before the genesis.
+// Reset makes the store what it was before the first block: before the last snapshot was restored, or empty where a block was committed since. Before the first block nothing changes.
 func (s *Store) Reset() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.frozen != nil {
 		return fault.New(fault.Conflict, "empty the ledger's state: a snapshot is being restored")
 	}
-	if err := s.clear(false); err != nil {
-		return fmt.Errorf("empty the ledger's state: %w", err)
+	if s.tip.Height == 0 {
+		return nil
 	}
-	s.tip = Tip{}
+	tip, err := s.goBack()
+	if err != nil {
+		return fmt.Errorf("drop the ledger's state: %w", err)
+	}
+	s.tip = tip
 	return nil
 }
 
-// clear removes all that belongs to a block, and notes whether a restore begins.
-func (s *Store) clear(restoring bool) error {
+// clear removes all that belongs to a block, and marks the store as half restored.
+func (s *Store) clear() error {
 	b := s.db.NewBatch()
 	var errs []error
-	for _, prefix := range []byte{prefixEntry, prefixPage, prefixBlock, prefixID, prefixAccount, prefixAnchor, prefixResults, prefixProof, prefixChange, prefixSorted} {
+	for _, prefix := range allOfBlocks {
 		errs = append(errs, b.DeleteRange([]byte{prefix}, []byte{prefix + 1}, nil))
 	}
-	errs = append(errs, b.Delete(metaKey(metaTip), nil), b.Delete(metaKey(metaFirst), nil))
-	if restoring {
-		errs = append(errs, b.Set(metaKey(metaRestore), nil, nil))
-	} else {
-		errs = append(errs, b.Delete(metaKey(metaRestore), nil))
-	}
+	errs = append(errs, b.Delete(metaKey(metaTip), nil), b.Delete(metaKey(metaFirst), nil), b.Set(metaKey(metaRestore), nil, nil))
 	return errors.Join(append(errs, s.write(b, pebble.Sync))...)
 }
 
@@ -160,12 +161,13 @@ func (r *Restorer) Finish() error {
 	return nil
 }
 
-// Abandon ends a restore that is not to be finished. The store is empty.
+// Abandon ends a restore that is not to be finished. The store is as it was before.
 func (r *Restorer) Abandon() error {
 	s := r.store
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := errors.Join(s.clear(false), s.thaw(Tip{})); err != nil {
+	tip, err := s.goBack()
+	if err = errors.Join(err, s.thaw(tip)); err != nil {
 		return fmt.Errorf("abandon a restore: %w", err)
 	}
 	return nil
@@ -192,6 +194,7 @@ func (r *Restorer) finish() error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.fetched = true
 	return s.thaw(r.want)
 }
 

@@ -62,6 +62,8 @@ type Tip struct {
 // Store is the state of one ledger on disk. Its methods may be called from many goroutines.
 type Store struct {
 	network ledger.Hash
+	dir     string
+	log     *slog.Logger
 	lock    *pebble.Lock
 	fs      *guardfs.FS
 	db      *pebble.DB
@@ -69,12 +71,13 @@ type Store struct {
 	pages   *tree.Cache
 	entries *entries
 
-	mu     sync.RWMutex // held while the tip moves, and shared while a view of it is taken
-	tip    Tip          // guarded by mu
-	frozen *frozen      // guarded by mu; not nil while a snapshot is restored
+	mu      sync.RWMutex // held while the tip moves, and shared while a view of it is taken
+	tip     Tip          // guarded by mu
+	frozen  *frozen      // guarded by mu; not nil while a snapshot is restored
+	fetched bool         // guarded by mu; there may be a copy of the first state, and no block has followed the state that was restored
 }
 
-// Open opens the store in cfg.Dir, or makes an empty one. One that was left in the middle of a restore is empty. It is fault.Conflict when it is in use, of another network, or of a newer program.
+// Open opens the store in cfg.Dir, or makes an empty one. One that was left in the middle of a restore is as it was before. It is fault.Conflict when it is in use, of another network, or of a newer program.
 func Open(cfg Config) (*Store, error) {
 	s, err := open(cfg)
 	if err != nil {
@@ -96,7 +99,7 @@ func open(cfg Config) (*Store, error) {
 	if cfg.FS == nil {
 		cfg.FS = vfs.Default
 	}
-	s := &Store{network: cfg.Network, pages: tree.NewCache(cfg.CacheBytes), entries: newEntries(Tip{})}
+	s := &Store{network: cfg.Network, dir: cfg.Dir, log: cfg.Logger, pages: tree.NewCache(cfg.CacheBytes), entries: newEntries(Tip{})}
 	if err := cfg.FS.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -189,17 +192,25 @@ func (s *Store) load() error {
 	if s.tip, err = parseTip(tip); err != nil {
 		return err
 	}
-	s.entries = newEntries(s.tip)
+	s.entries, s.fetched = newEntries(s.tip), s.hasFirst()
 	return s.mendProof()
 }
 
 // dropHalf removes what is left of a restore that was begun and not finished: nothing of it was checked as a whole.
 func (s *Store) dropHalf() error {
 	half, err := get(s.db, metaKey(metaRestore))
-	if err != nil || half == nil {
+	switch {
+	case err != nil:
 		return err
+	case half == nil && s.tip.Height == 0 && s.hasFirst(): // a copy that was not finished, or is of no use any more
+		return s.dropFirst()
+	case half == nil:
+		return nil
 	}
-	return s.clear(false)
+	if s.tip, err = s.goBack(); err == nil {
+		s.entries = newEntries(s.tip)
+	}
+	return err
 }
 
 // Close closes the store. No view may be open. If the disk is full or has failed, the files are left as they are, as in a crash.

@@ -93,13 +93,10 @@ func (a *Application) Info(context.Context, *abci.RequestInfo) (*abci.ResponseIn
 
 // InitChain makes the state of the genesis. Where that was done before the first block, it is done already: that of a successor is, when its home is made.
 func (a *Application) InitChain(_ context.Context, r *abci.RequestInitChain) (*abci.ResponseInitChain, error) {
-	tip := a.cfg.Store.Tip()
-	if tip == (state.Tip{}) {
-		if err := a.found(); err != nil {
-			return nil, err
-		}
-		tip = a.cfg.Store.Tip()
+	if err := a.found(); err != nil {
+		return nil, err
 	}
+	tip := a.cfg.Store.Tip()
 	if tip.Height != 0 {
 		return nil, fault.New(fault.Conflict, "the state is of block %d, and the chain is to begin", tip.Height)
 	}

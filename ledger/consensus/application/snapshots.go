@@ -67,23 +67,34 @@ func (a *Application) Finish() error {
 
 var errNoRestore = errors.New("no snapshot is being restored")
 
-// Abandon ends a restore that is not finished: the state is that of the genesis again.
+// Abandon ends a restore that is not finished: the state is the first one again.
 func (a *Application) Abandon() error {
 	if a.restorer == nil {
 		return nil
 	}
 	err := a.restorer.Abandon()
 	a.restorer = nil
-	return errors.Join(err, a.found())
+	if err != nil {
+		return err
+	}
+	return a.found()
 }
 
-// Reset makes the state that of the genesis again.
-func (a *Application) Reset() error { return errors.Join(a.cfg.Store.Reset(), a.found()) }
+// Reset makes the state the first one again.
+func (a *Application) Reset() error {
+	if err := a.cfg.Store.Reset(); err != nil {
+		return err
+	}
+	return a.found()
+}
 
-// found makes the state of the genesis in an empty store. It is fault.NotFound in a ledger that goes on from another one, whose last state is needed for that.
+// found makes the first state in a store that is empty, of the genesis. It is fault.NotFound in a ledger that goes on from another one, whose last state is needed for that.
 func (a *Application) found() error {
+	if a.cfg.Store.Tip() != (state.Tip{}) {
+		return nil
+	}
 	if a.cfg.Genesis.Predecessor != nil {
-		return fault.New(fault.NotFound, `the state of the ledger that this one goes on from is not here, as after the fetching of a later one was broken off: remove the folder "ledger" of the home and give "moot init --genesis FILE --state FILE"`)
+		return fault.New(fault.NotFound, `the state of the ledger that this one goes on from is not here: remove the folder "ledger" of the home and give "moot init --genesis FILE --state FILE"`)
 	}
 	p, err := a.cfg.Store.Prepare(&state.Block{Time: a.cfg.Genesis.Created.UnixMilli(), Changes: a.cfg.Genesis.Entries()})
 	if err == nil {

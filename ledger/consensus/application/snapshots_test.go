@@ -1,6 +1,8 @@
 package application
 
 import (
+	"bytes"
+	"errors"
 	"testing"
 	"time"
 
@@ -45,5 +47,68 @@ func TestNoFirstStateOfASuccessor(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+	}
+}
+
+// TestFirstStateOfASuccessorIsKept: the fetching of a later state is broken off, by an error or the end of the process, and the ledger can still begin.
+func TestFirstStateOfASuccessorIsKept(t *testing.T) {
+	fs := vfs.NewMem()
+	old := &ledger.Genesis{Network: "town", Created: time.Unix(1_800_000_000, 0).UTC(), Limits: ledger.DefaultLimits(), Validators: []ledger.GenesisValidator{{Power: 1}}}
+	before, err := state.Open(state.Config{Dir: "old", FS: fs, Network: old.ID()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := before.Prepare(&state.Block{Height: 1, Time: old.Created.UnixMilli(), Changes: old.Entries()})
+	if err == nil {
+		err = before.Commit(p)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	heir, err := ledger.NewSuccessor(ledger.Predecessor{Genesis: old, Height: 1, Block: ledger.Hash{1}, State: ledger.Hash(before.Tip().Root)}, old.Created, old.Limits, old.Validators)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := state.Config{Dir: "state", FS: fs, Network: heir.ID()}
+	v := before.View()
+	if err := errors.Join(state.Succeed(cfg, heir, v.Snapshot()), v.Close(), before.Close()); err != nil {
+		t.Fatal(err)
+	}
+	var first []byte
+	for _, end := range []func(*Application) error{nil, (*Application).Abandon, func(*Application) error { return nil }} {
+		store, err := state.Open(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := New(Config{Store: store, Genesis: heir})
+		began, err := a.InitChain(t.Context(), &abci.RequestInitChain{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first == nil {
+			first = began.AppHash
+		}
+		if !bytes.Equal(began.AppHash, first) || store.Tip().Height != 0 {
+			t.Errorf("it begins with %x, want %x", began.AppHash, first)
+		}
+		if err := a.Restore(state.Tip{Height: 9}); err != nil {
+			t.Fatal(err)
+		}
+		if end != nil {
+			err = end(a)
+		}
+		if err := errors.Join(err, store.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	store, err := state.Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if began, err := New(Config{Store: store, Genesis: heir}).InitChain(t.Context(), &abci.RequestInitChain{}); err != nil || !bytes.Equal(began.AppHash, first) {
+		t.Errorf("%+v, %v", began, err)
+	}
+	if err := store.Close(); err != nil {
+		t.Error(err)
 	}
 }

@@ -72,7 +72,7 @@ func Restore(dir, chain string, c *Copy, taken time.Time) error {
 }
 
 // Vouch notes that the owner of a barred key vouches, at the given time, that nothing else signs with it any more and never will. The bar is lifted once the chain has moved on without the key; see Decided. With
-// givenUp the owner vouches, too, that whatever the key signed and this state does not know of is in the chain of this node or lost for good, so that nobody else has it: see Begin. An error is fault.Invalid when the key is not barred.
+// givenUp the owner vouches, too, that whatever the key signed and this state does not know of is in the chain of this node or lost for good, so that nobody else has it: see Resume. An error is fault.Invalid when the key is not barred.
 func (s *Signer) Vouch(at time.Time, givenUp bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -88,14 +88,33 @@ func (s *Signer) Vouch(at time.Time, givenUp bool) error {
 	return s.writable()
 }
 
-// Begin tells the signer that its node begins to take part, with a chain of the given height, and whether it is the only validator. The bar is lifted at once when its owner has given up what the
-// state does not know of, and that can be so: nobody else had to see it, or there was nothing, as the node had stopped when the backup was taken. Nothing is signed at or below height then.
-func (s *Signer) Begin(height int64, alone bool) {
+// GivenUp reports whether the key is barred and its owner has given up what its state does not know of, so that Resume may lift the bar.
+func (s *Signer) GivenUp() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state.bar != "" && s.state.given && (alone || s.state.stopped) {
-		s.lift(height)
+	return s.state.bar != "" && s.state.given && s.broken == nil
+}
+
+// Resume lifts the bar of a key whose owner has given up what the state does not know of, once its node has all that the others have: a chain of the given height, in which the key is the only validator's or not.
+// Nothing is signed at or below height then. It is fault.Forbidden, with the reason, when that can't be so: others must have seen what the key signed, unless the node had stopped when the backup was taken and
+// no later signature of the key was met since (see Witness); and a chain without a block for which the key has voted lacks blocks.
+func (s *Signer) Resume(height int64, alone bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.broken != nil:
+		return s.writable()
+	case s.state.bar == "":
+		return nil
+	case !s.state.given:
+		return s.barred()
+	case s.state.height > height+1:
+		return fault.New(fault.Forbidden, "the key signed for block %d before the backup, and the ledger here ends at block %d: the blocks between must be fetched or restored first", s.state.height, height)
+	case !alone && !s.state.stopped:
+		return fault.New(fault.Forbidden, "there are other validators after block %d, who know what the key signed since the backup: it votes when they have made blocks without it for two minutes", height)
 	}
+	s.lift(height)
+	return s.writable()
 }
 
 // Decided tells the signer that the block of a height and time was decided, and whether the key signed the block before it. While the key is barred and its owner vouches that nothing else signs with it any more,

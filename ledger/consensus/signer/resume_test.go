@@ -45,7 +45,6 @@ func wantBarred(t *testing.T, s *Signer, why string) {
 // A restored key comes back once blocks are made without it after its owner vouched, and never before.
 func TestRestoredKeyWaitsForTheChain(t *testing.T) {
 	s, dir := restored(t, false)
-	s.Begin(9, false)
 	for h := range int64(9) {
 		s.Decided(10+h, noon.Add(time.Hour), false)
 	}
@@ -54,7 +53,9 @@ func TestRestoredKeyWaitsForTheChain(t *testing.T) {
 		t.Fatal(err)
 	}
 	s = reopen(t, dir)
-	s.Begin(20, true)
+	if err := s.Resume(20, true); s.GivenUp() || fault.KindOf(err) != fault.Forbidden {
+		t.Fatalf("resumed what was not given up: %v", err)
+	}
 	wantBarred(t, s, "nothing was given up")
 	early, late := noon.Add(clockLeeway), noon.Add(clockLeeway+quietTime+time.Millisecond)
 	for i, at := range []time.Time{
@@ -142,7 +143,9 @@ func TestGivenUp(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		s.Begin(0, c.at)
+		if err := s.Resume(6, c.at); (err == nil) != c.want {
+			t.Errorf("%s: %v", c.name, err)
+		}
 		if !c.want {
 			wantBarred(t, s, c.name)
 			continue
@@ -155,6 +158,62 @@ func TestGivenUp(t *testing.T) {
 		if err := errors.Join(s.SignVote(chain, vote(cmtproto.PrecommitType, 7, 2, 'a', noon)), s.SignVote(chain, vote(cmtproto.PrevoteType, 8, 0, 'a', noon))); err != nil {
 			t.Errorf("%s: %v", c.name, err)
 		}
+	}
+}
+
+// A chain that lacks what the key signed is no chain to go on from, however sure the owner is.
+func TestResumeNeedsTheBlocks(t *testing.T) {
+	s, dir := restored(t, true) // signed at height 7
+	if err := s.Vouch(noon, true); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Resume(5, true); fault.KindOf(err) != fault.Forbidden {
+		t.Fatalf("resumed with 5 blocks: %v", err)
+	}
+	wantBarred(t, s, "block 6 is lacking")
+	s = reopen(t, dir)
+	if err := s.Resume(6, true); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Resume(6, true); err != nil {
+		t.Errorf("once more: %v", err)
+	}
+}
+
+// A backup says that its node had stopped, and the key has signed since: the backup was not the last word.
+func TestStoppedAndStartedAgain(t *testing.T) {
+	s, dir := restored(t, true)
+	if err := s.Vouch(noon, true); err != nil {
+		t.Fatal(err)
+	}
+	s.Witness(7, 2, nil)
+	s.Witness(9, 0, nil)
+	s = reopen(t, dir)
+	if err := s.Resume(9, false); fault.KindOf(err) != fault.Forbidden {
+		t.Fatalf("resumed beside others: %v", err)
+	}
+	wantBarred(t, s, "it signed after the backup")
+	if err := s.Resume(9, true); err != nil { // alone, its owner may give that up
+		t.Fatal(err)
+	}
+	if err := s.SignVote(chain, vote(cmtproto.PrevoteType, 9, 5, 'a', noon)); fault.KindOf(err) != fault.Conflict {
+		t.Errorf("signed at the height that it was seen at: %v", err)
+	}
+}
+
+// TestVoted: only the very last vote for a block is remembered.
+func TestVoted(t *testing.T) {
+	s, _ := create1(t)
+	v := vote(cmtproto.PrevoteType, 7, 0, 'a', noon)
+	if s.Voted(7, v.BlockID.Hash) {
+		t.Error("voted before")
+	}
+	if err := s.SignVote(chain, v); err != nil {
+		t.Fatal(err)
+	}
+	other := vote(cmtproto.PrevoteType, 7, 0, 'b', noon)
+	if !s.Voted(7, v.BlockID.Hash) || s.Voted(8, v.BlockID.Hash) || s.Voted(7, other.BlockID.Hash) || s.Voted(7, nil) {
+		t.Error("a vote is not remembered as it was")
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/cometbft/cometbft/crypto"
 	cmted25519 "github.com/cometbft/cometbft/crypto/ed25519"
+	"github.com/cometbft/cometbft/libs/protoio"
 	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
 	"github.com/cometbft/cometbft/types"
 
@@ -223,16 +224,24 @@ func (s *Signer) SignVote(chain string, v *cmtproto.Vote) error {
 	return nil
 }
 
-// Witness tells the signer that a commit holds its precommit of the given height and round, with its signature where that is known, or nil. If it never gave that, it is barred.
+// Witness tells the signer that a commit holds its precommit of the given height and round, with its signature where that is known, or nil. If it never gave that, it is barred. For a key that is barred already it is proof that
+// a backup was not the last word, whatever the backup says.
 func (s *Signer) Witness(height int64, round int32, signature []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at := s.state.compare(height, round, precommit)
 	other := at == 0 && signature != nil && s.state.bytes != nil && !bytes.Equal(signature, s.state.signature)
-	if s.state.bar != "" || at <= 0 && !other {
+	if at <= 0 && !other {
 		return
 	}
 	next := s.state
+	if s.state.bar != "" {
+		if s.state.stopped {
+			next.stopped = false
+			s.save(next)
+		}
+		return
+	}
 	next.bar = fmt.Sprintf("the key was seen to sign at height %d, round %d, above height %d, round %d, which is the last that this state knows of", height, round,
 		s.state.height, s.state.round)
 	if other {
@@ -255,6 +264,9 @@ func (s *Signer) barred() error {
 	switch {
 	case s.state.bar == "":
 		return nil
+	case s.state.given:
+		return fault.New(fault.Forbidden, "the validator waits until it has what others have, as its owner vouched on %s that what its key signed since is lost; before, it was barred: %s",
+			time.UnixMilli(s.state.vouched).UTC().Format(time.RFC3339), s.state.bar)
 	case s.state.vouched > 0:
 		return fault.New(fault.Forbidden, "the validator waits for blocks without it, as its owner vouched on %s that nothing else signs with its key; before, it was barred: %s",
 			time.UnixMilli(s.state.vouched).UTC().Format(time.RFC3339), s.state.bar)
@@ -268,4 +280,12 @@ func (s *Signer) writable() error {
 		return fmt.Errorf("what was signed can't be written down: %w", s.broken)
 	}
 	return nil
+}
+
+// Voted reports whether the last that was signed is a vote for a block, by its hash, at a height.
+func (s *Signer) Voted(height int64, hash []byte) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var v cmtproto.CanonicalVote
+	return s.state.height == height && s.state.step >= prevote && s.state.bytes != nil && protoio.UnmarshalDelimited(s.state.bytes, &v) == nil && v.BlockID != nil && bytes.Equal(v.BlockID.Hash, hash)
 }

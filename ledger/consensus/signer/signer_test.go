@@ -175,10 +175,12 @@ func TestWitness(t *testing.T) {
 		t.Fatal(err)
 	}
 	s = reopen(t, dir)
-	if s.Begin(50, false); fault.KindOf(s.Barred()) != fault.Forbidden {
-		t.Fatalf("not barred among others: %v", s.Barred())
+	if err := s.Resume(50, false); fault.KindOf(err) != fault.Forbidden || fault.KindOf(s.Barred()) != fault.Forbidden {
+		t.Fatalf("not barred among others: %v", err)
 	}
-	s.Begin(50, true)
+	if err := s.Resume(50, true); err != nil {
+		t.Fatal(err)
+	}
 	s = reopen(t, dir)
 	if err := s.SignVote(chain, vote(cmtproto.PrecommitType, 50, math.MaxInt32, 'a', noon)); fault.KindOf(err) != fault.Conflict {
 		t.Errorf("signed at the height it was resumed above: %v", err)
@@ -302,7 +304,9 @@ func FuzzDecodeState(f *testing.F) {
 		f.Fatal(err)
 	}
 	add()
-	s.Begin(10, true)
+	if err := s.Resume(10, true); err != nil {
+		f.Fatal(err)
+	}
 	add()
 	f.Fuzz(func(t *testing.T, data []byte) {
 		got, err := decodeState(data)

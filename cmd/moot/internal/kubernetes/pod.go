@@ -37,6 +37,7 @@ type Cluster struct {
 	server string                                                            // HOST:PORT
 	folder string                                                            // the service account's
 	dial   func(ctx context.Context, network, addr string) (net.Conn, error) // nil: as usual
+	reach  func(ctx context.Context, network, addr string) (net.Conn, error) // the same, for pods
 }
 
 // A Pod is a pod of a StatefulSet.

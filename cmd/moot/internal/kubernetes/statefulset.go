@@ -58,9 +58,30 @@ type statefulSet struct {
 		Retention *struct {
 			WhenDeleted string `json:"whenDeleted"`
 		} `json:"persistentVolumeClaimRetentionPolicy"`
+		ServiceName string `json:"serviceName"`
+		Template    struct {
+			Spec struct {
+				Containers []struct {
+					Ports []struct {
+						Name          string `json:"name"`
+						ContainerPort int32  `json:"containerPort"`
+					} `json:"ports"`
+				} `json:"containers"`
+			} `json:"spec"`
+		} `json:"template"`
 	} `json:"spec"`
+	Status json.RawMessage `json:"status"` // of other objects it is something else
 
 	missing bool // there is none
+}
+
+// ready returns how many pods are ready, as far as the StatefulSet says.
+func (s *statefulSet) ready() int32 {
+	var status struct {
+		ReadyReplicas int32 `json:"readyReplicas"`
+	}
+	_ = json.Unmarshal(s.Status, &status) // what says nothing says that none is
+	return status.ReadyReplicas
 }
 
 func (s *statefulSet) scaledAway(p *Pod) (away bool, reason string) {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 
 	"github.com/gofrs/flock"
@@ -28,7 +29,7 @@ const (
 // Heading says what a journal is of.
 type Heading struct {
 	Version int `json:"version"`
-	// Network is the ledger's.
+	// Network is the ledger to which the first transactions went.
 	Network ledger.Hash `json:"network"`
 	// List is the hash of the file, and Meaning that of what it stands for: names looked up, options put in.
 	List    ledger.Hash `json:"list_sha256"`
@@ -41,6 +42,8 @@ type Sent struct {
 	// Height is that of a block which was there before the transaction was.
 	Height      int64  `json:"height"`
 	Transaction []byte `json:"transaction"`
+	// Network is the ledger that it was made for. In the file it is absent where it is that of the heading.
+	Network ledger.Hash `json:"network,omitzero"`
 }
 
 // Settled is what became of the last transaction of a line.
@@ -69,6 +72,8 @@ type Entry struct {
 type Journal struct {
 	lock *flock.Flock
 	file *os.File
+	// network is that of the heading.
+	network ledger.Hash
 
 	mu      sync.Mutex
 	next    step          // guarded by mu; what the next line will have
@@ -77,8 +82,8 @@ type Journal struct {
 	failed  error         // guarded by mu; after it nothing may be sent
 }
 
-// OpenJournal opens the journal at path, or makes it, and returns what it has. It is fault.Conflict when it is of something else or another process has it, and fault.Invalid when it is damaged.
-func OpenJournal(path string, heading Heading) (*Journal, map[int]Entry, error) {
+// OpenJournal opens the journal at path, or makes it, and returns what it has. What was sent to one of some earlier ledgers, which the heading's goes on from, is taken over. It is fault.Conflict when it is of something else or another process has it, and fault.Invalid when it is damaged.
+func OpenJournal(path string, heading Heading, earlier ...ledger.Hash) (*Journal, map[int]Entry, error) {
 	lock := flock.New(path+".lock", flock.SetPermissions(0o600))
 	ok, err := lock.TryLock()
 	if err == nil && !ok {
@@ -88,14 +93,14 @@ func OpenJournal(path string, heading Heading) (*Journal, map[int]Entry, error) 
 		return nil, nil, errors.Join(err, lock.Close())
 	}
 	j := &Journal{lock: lock}
-	entries, err := j.open(path, heading)
+	entries, err := j.open(path, heading, earlier)
 	if err != nil {
 		return nil, nil, errors.Join(err, j.end())
 	}
 	return j, entries, nil
 }
 
-func (j *Journal) open(path string, heading Heading) (map[int]Entry, error) {
+func (j *Journal) open(path string, heading Heading, earlier []ledger.Hash) (map[int]Entry, error) {
 	heading.Version = journalVersion
 	var err error
 	if j.file, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600); err != nil {
@@ -115,15 +120,23 @@ func (j *Journal) open(path string, heading Heading) (map[int]Entry, error) {
 		return nil, err
 	}
 	if whole == 0 {
+		j.network = heading.Network
 		return entries, errors.Join(j.write(heading), syncFolder(filepath.Dir(path)))
 	}
 	switch {
-	case known.Network != heading.Network:
+	case known.Network != heading.Network && !slices.Contains(earlier, known.Network):
 		return nil, fault.New(fault.Conflict, "the earlier import went to another network")
 	case known.List != heading.List:
 		return nil, fault.New(fault.Conflict, "the list is not the one of the earlier import: it was changed since")
 	case known.Meaning != heading.Meaning:
 		return nil, fault.New(fault.Conflict, "names or options stand for something else than in the earlier import")
+	}
+	j.network = known.Network
+	for line, e := range entries {
+		if e.Network == (ledger.Hash{}) {
+			e.Network = known.Network
+			entries[line] = e
+		}
 	}
 	return entries, nil
 }
@@ -220,6 +233,9 @@ func replay(line []byte, entries map[int]Entry) error {
 
 // Send returns when the transaction is on the disk: then it may be handed in. Those of many callers are written at once.
 func (j *Journal) Send(s Sent) error {
+	if s.Network == j.network {
+		s.Network = ledger.Hash{}
+	}
 	j.mu.Lock()
 	if j.failed != nil {
 		defer j.mu.Unlock()

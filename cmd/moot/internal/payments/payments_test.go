@@ -53,7 +53,7 @@ func TestJournal(t *testing.T) {
 	var senders sync.WaitGroup
 	for line := range 100 {
 		senders.Go(func() {
-			if err := j.Send(Sent{line, int64(line), transaction(t, uint64(line))}); err != nil {
+			if err := j.Send(Sent{Line: line, Height: int64(line), Transaction: transaction(t, uint64(line))}); err != nil {
 				t.Error(err)
 			}
 			switch line % 3 {
@@ -148,7 +148,7 @@ func TestJournalOfSomethingElse(t *testing.T) {
 
 func FuzzJournal(f *testing.F) {
 	f.Add([]byte(`{"version":1,"network":"` + ledger.Hash{}.String() + `","list_sha256":"` + ledger.Hash{}.String() + `","meaning_sha256":"` + ledger.Hash{}.String() + `"}` + "\n"))
-	sent, err := json.Marshal(step{Sent: []Sent{{2, 3, transaction(f, 1)}}})
+	sent, err := json.Marshal(step{Sent: []Sent{{Line: 2, Height: 3, Transaction: transaction(f, 1)}}})
 	if err != nil {
 		f.Fatal(err)
 	}
