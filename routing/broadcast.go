@@ -30,6 +30,8 @@ const (
 	// broadcastTime is how long answers are waited for, broadcastQuiet how long since the last one.
 	broadcastTime  = 2 * time.Second
 	broadcastQuiet = 500 * time.Millisecond
+	// broadcastGrace is how long since the last answer more are waited for, though as many came as are expected: where views are partial, peers beyond the radius may answer, and sooner.
+	broadcastGrace = 100 * time.Millisecond
 	// maxUnanswered is how many questions of others wait to be looked at, maxAnswering how many are answered at once. Others are dropped.
 	maxUnanswered = 256
 	maxAnswering  = 32
@@ -159,7 +161,7 @@ func (b *Broadcast) search(ctx context.Context, target [sha256.Size]byte, n int)
 	if err := b.gossip.Announce(ctx, BroadcastTopic, data); err != nil {
 		return nil, 0, fmt.Errorf("broadcast: %w", err)
 	}
-	answers, err := g.gather(ctx, s, known)
+	answers, err := g.gather(ctx, s, known, b.m.View().Partial)
 	if err == nil && answers == 0 {
 		err = fault.New(fault.Unavailable, "nobody answered the broadcast")
 	}
@@ -201,19 +203,23 @@ func (b *Broadcast) end(id questionID) {
 	delete(b.pending, id)
 }
 
-// gather takes answers in until as many came as are expected, or no more come.
-func (g *gathering) gather(ctx context.Context, s *search, expected int) (answers int, err error) {
+// gather takes answers in until as many came as are expected, and where views are partial no more follow, or until no more come.
+func (g *gathering) gather(ctx context.Context, s *search, expected int, partial bool) (answers int, err error) {
 	end := time.NewTimer(broadcastTime)
 	defer end.Stop()
 	quiet := time.NewTimer(broadcastTime)
 	defer quiet.Stop()
-	for answers < expected {
+	for answers < expected || partial {
 		select {
 		case c := <-g.answers:
 			found := s.hear(c)
 			found.state, found.depth = answered, 1
 			answers++
-			quiet.Reset(broadcastQuiet)
+			if answers < expected {
+				quiet.Reset(broadcastQuiet)
+			} else {
+				quiet.Reset(broadcastGrace)
+			}
 		case <-quiet.C:
 			return answers, nil
 		case <-end.C:

@@ -1,3 +1,5 @@
+//go:build sim
+
 package sim_test
 
 import (
@@ -14,7 +16,7 @@ import (
 func TestRecordsByEachWay(t *testing.T) {
 	for _, method := range routing.Methods() {
 		t.Run(string(method), func(t *testing.T) {
-			simulate(t, sim.Config{Zones: sim.SpreadZones(28), MaxView: 20, Routing: method}, func(t *testing.T, n *sim.Network) {
+			simulate(t, sim.Config{Zones: sim.SpreadZones(40), MaxView: 32, Routing: method}, func(t *testing.T, n *sim.Network) {
 				time.Sleep(10 * time.Second)
 				const keys = 30
 				peers := n.Peers()
