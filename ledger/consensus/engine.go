@@ -43,6 +43,7 @@ type Engine struct {
 	startedOnce func()
 	waiting     types.Txs              // what waited for a block when the parts were made anew; used by Run alone
 	looked      bool                   // whether the others were looked at before the validator begins; used by Run alone
+	sound       atomic.Bool            // the failure is not one of CometBFT's: its parts can be waited for
 	probation   atomic.Pointer[string] // what a barred validator waits for; nil: nothing is known of that
 
 	progress progress
@@ -106,7 +107,11 @@ func (e *Engine) round(ctx context.Context) (again bool, err error) {
 	}
 	e.startedOnce()
 	e.takePart(ctx, p)
-	err = p.stop(e.failed)
+	failed := e.failed
+	if e.sound.Load() {
+		failed = nil
+	}
+	err = p.stop(failed)
 	again = e.reason() == nil && ctx.Err() == nil
 	if !again {
 		<-ctx.Done()
