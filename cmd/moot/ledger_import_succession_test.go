@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -95,7 +96,10 @@ func TestLedgerImportAcrossSuccessions(t *testing.T) {
 	// A node that does not know what was in the old one's blocks is no help, and nothing is paid through it.
 	f.forget(true)
 	for _, list := range open {
-		b.fails(exitConflict, []string{"ledger", "import", list, "--from", "ann"}, "does not have all of the ledger", "--api")
+		got := b.moot("ledger", "import", list, "--from", "ann")
+		if got.code != exitConflict || !strings.Contains(got.err, "does not have all of the ledger") || !strings.Contains(got.err, "--api") {
+			t.Errorf("%+v", got)
+		}
 	}
 	contains(t, b.l("balances bob"), "3.00 EUR")
 	f.forget(false)

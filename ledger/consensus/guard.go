@@ -143,8 +143,7 @@ type guardedConsensus struct {
 
 // ProcessProposal refuses a proposal from the future, and asks the application about others.
 func (c guardedConsensus) ProcessProposal(ctx context.Context, r *abci.RequestProcessProposal) (*abci.ResponseProcessProposal, error) {
-	// What this validator has voted for before it was started again it votes for again, whatever its clock says by now: a chain of one would otherwise wait for that vote for ever.
-	if ahead := r.Time.Sub(c.conns.clock()); ahead >= maxAhead && (c.conns.signer == nil || !c.conns.signer.Voted(r.Height, r.Hash)) {
+	if ahead := r.Time.Sub(c.conns.clock()); ahead >= maxAhead {
 		if c.conns.guard.behind.Swap(int64(ahead)) == 0 { // once, and not for each block
 			c.conns.log.Warn("ledger: this node votes for nothing while its clock is behind that of the ledger", "height", r.Height, "behind", ahead)
 		}

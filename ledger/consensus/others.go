@@ -88,6 +88,7 @@ func (e *Engine) watchOthers(ctx context.Context, p *parts) {
 // failOther ends the ledger at this node, unless it ends anyway.
 func (e *Engine) failOther(ctx context.Context, err error) {
 	if ctx.Err() == nil {
+		e.sound.Store(true)
 		e.fail(err)
 	}
 }

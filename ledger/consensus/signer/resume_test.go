@@ -201,22 +201,6 @@ func TestStoppedAndStartedAgain(t *testing.T) {
 	}
 }
 
-// TestVoted: only the very last vote for a block is remembered.
-func TestVoted(t *testing.T) {
-	s, _ := create1(t)
-	v := vote(cmtproto.PrevoteType, 7, 0, 'a', noon)
-	if s.Voted(7, v.BlockID.Hash) {
-		t.Error("voted before")
-	}
-	if err := s.SignVote(chain, v); err != nil {
-		t.Fatal(err)
-	}
-	other := vote(cmtproto.PrevoteType, 7, 0, 'b', noon)
-	if !s.Voted(7, v.BlockID.Hash) || s.Voted(8, v.BlockID.Hash) || s.Voted(7, other.BlockID.Hash) || s.Voted(7, nil) {
-		t.Error("a vote is not remembered as it was")
-	}
-}
-
 func TestRestoreRefuses(t *testing.T) {
 	s, dir := create1(t)
 	c, err := Take(dir, true)

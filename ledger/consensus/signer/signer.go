@@ -14,7 +14,6 @@ import (
 
 	"github.com/cometbft/cometbft/crypto"
 	cmted25519 "github.com/cometbft/cometbft/crypto/ed25519"
-	"github.com/cometbft/cometbft/libs/protoio"
 	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
 	"github.com/cometbft/cometbft/types"
 
@@ -280,12 +279,4 @@ func (s *Signer) writable() error {
 		return fmt.Errorf("what was signed can't be written down: %w", s.broken)
 	}
 	return nil
-}
-
-// Voted reports whether the last that was signed is a vote for a block, by its hash, at a height.
-func (s *Signer) Voted(height int64, hash []byte) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var v cmtproto.CanonicalVote
-	return s.state.height == height && s.state.step >= prevote && s.state.bytes != nil && protoio.UnmarshalDelimited(s.state.bytes, &v) == nil && v.BlockID != nil && bytes.Equal(v.BlockID.Hash, hash)
 }
