@@ -341,6 +341,6 @@ func runReference(t *testing.T, operations int, codes ...ledger.Code) {
 
 // TestReference wants the codes that are certain in so few operations.
 func TestReference(t *testing.T) {
-	runReference(t, 25_000, ledger.Applied, ledger.AssetExists, ledger.NoAsset, ledger.OverCap, ledger.Insufficient, ledger.NotOperator, ledger.MemberExists, ledger.NoMember, ledger.TooManyProposals, ledger.Voted,
+	runReference(t, 25_000, ledger.Applied, ledger.AssetExists, ledger.NoAsset, ledger.OverCap, ledger.Insufficient, ledger.NotOperator, ledger.MemberExists, ledger.NoMember, ledger.Voted,
 		ledger.NoInvite, ledger.InviteExists, ledger.InviteExpired)
 }

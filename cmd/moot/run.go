@@ -89,7 +89,7 @@ func addRunOptions(cmd *cobra.Command, o *runOptions) {
 	addChoice(cmd, o.relay, "relay", "carry connections for members that others can't dial: while this node can be dialled at a public address, always, or never")
 	f.Lookup("relay").NoOptDefVal = "true"
 	f.BoolVar(&o.privateWAN, "private-wan", false, "the members reach one another over private addresses with NATs between their sites")
-	f.BoolVar(&o.portMap, "port-map", true, "ask the router for a port that leads here (UPnP, NAT-PMP), where the node has a private address and is no pod of Kubernetes")
+	f.BoolVar(&o.portMap, "map-ports", true, "ask the router for a port that leads here (UPnP, NAT-PMP), where the node has a private address and is no pod of Kubernetes")
 	f.StringVar(&o.zone, "zone", "", "failure domain that copies are spread over; on Kubernetes, the `NAME` of the cluster's node")
 	f.IntVar(&o.copies, "copies", node.DefaultCopies, "copies wanted of each record")
 	addChoice(cmd, o.routing, "routing", "how peers are found that this node does not keep in view, and with them the holders of records; of use above a thousand peers")
