@@ -222,7 +222,9 @@ func (p *parts) renew() { p.renewOnce.Do(func() { close(p.renewed) }) }
 // take puts what waited for a block into the pool. What the application does not take any more is gone.
 func (p *parts) take(waiting types.Txs) {
 	for _, tx := range waiting {
-		_ = submit(p.pool, tx)
+		if submit(p.pool, tx) == nil {
+			p.spreader.spread(tx)
+		}
 	}
 }
 

@@ -167,7 +167,7 @@ func TestResumeAlone(t *testing.T) {
 	follower.start()
 	select {
 	case <-back.engine.Failed():
-	case <-time.After(3 * patience): // who was away is tried again after up to half a minute, and looked at every ten seconds
+	case <-time.After(patience): // who was away is tried again after up to half a minute, and looked at every ten seconds
 		t.Fatal("it goes on with a history of its own")
 	}
 	if err := back.engine.Health(); !strings.Contains(err.Error(), "two histories") {
