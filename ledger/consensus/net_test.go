@@ -274,7 +274,7 @@ func echo(t *testing.T, s network.Stream) {
 func noGoroutines(t *testing.T) {
 	t.Helper()
 	var left []string
-	for end := time.Now().Add(20*time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		if left = goroutines(); len(left) == 0 {
 			return
 		}
