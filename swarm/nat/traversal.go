@@ -79,12 +79,8 @@ type Peers interface {
 	Member(peer.ID) bool
 }
 
-const (
-	// scanInterval is how often reservations and relayed connections are looked after.
-	scanInterval = time.Second
-	// closeTimeout bounds the waiting for what is under way when the node stops.
-	closeTimeout = 5 * time.Second
-)
+// scanInterval is how often reservations and relayed connections are looked after.
+const scanInterval = time.Second
 
 // A Traversal finds ways to one node. It is a swarm.Traversal from New on. Open makes it work for the host that was made with it.
 type Traversal struct {
