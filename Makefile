@@ -83,7 +83,7 @@ fuzz: ## Run each fuzz target for FUZZTIME (3s)
 	@$(STAGE) 'fuzz targets, $(FUZZTIME) each' scripts/fuzz $(FUZZTIME)
 
 e2e: ## End-to-end tests: real processes in network namespaces (Linux, root)
-	@$(STAGE) 'end-to-end tests' $(GO) test -tags e2e -count 1 -timeout 20m $(TESTFLAGS) ./test/... ./deploy/...
+	@$(STAGE) 'end-to-end tests' $(GO) test -tags e2e -count 1 -timeout 30m $(TESTFLAGS) ./test/... ./deploy/...
 
 # The first time on a machine builds Kubernetes. One package after the other: each brings up a cluster of its own.
 kubernetes: ## Tests on a real Kubernetes of two nodes (Linux, root): go run ./test/kubernetes supported
