@@ -13,11 +13,12 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-// attacker speaks gossipsub to a victim by hand.
+// attacker speaks gossipsub to a victim by hand, and takes the victim's streams, from which it reads nothing.
 func (l *lab) attacker(victim *labPeer) (*labPeer, network.Stream) {
 	l.t.Helper()
 	evil := l.peers[len(l.peers)-1]
 	evil.Close()
+	evil.host.SetStreamHandler(Protocol(victim.cfg.Network), func(network.Stream) {})
 	stream, err := evil.host.NewStream(l.t.Context(), victim.host.ID(), Protocol(victim.cfg.Network))
 	if err != nil {
 		l.t.Fatal(err)
@@ -83,6 +84,51 @@ func (l *lab) sign(author *labPeer, topic string, seq int, text string) *pb.Mess
 	return m
 }
 
+// Nothing is kept of what a neighbour says that it follows once it is gone, though it never took a stream, or closes those that it has.
+func TestAnnouncementsOfWhoTakesNoStreams(t *testing.T) {
+	for name, take := range map[string]network.StreamHandler{
+		"none":   nil,
+		"closed": func(s network.Stream) { time.Sleep(100 * time.Millisecond); s.Reset() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, 3, everybody, func(t *testing.T, l *lab) {
+				victim := l.peers[0]
+				l.subscribe(victim, "news")
+				time.Sleep(2 * time.Second)
+				evil, _ := l.attacker(victim)
+				if take == nil {
+					evil.host.RemoveStreamHandler(Protocol(victim.cfg.Network))
+				} else {
+					evil.host.SetStreamHandler(Protocol(victim.cfg.Network), take)
+				}
+				_ = victim.host.Network().ClosePeer(evil.host.ID())
+				time.Sleep(time.Second)
+				l.connect(2, 0)
+				stream, err := evil.host.NewStream(t.Context(), victim.host.ID(), Protocol(victim.cfg.Network))
+				if err != nil {
+					t.Fatal(err)
+				}
+				yes := true
+				for i := range 20 {
+					topic := fmt.Sprintf("%swaste-%d", victim.prefix, i)
+					if l.send(stream, &pb.RPC{Subscriptions: []*pb.RPC_SubOpts{{Topicid: &topic, Subscribe: &yes}}}) != nil {
+						break
+					}
+					time.Sleep(time.Second)
+				}
+				evil.host.Close()
+				time.Sleep(5 * time.Second)
+				victim.announced.mu.Lock()
+				kept := len(victim.announced.peers[evil.host.ID()])
+				victim.announced.mu.Unlock()
+				if kept > 0 {
+					t.Errorf("%d topics of a peer that is gone are kept", kept)
+				}
+			})
+		})
+	}
+}
+
 func TestFloodsOfOneNeighbour(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAllowances(neighbourRate, neighbourBurst, neighbourBytes, neighbourBytesBurst)
@@ -119,6 +165,8 @@ func TestAnnouncementsAreBound(t *testing.T) {
 	sub := func(topic string, follows *bool) *pb.RPC_SubOpts {
 		return &pb.RPC_SubOpts{Topicid: &topic, Subscribe: follows}
 	}
+	a.meet("greedy")
+	a.meet("other")
 	kept := 0
 	for i := range 2 * maxAnnounced {
 		subs, err := a.FilterIncomingSubscriptions("greedy", []*pb.RPC_SubOpts{sub(fmt.Sprintf("net/%d", i), &yes)})
