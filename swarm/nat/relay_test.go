@@ -23,10 +23,11 @@ import (
 type fakePeers struct {
 	mu      sync.Mutex
 	members map[peer.ID]bool // guarded by mu
+	relays  []peer.AddrInfo  // set before they are asked for
 }
 
 func (f *fakePeers) Alive() []peer.ID        { return nil }
-func (f *fakePeers) Relays() []peer.AddrInfo { return nil }
+func (f *fakePeers) Relays() []peer.AddrInfo { return f.relays }
 
 func (f *fakePeers) Member(p peer.ID) bool {
 	f.mu.Lock()
