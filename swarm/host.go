@@ -41,6 +41,7 @@ func NewHost(cfg Config, extra ...libp2p.Option) (host.Host, error) {
 	if err != nil {
 		return nil, err
 	}
+	h.Network().Notify(lateRefusals(cfg.Gate))
 	if err := listenWith(h, &cfg); err != nil {
 		h.Close()
 		return nil, err
@@ -54,6 +55,15 @@ func NewHost(cfg Config, extra ...libp2p.Option) (host.Host, error) {
 		return nil, fmt.Errorf("register the swarm's metrics: %w", err)
 	}
 	return &measured{Host: h, registerer: cfg.Registerer, collector: c}, nil
+}
+
+// lateRefusals closes connections of those that the gate has ceased to admit since it was last asked, before the connection was there to be closed by who parts from them.
+func lateRefusals(gate Gate) network.Notifiee {
+	return &network.NotifyBundle{ConnectedF: func(_ network.Network, c network.Conn) {
+		if gate.AdmitPeer(c.RemotePeer(), c.RemoteMultiaddr(), c.Stat().Direction) != nil {
+			_ = c.CloseWithError(network.ConnGated)
+		}
+	}}
 }
 
 // IDService returns the part of a host made by NewHost that identifies peers, or nil where the host is another.
