@@ -9,10 +9,16 @@ import (
 	gossipsub "github.com/libp2p/go-libp2p-pubsub"
 	pb "github.com/libp2p/go-libp2p-pubsub/pb"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"golang.org/x/time/rate"
 )
 
-// openTime is how long a neighbour has to take this node's stream after it has opened its own.
-const openTime = 10 * time.Second
+const (
+	// openTime is how long a neighbour has to take this node's stream after it has opened its own.
+	openTime = 10 * time.Second
+	// newsRate and newsBurst are how many topics of one neighbour are looked at as soon as it says that it follows them; others wait for their turn. A look may take a search in the network.
+	newsRate  = 1
+	newsBurst = 32
+)
 
 // announced are the topics that neighbours say they follow, within bounds. It is gossipsub's filter of such announcements.
 //
@@ -24,14 +30,14 @@ type announced struct {
 
 	mu     sync.Mutex
 	peers  map[peer.ID]map[string]struct{} // guarded by mu; topics as on the wire
-	open   map[peer.ID]struct{}            // guarded by mu; neighbours that gossipsub has a stream to
+	open   map[peer.ID]*rate.Limiter       // guarded by mu; neighbours that gossipsub has a stream to, with what is left of their news
 	opened chan struct{}                   // guarded by mu; closed and replaced when there is one more
 }
 
 var _ gossipsub.SubscriptionFilter = (*announced)(nil)
 
 func newAnnounced(prefix string, news func(string)) *announced {
-	return &announced{prefix: prefix, news: news, peers: make(map[peer.ID]map[string]struct{}), open: make(map[peer.ID]struct{}), opened: make(chan struct{})}
+	return &announced{prefix: prefix, news: news, peers: make(map[peer.ID]map[string]struct{}), open: make(map[peer.ID]*rate.Limiter), opened: make(chan struct{})}
 }
 
 // CanSubscribe says whether topic is one of this network.
@@ -47,7 +53,7 @@ func (a *announced) FilterIncomingSubscriptions(from peer.ID, subs []*pb.RPC_Sub
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if _, open := a.open[from]; !open {
+	if a.open[from] == nil {
 		return nil, nil
 	}
 	kept := subs[:0]
@@ -76,7 +82,9 @@ func (a *announced) note(from peer.ID, topic string, follows bool) bool {
 		a.peers[from] = topics
 	}
 	topics[topic] = struct{}{}
-	a.news(topic)
+	if a.open[from].Allow() {
+		a.news(topic)
+	}
 	return true
 }
 
@@ -84,7 +92,7 @@ func (a *announced) note(from peer.ID, topic string, follows bool) bool {
 func (a *announced) meet(p peer.ID) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.open[p] = struct{}{}
+	a.open[p] = rate.NewLimiter(newsRate, newsBurst)
 	close(a.opened)
 	a.opened = make(chan struct{})
 }
@@ -93,10 +101,9 @@ func (a *announced) meet(p peer.ID) {
 func (a *announced) await(ctx context.Context, p peer.ID) error {
 	for {
 		a.mu.Lock()
-		_, open := a.open[p]
-		opened := a.opened
+		open, opened := a.open[p], a.opened
 		a.mu.Unlock()
-		if open {
+		if open != nil {
 			return nil
 		}
 		select {

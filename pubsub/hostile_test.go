@@ -1,8 +1,10 @@
 package pubsub
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -127,6 +129,57 @@ func TestAnnouncementsOfWhoTakesNoStreams(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A neighbour that says it follows many topics, again and again, has few of them searched for, and does not hold up those of others.
+func TestManyTopicsOfOneNeighbour(t *testing.T) {
+	simulate(t, 0, nil, func(t *testing.T, l *lab) {
+		ctx, cancel := context.WithCancel(context.Background())
+		defer time.Sleep(time.Minute)
+		defer cancel()
+		var searches atomic.Int64
+		l.add(ctx, Config{Network: testNetwork(t, "a"), Meet: func(context.Context, string) ([]peer.AddrInfo, error) {
+			searches.Add(1)
+			time.Sleep(100 * time.Millisecond)
+			return []peer.AddrInfo{l.peers[0].info()}, nil
+		}, Here: func(topic string) bool { return topic != "elsewhere" }})
+		for i := range 2 {
+			l.add(ctx, Config{Network: testNetwork(t, "a")})
+			l.connect(i+1, 0)
+		}
+		victim, honest := l.peers[0], l.peers[1]
+		_, stream := l.attacker(victim)
+		yes, no := true, false
+		for range 3 {
+			var all []*pb.RPC_SubOpts
+			for i := range maxAnnounced {
+				topic := fmt.Sprintf("%swaste-%d", victim.prefix, i)
+				all = append(all, &pb.RPC_SubOpts{Topicid: &topic, Subscribe: &no}, &pb.RPC_SubOpts{Topicid: &topic, Subscribe: &yes})
+			}
+			if err := l.send(stream, &pb.RPC{Subscriptions: all}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Second)
+		l.subscribe(honest, "news")
+		l.subscribe(honest, "elsewhere")
+		carries := func(name string) bool {
+			victim.carried.mu.Lock()
+			defer victim.carried.mu.Unlock()
+			return victim.carried.topics[victim.prefix+name] != nil
+		}
+		time.Sleep(10 * time.Second)
+		if !carries("news") {
+			t.Errorf("an honest topic is not passed on after 10 s and %d searches", searches.Load())
+		}
+		if carries("elsewhere") {
+			t.Error("a topic is passed on that meets elsewhere")
+		}
+		time.Sleep(10 * carryInterval)
+		if n, most := searches.Load(), int64(newsBurst+11*(carryInterval.Seconds()*newsRate+maxAttended)+10); n > most {
+			t.Errorf("%d searches, want at most %d", n, most)
+		}
+	})
 }
 
 func TestFloodsOfOneNeighbour(t *testing.T) {
