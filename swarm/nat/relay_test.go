@@ -292,6 +292,24 @@ func TestOneDoubtIsNotEnough(t *testing.T) {
 	}
 }
 
+// A relay begins when all can dial it at a public address, and goes on while somebody can.
+func TestOnePeerDoesNotEndARelay(t *testing.T) {
+	s := newSide(t, Config{})
+	public := ma.StringCast("/ip4/20.0.0.1/tcp/1")
+	for i, step := range []struct {
+		says, addr State
+		serves     bool
+	}{
+		{Unreachable, Reachable, false}, {Reachable, Reachable, true}, {Unreachable, Reachable, true}, {Unreachable, Reachable, true}, {Unreachable, Reachable, true},
+		{Unreachable, Unreachable, false}, {Unreachable, Reachable, false},
+	} {
+		s.judge.take(Verdict{State: step.says, Addrs: []AddrVerdict{{public, step.addr, true}}})
+		if got := s.Status().Relaying.Serving; got != step.serves {
+			t.Errorf("step %d: relays: %t, want %t", i, got, step.serves)
+		}
+	}
+}
+
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); !is(); time.Sleep(5 * time.Millisecond) {
