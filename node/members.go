@@ -159,27 +159,45 @@ func (m *members) refuse(by peer.ID, err error) {
 
 // enforceMembers parts from who is a member no more, until ctx ends. It returns fault.Forbidden when this node is none itself.
 func (n *Node) enforceMembers(ctx context.Context) error {
-	book := n.members.book
-	disowned := 0 // how many there were when their records were last removed
 	for {
-		changed := book.Changed()
+		changed := n.members.book.Changed()
 		if err := n.checkMembership(); err != nil {
 			return err
 		}
 		n.membership.Evict()
-		if former := book.CountFormer(); former > disowned && n.disown(ctx) {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		}
+	}
+}
+
+// disownFormer removes what former members wrote since, until ctx ends. Going through all records takes long, and who is expelled next must not win that time.
+func (n *Node) disownFormer(ctx context.Context) error {
+	disowned := 0 // how many there were when their records were last removed
+	for {
+		changed := n.members.book.Changed()
+		if former := n.members.book.CountFormer(); former > disowned && n.disown(ctx) {
 			disowned = former
 		}
-		for waiting := true; waiting; {
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-changed:
-				waiting = false
-			case r := <-n.members.refused:
-				if err := n.weighRefusal(ctx, r); err != nil {
-					return err
-				}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		}
+	}
+}
+
+// heedRefusals weighs what members that refuse this node say, until ctx ends. It takes its time for that, which those who are expelled meanwhile must not win.
+func (n *Node) heedRefusals(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case r := <-n.members.refused:
+			if err := n.weighRefusal(ctx, r); err != nil {
+				return err
 			}
 		}
 	}

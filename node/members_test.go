@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -216,6 +217,64 @@ func TestExpelledIsCutOff(t *testing.T) {
 	}
 	if r, err := founder.Records().Get(t.Context(), "tide", records.GetOptions{Consistency: records.One}); err != nil || string(r.Value) != "high" {
 		t.Errorf("what it wrote before is %q, %v", r.Value, err)
+	}
+}
+
+// TestWhoRefusesIsCutOffInTime: a member that says again and again that the node is none itself gains no time by that when it is expelled.
+func TestWhoRefusesIsCutOffInTime(t *testing.T) {
+	operator := newSignatory(t)
+	home, hostile := t.TempDir(), t.TempDir()
+	g := foundClub(t, home, operator.id)
+	founder, _ := clubNode(t, home)
+	commit := func(op ledger.Operation) {
+		t.Helper()
+		done, err := clientOf(t, founder).SubmitTransaction(t.Context(), operator.sign(t, g.ID(), op), v1.SubmitOptions{})
+		if err != nil || !done.Applied {
+			t.Fatalf("%s: %+v, %v", op.Kind(), done, err)
+		}
+	}
+	key, err := node.Identity(hostile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, id := memberOf(t, hostile)
+	commit(&ledger.Admit{By: operator.id, Member: string(id), Name: "hostile"})
+	network := swarm.NetworkID(g.Origin())
+	h, err := swarm.NewVisitor(swarm.Config{Key: key, Network: network})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	for _, a := range founder.Addrs() {
+		transport, _ := peer.SplitAddr(a)
+		h.Peerstore().AddAddr(founder.ID(), transport, time.Hour)
+	}
+	refuse := func() {
+		s, err := h.NewStream(t.Context(), founder.ID(), admission.LobbyProtocol(network))
+		if err != nil {
+			return
+		}
+		defer s.Reset()
+		if _, err := s.Write([]byte{1, 0, 0, 0}); err != nil { // it is a stranger
+			return
+		}
+		_, _ = io.Copy(io.Discard, s)
+	}
+	for range 5 {
+		refuse()
+	}
+	if !founder.Connected(id) {
+		t.Fatal("the hostile member is not connected")
+	}
+	time.Sleep(200 * time.Millisecond)
+	commit(&ledger.Expel{By: operator.id, Member: string(id)})
+	began := time.Now()
+	for founder.Connected(id) && time.Since(began) < patience {
+		refuse()
+		time.Sleep(10 * time.Millisecond)
+	}
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("it was cut off after %s", took)
 	}
 }
 

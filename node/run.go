@@ -39,6 +39,8 @@ func (n *Node) Run(ctx context.Context) error {
 	if n.members != nil {
 		parts.Go(func() error { return n.members.follower.Run(network) })
 		parts.Go(func() error { return n.enforceMembers(network) })
+		parts.Go(func() error { return n.disownFormer(network) })
+		parts.Go(func() error { return n.heedRefusals(network) })
 		parts.Go(func() error { return n.findMembers(network) })
 	}
 	if n.enrolment != nil {

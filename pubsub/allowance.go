@@ -25,7 +25,7 @@ const (
 	maxCounted = 4096
 	countedFor = time.Minute
 	// A neighbour whose offences add up to maxOffences is not listened to: each thing beyond its allowance counts 1, each message that is forged or malformed invalidOffence. Half of them are forgotten after
-	// offenceHalfLife. gossipsub's own scores do not do for this: it keeps none of a neighbour that takes no streams.
+	// offenceHalfLife. gossipsub's own scores do not do for this: it keeps none of a neighbour that closes the streams to it.
 	maxOffences     = 80
 	invalidOffence  = 20
 	offenceHalfLife = time.Minute

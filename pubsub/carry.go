@@ -2,6 +2,8 @@ package pubsub
 
 import (
 	"context"
+	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -21,6 +23,8 @@ const (
 	carryInterval = 30 * time.Second
 	// meetTimeout bounds finding the meeting peers of a topic and connecting to them.
 	meetTimeout = 5 * time.Second
+	// maxAttended is how many topics that this node does not follow are looked at in an interval.
+	maxAttended = 64
 	// maxHeard is how many topics wait to be looked at; the others wait for the next interval.
 	maxHeard = 256
 )
@@ -67,27 +71,31 @@ func (s *Service) Run(ctx context.Context) error {
 		case topic := <-s.carried.heard:
 			s.attend(ctx, topic)
 		case <-again.C:
-			for topic := range s.interesting() {
+			for _, topic := range s.interesting() {
 				s.attend(ctx, topic)
 			}
 		}
 	}
 }
 
-// interesting returns the topics that this node follows or passes on, and those that neighbours follow.
-func (s *Service) interesting() map[string]struct{} {
-	topics := s.announced.topics()
+// interesting returns the topics that this node follows, and after them some of those that it passes on or neighbours follow, by chance: all get their turn, and nobody takes that of the others by following many.
+func (s *Service) interesting() []string {
+	others := s.announced.topics()
 	s.carried.mu.Lock()
 	for t := range s.carried.topics {
-		topics[t] = struct{}{}
+		others[t] = struct{}{}
 	}
 	s.carried.mu.Unlock()
+	var topics []string
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	for name := range s.topics {
-		topics[s.prefix+name] = struct{}{}
+		topics = append(topics, s.prefix+name)
+		delete(others, s.prefix+name)
 	}
-	return topics
+	s.mu.Unlock()
+	list := slices.Collect(maps.Keys(others))
+	rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	return append(topics, list[:min(len(list), maxAttended)]...)
 }
 
 // attend meets the followers of a topic that this node follows; any other it passes on, or no longer, as its place says.
@@ -123,7 +131,7 @@ func (s *Service) meetingPeers(ctx context.Context, name string) []peer.AddrInfo
 // neededHere says whether the followers of a topic meet at this node. Those who pass it on are followers too, as far as gossipsub tells, and don't count.
 func (s *Service) neededHere(ctx context.Context, name string) bool {
 	followers := s.Followers(name)
-	if len(followers) == 0 {
+	if len(followers) == 0 || s.cfg.Here != nil && !s.cfg.Here(name) {
 		return false
 	}
 	ctx, cancel := context.WithTimeout(ctx, meetTimeout)

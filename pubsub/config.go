@@ -52,7 +52,9 @@ type Config struct {
 	// Admits says whether messages of an author are passed on and delivered; nil: everybody's. It must not block.
 	Admits func(author peer.ID) bool
 	// Meet returns at which peers the followers of a topic meet, of which this node may be one; none where everybody is connected to everybody. nil: never any.
-	Meet       func(ctx context.Context, topic string) ([]peer.AddrInfo, error)
+	Meet func(ctx context.Context, topic string) ([]peer.AddrInfo, error)
+	// Here says whether this node may be one of those peers, as far as it knows without asking anybody; nil: it may. It must not block.
+	Here       func(topic string) bool
 	Registerer prometheus.Registerer // nil: no metrics
 	Logger     *slog.Logger          // nil: silent
 }

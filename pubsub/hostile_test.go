@@ -1,8 +1,10 @@
 package pubsub
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,11 +15,12 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-// attacker speaks gossipsub to a victim by hand.
+// attacker speaks gossipsub to a victim by hand, and takes the victim's streams, from which it reads nothing.
 func (l *lab) attacker(victim *labPeer) (*labPeer, network.Stream) {
 	l.t.Helper()
 	evil := l.peers[len(l.peers)-1]
 	evil.Close()
+	evil.host.SetStreamHandler(Protocol(victim.cfg.Network), func(network.Stream) {})
 	stream, err := evil.host.NewStream(l.t.Context(), victim.host.ID(), Protocol(victim.cfg.Network))
 	if err != nil {
 		l.t.Fatal(err)
@@ -83,6 +86,102 @@ func (l *lab) sign(author *labPeer, topic string, seq int, text string) *pb.Mess
 	return m
 }
 
+// Nothing is kept of what a neighbour says that it follows once it is gone, though it never took a stream, or closes those that it has.
+func TestAnnouncementsOfWhoTakesNoStreams(t *testing.T) {
+	for name, take := range map[string]network.StreamHandler{
+		"none":   nil,
+		"closed": func(s network.Stream) { time.Sleep(100 * time.Millisecond); s.Reset() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, 3, everybody, func(t *testing.T, l *lab) {
+				victim := l.peers[0]
+				l.subscribe(victim, "news")
+				time.Sleep(2 * time.Second)
+				evil, _ := l.attacker(victim)
+				if take == nil {
+					evil.host.RemoveStreamHandler(Protocol(victim.cfg.Network))
+				} else {
+					evil.host.SetStreamHandler(Protocol(victim.cfg.Network), take)
+				}
+				_ = victim.host.Network().ClosePeer(evil.host.ID())
+				time.Sleep(time.Second)
+				l.connect(2, 0)
+				stream, err := evil.host.NewStream(t.Context(), victim.host.ID(), Protocol(victim.cfg.Network))
+				if err != nil {
+					t.Fatal(err)
+				}
+				yes := true
+				for i := range 20 {
+					topic := fmt.Sprintf("%swaste-%d", victim.prefix, i)
+					if l.send(stream, &pb.RPC{Subscriptions: []*pb.RPC_SubOpts{{Topicid: &topic, Subscribe: &yes}}}) != nil {
+						break
+					}
+					time.Sleep(time.Second)
+				}
+				evil.host.Close()
+				time.Sleep(5 * time.Second)
+				victim.announced.mu.Lock()
+				kept := len(victim.announced.peers[evil.host.ID()])
+				victim.announced.mu.Unlock()
+				if kept > 0 {
+					t.Errorf("%d topics of a peer that is gone are kept", kept)
+				}
+			})
+		})
+	}
+}
+
+// A neighbour that says it follows many topics, again and again, has few of them searched for, and does not hold up those of others.
+func TestManyTopicsOfOneNeighbour(t *testing.T) {
+	simulate(t, 0, nil, func(t *testing.T, l *lab) {
+		ctx, cancel := context.WithCancel(context.Background())
+		defer time.Sleep(time.Minute)
+		defer cancel()
+		var searches atomic.Int64
+		l.add(ctx, Config{Network: testNetwork(t, "a"), Meet: func(context.Context, string) ([]peer.AddrInfo, error) {
+			searches.Add(1)
+			time.Sleep(100 * time.Millisecond)
+			return []peer.AddrInfo{l.peers[0].info()}, nil
+		}, Here: func(topic string) bool { return topic != "elsewhere" }})
+		for i := range 2 {
+			l.add(ctx, Config{Network: testNetwork(t, "a")})
+			l.connect(i+1, 0)
+		}
+		victim, honest := l.peers[0], l.peers[1]
+		_, stream := l.attacker(victim)
+		yes, no := true, false
+		for range 3 {
+			var all []*pb.RPC_SubOpts
+			for i := range maxAnnounced {
+				topic := fmt.Sprintf("%swaste-%d", victim.prefix, i)
+				all = append(all, &pb.RPC_SubOpts{Topicid: &topic, Subscribe: &no}, &pb.RPC_SubOpts{Topicid: &topic, Subscribe: &yes})
+			}
+			if err := l.send(stream, &pb.RPC{Subscriptions: all}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Second)
+		l.subscribe(honest, "news")
+		l.subscribe(honest, "elsewhere")
+		carries := func(name string) bool {
+			victim.carried.mu.Lock()
+			defer victim.carried.mu.Unlock()
+			return victim.carried.topics[victim.prefix+name] != nil
+		}
+		time.Sleep(10 * time.Second)
+		if !carries("news") {
+			t.Errorf("an honest topic is not passed on after 10 s and %d searches", searches.Load())
+		}
+		if carries("elsewhere") {
+			t.Error("a topic is passed on that meets elsewhere")
+		}
+		time.Sleep(10 * carryInterval)
+		if n, most := searches.Load(), int64(newsBurst+11*(carryInterval.Seconds()*newsRate+maxAttended)+10); n > most {
+			t.Errorf("%d searches, want at most %d", n, most)
+		}
+	})
+}
+
 func TestFloodsOfOneNeighbour(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAllowances(neighbourRate, neighbourBurst, neighbourBytes, neighbourBytesBurst)
@@ -119,6 +218,8 @@ func TestAnnouncementsAreBound(t *testing.T) {
 	sub := func(topic string, follows *bool) *pb.RPC_SubOpts {
 		return &pb.RPC_SubOpts{Topicid: &topic, Subscribe: follows}
 	}
+	a.meet("greedy")
+	a.meet("other")
 	kept := 0
 	for i := range 2 * maxAnnounced {
 		subs, err := a.FilterIncomingSubscriptions("greedy", []*pb.RPC_SubOpts{sub(fmt.Sprintf("net/%d", i), &yes)})

@@ -11,13 +11,13 @@ import (
 type meter struct {
 	messages, rpcs, bytes *prometheus.CounterVec
 	missed                prometheus.Counter
-	gone                  func(peer.ID)
+	met, gone             func(peer.ID)
 	rejected              func(from peer.ID, reason string)
 }
 
 var _ gossipsub.RawTracer = (*meter)(nil)
 
-func newMeter(gone func(peer.ID), rejected func(from peer.ID, reason string)) *meter {
+func newMeter(met, gone func(peer.ID), rejected func(from peer.ID, reason string)) *meter {
 	counter := func(name, help, label string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "moot", Subsystem: "pubsub", Name: name, Help: help}, []string{label})
 	}
@@ -28,7 +28,7 @@ func newMeter(gone func(peer.ID), rejected func(from peer.ID, reason string)) *m
 		missed: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: "moot", Subsystem: "pubsub", Name: "missed_total", Help: "Messages that subscribers of this node were too slow for.",
 		}),
-		gone: gone, rejected: rejected,
+		met: met, gone: gone, rejected: rejected,
 	}
 }
 
@@ -59,6 +59,9 @@ func (m *meter) unregister(r prometheus.Registerer) {
 		r.Unregister(c)
 	}
 }
+
+// OnNewOutboundStream is called when a neighbour has taken a stream.
+func (m *meter) OnNewOutboundStream(p peer.ID, _ protocol.ID) { m.met(p) }
 
 // OnClosedOutboundStream is called when a neighbour is gone.
 func (m *meter) OnClosedOutboundStream(p peer.ID) { m.gone(p) }
@@ -91,11 +94,10 @@ func (m *meter) carried(direction string, rpc *gossipsub.RPC) {
 
 // The others are counted elsewhere or not at all.
 
-func (m *meter) OnNewOutboundStream(peer.ID, protocol.ID) {}
-func (m *meter) Join(string)                              {}
-func (m *meter) Leave(string)                             {}
-func (m *meter) Graft(peer.ID, string)                    {}
-func (m *meter) Prune(peer.ID, string)                    {}
-func (m *meter) ValidateMessage(*gossipsub.Message)       {}
-func (m *meter) ThrottlePeer(peer.ID)                     {}
-func (m *meter) UndeliverableMessage(*gossipsub.Message)  { m.missed.Inc() }
+func (m *meter) Join(string)                             {}
+func (m *meter) Leave(string)                            {}
+func (m *meter) Graft(peer.ID, string)                   {}
+func (m *meter) Prune(peer.ID, string)                   {}
+func (m *meter) ValidateMessage(*gossipsub.Message)      {}
+func (m *meter) ThrottlePeer(peer.ID)                    {}
+func (m *meter) UndeliverableMessage(*gossipsub.Message) { m.missed.Inc() }

@@ -69,7 +69,7 @@ func New(cfg Config) (*Service, error) {
 		standing: make(map[string]standing), topics: make(map[string]*topic), streams: make(map[network.Stream]struct{}),
 	}
 	s.announced = newAnnounced(s.prefix, s.carried.hear)
-	s.meter = newMeter(s.announced.forget, s.rejected)
+	s.meter = newMeter(s.announced.meet, s.announced.forget, s.rejected)
 	if err := s.meter.register(cfg.Registerer); err != nil {
 		return nil, fmt.Errorf("register the metrics of publish and subscribe: %w", err)
 	}
@@ -186,7 +186,7 @@ type doorkeeper struct {
 // SetStreamHandler is called by gossipsub while the service wakes it, under its mu.
 func (d *doorkeeper) SetStreamHandler(_ protocol.ID, h network.StreamHandler) { d.service.serve = h }
 
-// accept lets a neighbour's stream in, for which gossipsub wakes; libp2p calls it in a goroutine of its own.
+// accept lets a neighbour's stream in, for which gossipsub wakes, once the neighbour has taken gossipsub's; libp2p calls it in a goroutine of its own.
 func (s *Service) accept(stream network.Stream) {
 	serve, err := s.admit(stream)
 	if err != nil {
@@ -196,6 +196,13 @@ func (s *Service) accept(stream network.Stream) {
 	}
 	defer s.tasks.Done()
 	defer s.dismiss(stream)
+	ctx, cancel := context.WithTimeout(s.ctx, openTime)
+	defer cancel()
+	if err := s.announced.await(ctx, stream.Conn().RemotePeer()); err != nil {
+		s.logger.Debug("gossip stream refused: the peer takes none of this node's", "peer", stream.Conn().RemotePeer(), "error", err)
+		stream.Reset()
+		return
+	}
 	serve(stream)
 }
 

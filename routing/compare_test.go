@@ -50,7 +50,7 @@ const tableHead = "| peers | way | hops | messages | KiB | dials | median | wors
 func checkResult(t *testing.T, situation string, r result) {
 	t.Helper()
 	most := map[Method]int{
-		MethodIterative: 2 * maxAsked, MethodRecursive: 2 * (recursivePaths*maxBudget + maxAsked),
+		MethodIterative: 2 * maxAsked, MethodRecursive: 2 * ((recursivePaths+recursiveSpare)*maxBudget + maxAsked),
 		MethodBroadcast: r.peers*13 + 8*r.peers + 2*maxRadius, // the mesh, what heartbeats say of it meanwhile, and the answers
 	}[r.method]
 	if r.mostMessages > most {

@@ -16,7 +16,7 @@ import (
 	"github.com/folkmoot/folkmoot/swarm/rpc"
 )
 
-// Bounds on recursive questions. One costs at most recursivePaths * maxBudget messages and as many answers on its way, and then maxAsked at its end.
+// Bounds on recursive questions. One costs at most (recursivePaths + recursiveSpare) * maxBudget messages and as many answers on its way, and then maxAsked at its end; without the spare paths where nobody is lost or slow.
 const (
 	// recursivePaths is to how many peers a question goes at once, so that one that lies or is lost does no harm.
 	recursivePaths = 3

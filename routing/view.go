@@ -1,6 +1,7 @@
 package routing
 
 import (
+	"crypto/sha256"
 	"slices"
 	"strings"
 	"time"
@@ -90,6 +91,17 @@ func newMember(m *swim.Member) Member {
 }
 
 func compareMember(m Member, id peer.ID) int { return strings.Compare(string(m.ID), string(id)) }
+
+// Nearest returns up to n of the members that are alive, the node itself included, nearest first by the XOR of their Kademlia ids and target. A partial view may lack some that are nearer.
+func (v *View) Nearest(target [sha256.Size]byte, n int) []peer.ID {
+	alive := make([]peer.ID, 0, len(v.Members))
+	for i := range v.Members {
+		if v.Members[i].State == Alive {
+			alive = append(alive, v.Members[i].ID)
+		}
+	}
+	return closest(alive, target, n)
+}
 
 // Count returns how many members are in one of the given states.
 func (v *View) Count(states ...State) int {

@@ -88,11 +88,5 @@ func (r *viewRouter) closest(ctx context.Context, target [sha256.Size]byte, n in
 	if v.Partial {
 		return nil, nil, fault.New(fault.Unavailable, "closest peers: this node keeps only a part of the network in view")
 	}
-	alive := make([]peer.ID, 0, len(v.Members))
-	for i := range v.Members {
-		if v.Members[i].State == Alive {
-			alive = append(alive, v.Members[i].ID)
-		}
-	}
-	return v, closest(alive, target, n), nil
+	return v, v.Nearest(target, n), nil
 }

@@ -10,7 +10,7 @@ import (
 // handshake has proven the other peer's identity and before any protocol is served; a refused connection is closed without a
 // stream having been opened. Methods are called from many goroutines and must not block.
 type Gate interface {
-	// AdmitPeer returns nil if p may be connected to; the error says why not and is logged.
+	// AdmitPeer returns nil if p may be connected to; the error says why not and is logged. remote is nil where it is not known.
 	AdmitPeer(p peer.ID, remote ma.Multiaddr, dir network.Direction) error
 }
 

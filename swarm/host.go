@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/connmgr"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
 	libp2pswarm "github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/libp2p/go-libp2p/p2p/protocol/identify"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
@@ -40,6 +41,7 @@ func NewHost(cfg Config, extra ...libp2p.Option) (host.Host, error) {
 	if err != nil {
 		return nil, err
 	}
+	h.Network().Notify(lateRefusals(cfg.Gate))
 	if err := listenWith(h, &cfg); err != nil {
 		h.Close()
 		return nil, err
@@ -53,6 +55,15 @@ func NewHost(cfg Config, extra ...libp2p.Option) (host.Host, error) {
 		return nil, fmt.Errorf("register the swarm's metrics: %w", err)
 	}
 	return &measured{Host: h, registerer: cfg.Registerer, collector: c}, nil
+}
+
+// lateRefusals closes connections of those that the gate has ceased to admit since it was last asked, before the connection was there to be closed by who parts from them.
+func lateRefusals(gate Gate) network.Notifiee {
+	return &network.NotifyBundle{ConnectedF: func(_ network.Network, c network.Conn) {
+		if gate.AdmitPeer(c.RemotePeer(), c.RemoteMultiaddr(), c.Stat().Direction) != nil {
+			_ = c.CloseWithError(network.ConnGated)
+		}
+	}}
 }
 
 // IDService returns the part of a host made by NewHost that identifies peers, or nil where the host is another.
@@ -108,7 +119,7 @@ func options(cfg *Config, rm network.ResourceManager, cm connmgr.ConnManager) []
 		libp2p.ProtocolVersion(string(cfg.Network.Protocol("swarm/1"))),
 		libp2p.Security(libp2ptls.ID, libp2ptls.New),
 		libp2p.Security(noise.ID, noise.New),
-		libp2p.DefaultMuxers,
+		muxers(cfg),
 		libp2p.NoListenAddrs, // listen does it, address by address
 		libp2p.AddrsFactory(announcing(cfg.Announce, cfg.Traversal)),
 		libp2p.ConnectionGater(gater{gate: cfg.Gate, receives: cfg.Reception != nil, logger: cfg.Logger}),
@@ -119,6 +130,14 @@ func options(cfg *Config, rm network.ResourceManager, cm connmgr.ConnManager) []
 		libp2p.DisableIdentifyAddressDiscovery(),
 		libp2p.DisableMetrics(),
 	)
+}
+
+// muxers returns the option for what has many streams on one connection: libp2p's own choice.
+func muxers(cfg *Config) libp2p.Option {
+	if cfg.Reception == nil {
+		return libp2p.DefaultMuxers
+	}
+	return libp2p.Muxer(yamux.ID, frugalMuxer{yamux.DefaultTransport, cfg.Gate})
 }
 
 // traversalOptions returns libp2p's options for ways through NATs.

@@ -52,7 +52,7 @@ func LearnPeerID(ctx context.Context, addr ma.Multiaddr) (peer.ID, error) {
 	if err != nil {
 		return "", fmt.Errorf("learn the peer id at %s: %w", addr, err)
 	}
-	resolved, err := resolve(ctx, transport)
+	resolved, err := Resolve(ctx, transport)
 	if err != nil {
 		return "", fault.New(fault.Unavailable, "learn the peer id at %s: %w", addr, err)
 	}
@@ -77,8 +77,8 @@ func CanLearnPeerID(addr ma.Multiaddr) bool {
 	return t == "tcp" || t == "quic-v1"
 }
 
-// resolve replaces a DNS name by its addresses.
-func resolve(ctx context.Context, addr ma.Multiaddr) ([]ma.Multiaddr, error) {
+// Resolve replaces a DNS name in an address by what it stands for, maxResolved addresses at most. An address without a name is returned as it is.
+func Resolve(ctx context.Context, addr ma.Multiaddr) ([]ma.Multiaddr, error) {
 	if !madns.Matches(addr) {
 		return []ma.Multiaddr{addr}, nil
 	}

@@ -185,6 +185,8 @@ func (u *ledgerUser) inviteAddrs(ctx context.Context, announced []string) ([]ma.
 	if err != nil {
 		return nil, u.app.askFailed("ask for the peers", "", err)
 	}
+	// Those who relay can be dialled from outside; of the others it is not known.
+	slices.SortStableFunc(peers, func(x, y v1.Peer) int { return relayRank(x) - relayRank(y) })
 	others := 1
 	for _, p := range peers {
 		other, err := peer.Decode(p.ID)
@@ -207,12 +209,19 @@ func listOr(list []string, none string) string {
 	return strings.Join(list, " and ")
 }
 
-// outsideAddrs returns those addresses that another machine can dial, TCP and QUIC first, each ending in the peer's id.
+func relayRank(p v1.Peer) int {
+	if p.Relay {
+		return 0
+	}
+	return 1
+}
+
+// outsideAddrs returns those addresses that another machine can dial, TCP and QUIC first, each ending in the peer's id. Those that lead through a relay are for members only.
 func outsideAddrs(texts []string, id peer.ID) []ma.Multiaddr {
 	var addrs []ma.Multiaddr
 	for _, text := range texts {
 		addr, err := ma.NewMultiaddr(text)
-		if err != nil || manet.IsIPLoopback(addr) || manet.IsIPUnspecified(addr) || isLinkLocal(addr) || swarm.TransportOf(addr) == "" {
+		if err != nil || manet.IsIPLoopback(addr) || manet.IsIPUnspecified(addr) || isLinkLocal(addr) || swarm.TransportOf(addr) == "" || swarm.IsRelayed(addr) {
 			continue
 		}
 		addrs = append(addrs, addr)

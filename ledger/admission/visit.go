@@ -103,7 +103,8 @@ func (v *Visitor) Ask(ctx context.Context) (*Invitation, error) {
 	return inv, err
 }
 
-// Join has the members of the line admit this peer under a name, and returns the receipt that it is a member now. Errors are those of Ask.
+// Join has the members of the line admit this peer under a name, and returns the receipt that it is a member now. Where one has admitted it and could not say so, the next one takes it for the member that it is, and shows the receipt.
+// Errors are those of Ask, but for ErrMember.
 func (v *Visitor) Join(ctx context.Context, inv *Invitation, name string) (proof []byte, err error) {
 	if v.transaction == nil {
 		if v.transaction, err = v.admission(name); err != nil {
@@ -112,6 +113,9 @@ func (v *Visitor) Join(ctx context.Context, inv *Invitation, name string) (proof
 	}
 	err = v.each(ctx, func(ctx context.Context, to peer.ID) error {
 		answer, err := v.say(ctx, to, joinKind, v.transaction)
+		if errors.Is(err, ErrMember) {
+			answer, err = fetch(ctx, v.host, swarm.NetworkID(v.line.Network), to)
+		}
 		if err != nil {
 			return err
 		}

@@ -1,9 +1,11 @@
 package admission
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,6 +17,7 @@ import (
 	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/ledger"
 	"github.com/folkmoot/folkmoot/swarm"
+	"github.com/folkmoot/folkmoot/swarm/rpc"
 )
 
 func identity(t *testing.T, n byte) crypto.PrivKey {
@@ -112,6 +115,30 @@ func TestVisit(t *testing.T) {
 	b.lobby.cfg.Book.Learn(map[string]ledger.Member{string(peerOf(self)): {}, string(peerOf(guest)): {}}, ledger.Roster{Count: 2}, 1)
 	if _, err := visit(t, b.line(h)).Ask(t.Context()); !errors.Is(err, ErrMember) {
 		t.Errorf("a member asks: %v", err)
+	}
+}
+
+// TestAdmittedByAnother: the member that admitted the peer could not say so, and the next one takes it for a member.
+func TestAdmittedByAnother(t *testing.T) {
+	b := newBench(t, 1)
+	h := b.door()
+	var asked atomic.Int64
+	s, err := rpc.NewServer(rpc.ServerConfig{Host: h, Protocol: swarm.NetworkID(b.ledger.network).Protocol(rosterName), Handler: func(context.Context, peer.ID, []byte) ([]byte, error) {
+		asked.Add(1)
+		return []byte("receipt"), nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	v := visit(t, b.line(h))
+	inv, err := v.Ask(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.lobby.cfg.Book.Learn(map[string]ledger.Member{string(peerOf(self)): {}, string(peerOf(guest)): {}}, ledger.Roster{Count: 2}, 1)
+	if _, err := v.Join(t.Context(), inv, "guest"); asked.Load() != 1 || errors.Is(err, ErrMember) {
+		t.Errorf("asked for the receipt %d times: %v", asked.Load(), err)
 	}
 }
 

@@ -91,7 +91,7 @@ func (v verdict) err(by peer.ID) error {
 	case refusedLedger:
 		return fault.New(fault.Unavailable, "member %s does not keep the ledger now, and can't admit anybody: try again, or ask for an invite with other addresses", by)
 	case refusedMember:
-		return fault.New(fault.Conflict, "this peer is a member already")
+		return ErrMember
 	case refusedMalformed:
 		return fault.New(fault.Invalid, "member %s does not understand this node: one of the two programs is too old", by)
 	}

@@ -106,19 +106,23 @@ func decodeResults(data []byte, want int) ([]checkResult, error) {
 	return results, nil
 }
 
-// learnFunc is swarm.LearnPeerID.
-type learnFunc func(context.Context, ma.Multiaddr) (peer.ID, error)
+// learnFunc is swarm.LearnPeerID, resolveFunc swarm.Resolve.
+type (
+	learnFunc   func(context.Context, ma.Multiaddr) (peer.ID, error)
+	resolveFunc func(context.Context, ma.Multiaddr) ([]ma.Multiaddr, error)
+)
 
 // checkServer dials for others.
 type checkServer struct {
-	learn  learnFunc
-	logger *slog.Logger
-	dials  chan struct{} // one element for each dial under way
-	limits *perPeer
+	learn   learnFunc
+	resolve resolveFunc
+	logger  *slog.Logger
+	dials   chan struct{} // one element for each dial under way
+	limits  *perPeer
 }
 
-func newCheckServer(learn learnFunc, logger *slog.Logger) *checkServer {
-	return &checkServer{learn: learn, logger: logger, dials: make(chan struct{}, maxDials), limits: newPerPeer(checkRate, checkBurst)}
+func newCheckServer(learn learnFunc, resolve resolveFunc, logger *slog.Logger) *checkServer {
+	return &checkServer{learn: learn, resolve: resolve, logger: logger, dials: make(chan struct{}, maxDials), limits: newPerPeer(checkRate, checkBurst)}
 }
 
 // handle answers a request.
@@ -152,17 +156,30 @@ func (c *checkServer) handle(ctx context.Context, from peer.ID, request []byte) 
 	return results, nil
 }
 
+// dial says whether a peer is at an address. A name is resolved first: what it stands for may be of this machine or its link, where nobody dials for others.
 func (c *checkServer) dial(ctx context.Context, a ma.Multiaddr, who peer.ID) checkResult {
 	transport, _ := peer.SplitAddr(a)
 	if transport == nil {
 		return notTried
 	}
-	id, err := c.learn(ctx, transport)
-	if err != nil || id != who {
-		c.logger.Debug("not reached", "peer", who, "address", a, "found", id, "error", err)
+	resolved, err := c.resolve(ctx, transport)
+	if err != nil {
+		c.logger.Debug("not reached", "peer", who, "address", a, "error", err)
 		return notReached
 	}
-	return reached
+	result := notTried
+	for _, r := range resolved {
+		if !dialable(r) {
+			continue
+		}
+		id, err := c.learn(ctx, r)
+		if err == nil && id == who {
+			return reached
+		}
+		c.logger.Debug("not reached", "peer", who, "address", r, "found", id, "error", err)
+		result = notReached
+	}
+	return result
 }
 
 // perPeer bounds how often each peer may do something.

@@ -33,7 +33,7 @@ func TestChecksDialWhatMayBeDialled(t *testing.T) {
 		}
 		return "", errors.New("nobody there")
 	}
-	c := newCheckServer(learn, slog.New(slog.DiscardHandler))
+	c := newCheckServer(learn, asItIs, slog.New(slog.DiscardHandler))
 	request, err := encodeCheck(addrsOf(
 		"/ip4/20.0.0.1/tcp/4242", "/ip4/10.0.0.1/udp/4242/quic-v1", "/ip4/20.0.0.2/tcp/4242", "/ip4/20.0.0.3/tcp/4242", // dialled
 		"/ip4/127.0.0.1/tcp/4242", "/ip4/169.254.0.1/tcp/22", "/ip4/224.0.0.1/tcp/1", "/ip4/20.0.0.1/tcp/4242/ws"))
@@ -60,6 +60,40 @@ func TestChecksDialWhatMayBeDialled(t *testing.T) {
 	}
 	if got, _ := c.handle(t.Context(), other, request); got[2] != byte(reached) {
 		t.Errorf("another peer has an allowance of its own: %v", got)
+	}
+}
+
+func asItIs(_ context.Context, a ma.Multiaddr) ([]ma.Multiaddr, error) { return []ma.Multiaddr{a}, nil }
+
+// A name may stand for addresses that are not dialled for others.
+func TestChecksOfNames(t *testing.T) {
+	names := map[string][]ma.Multiaddr{
+		"inside.example": addrsOf("/ip4/127.0.0.1/tcp/22", "/ip4/169.254.169.254/tcp/80", "/ip6/::1/tcp/22"),
+		"mixed.example":  addrsOf("/ip4/127.0.0.1/tcp/4242", "/ip4/20.0.0.2/tcp/4242", "/ip4/20.0.0.1/tcp/4242"),
+	}
+	resolve := func(_ context.Context, a ma.Multiaddr) ([]ma.Multiaddr, error) {
+		name, err := a.ValueForProtocol(ma.P_DNS4)
+		if found := names[name]; err == nil && found != nil {
+			return found, nil
+		}
+		return nil, errors.New("no such name")
+	}
+	learn := func(_ context.Context, a ma.Multiaddr) (peer.ID, error) {
+		if !dialable(a) {
+			t.Errorf("%s is dialled", a)
+		}
+		if a.String() == "/ip4/20.0.0.1/tcp/4242" {
+			return "asker", nil
+		}
+		return "other", nil
+	}
+	c := newCheckServer(learn, resolve, slog.New(slog.DiscardHandler))
+	request, err := encodeCheck(addrsOf("/dns4/inside.example/tcp/22", "/dns4/mixed.example/tcp/4242", "/dns4/none.example/tcp/1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := c.handle(t.Context(), "asker", request); err != nil || !slices.Equal(got, []byte{byte(notTried), byte(reached), byte(notReached)}) {
+		t.Errorf("results %v, %v", got, err)
 	}
 }
 

@@ -208,13 +208,14 @@ func (t *Traversal) ask(ctx context.Context, peers []peer.ID, addrs []ma.Multiad
 	return slices.DeleteFunc(answers, func(a answer) bool { return a.results == nil })
 }
 
-// serveIfPublic begins to relay, or ends it, where that follows from what is known of the node.
+// serveIfPublic begins to relay, or ends it, where that follows from what is known of the node. It begins when all who were asked can dial the node, and ends when none can dial a public address: one peer that
+// can't, or says so, must not take the relay from those that can.
 func (t *Traversal) serveIfPublic(v Verdict) {
 	if t.cfg.Relay != ServeAuto {
 		return
 	}
-	public := v.State == Reachable && slices.ContainsFunc(v.Addrs, func(a AddrVerdict) bool { return a.State == Reachable && manet.IsPublicAddr(a.Addr) })
-	if err := t.relay.serve(public); err != nil {
+	public := slices.ContainsFunc(v.Addrs, func(a AddrVerdict) bool { return a.State == Reachable && manet.IsPublicAddr(a.Addr) })
+	if err := t.relay.serve(public && (v.State == Reachable || t.relay.status().Serving)); err != nil {
 		t.logger.Warn("relay for others", "error", err)
 	}
 }

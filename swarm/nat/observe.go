@@ -72,6 +72,9 @@ func (o *observed) note(c network.Conn, addr ma.Multiaddr) bool {
 	for _, s := range o.seen {
 		fresh = fresh && !s.addr.Equal(addr)
 	}
+	if c.IsClosed() { // forget may have been called already
+		return false
+	}
 	o.seen[c] = sighting{by: c.RemotePeer(), from: ip.Unmap(), addr: addr, transport: transport, outbound: c.Stat().Direction == network.DirOutbound}
 	return fresh
 }

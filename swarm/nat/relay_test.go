@@ -23,10 +23,11 @@ import (
 type fakePeers struct {
 	mu      sync.Mutex
 	members map[peer.ID]bool // guarded by mu
+	relays  []peer.AddrInfo  // set before they are asked for
 }
 
 func (f *fakePeers) Alive() []peer.ID        { return nil }
-func (f *fakePeers) Relays() []peer.AddrInfo { return nil }
+func (f *fakePeers) Relays() []peer.AddrInfo { return f.relays }
 
 func (f *fakePeers) Member(p peer.ID) bool {
 	f.mu.Lock()
@@ -287,6 +288,24 @@ func TestOneDoubtIsNotEnough(t *testing.T) {
 		s.judge.take(Verdict{State: step.says})
 		if got := s.judge.verdict().State; got != step.is {
 			t.Errorf("step %d: %s, want %s", i, got, step.is)
+		}
+	}
+}
+
+// A relay begins when all can dial it at a public address, and goes on while somebody can.
+func TestOnePeerDoesNotEndARelay(t *testing.T) {
+	s := newSide(t, Config{})
+	public := ma.StringCast("/ip4/20.0.0.1/tcp/1")
+	for i, step := range []struct {
+		says, addr State
+		serves     bool
+	}{
+		{Unreachable, Reachable, false}, {Reachable, Reachable, true}, {Unreachable, Reachable, true}, {Unreachable, Reachable, true}, {Unreachable, Reachable, true},
+		{Unreachable, Unreachable, false}, {Unreachable, Reachable, false},
+	} {
+		s.judge.take(Verdict{State: step.says, Addrs: []AddrVerdict{{public, step.addr, true}}})
+		if got := s.Status().Relaying.Serving; got != step.serves {
+			t.Errorf("step %d: relays: %t, want %t", i, got, step.serves)
 		}
 	}
 }

@@ -39,8 +39,14 @@ type reserver struct {
 
 // reservation is the node's place at a relay.
 type reservation struct {
-	addrs []ma.Multiaddr // that lead through it
-	renew time.Time
+	addrs          []ma.Multiaddr // that lead through it
+	over           []network.Conn // the connections that there were when it was made; a relay forgets it when it has none left
+	renew, expires time.Time
+}
+
+// lost says whether the relay was parted from since, though perhaps met again.
+func (r *reservation) lost() bool {
+	return !slices.ContainsFunc(r.over, func(c network.Conn) bool { return !c.IsClosed() })
 }
 
 func newReserver(t *Traversal) *reserver {
@@ -91,9 +97,8 @@ func (r *reserver) run(ctx context.Context) {
 // scan drops what is lost or not needed, renews, and makes what is missing. It says whether the addresses changed.
 func (r *reserver) scan(ctx context.Context) (changed bool) {
 	needed := r.t.judge.verdict().State == Unreachable
-	n := r.t.host.Network()
 	for _, p := range r.relays() {
-		if !needed || directConn(n, p) == nil {
+		if !needed || !r.keeps(p, time.Now()) {
 			r.drop(p)
 			changed = true
 		}
@@ -116,6 +121,20 @@ func (r *reserver) scan(ctx context.Context) (changed bool) {
 	return changed
 }
 
+// keeps says whether a relay at which the node has a place can be said to keep it: it is connected, relays, and its time is not over.
+func (r *reserver) keeps(p peer.ID, now time.Time) bool {
+	r.mu.Lock()
+	expires := r.held[p].expires
+	r.mu.Unlock()
+	return directConn(r.t.host.Network(), p) != nil && r.serves(p) && now.Before(expires)
+}
+
+// serves says whether a peer relays, as far as it has said. One that ends it says so, and stays connected.
+func (r *reserver) serves(p peer.ID) bool {
+	all, err := r.t.host.Peerstore().GetProtocols(p)
+	return err != nil || len(all) == 0 || slices.Contains(all, swarm.RelayProtocol)
+}
+
 // wanting returns the relays at which a reservation is to be made or renewed now.
 func (r *reserver) wanting(now time.Time) []peer.AddrInfo {
 	offered := r.t.peers.Relays()
@@ -132,7 +151,7 @@ func (r *reserver) wanting(now time.Time) []peer.AddrInfo {
 		h := r.held[info.ID]
 		_, refused := r.refused[info.ID]
 		switch {
-		case h != nil && now.After(h.renew):
+		case h != nil && (now.After(h.renew) || h.lost()):
 			wanted = append(wanted, info)
 		case h == nil && !refused && missing > 0:
 			wanted = append(wanted, info)
@@ -165,7 +184,9 @@ func (r *reserver) take(ctx context.Context, info peer.AddrInfo) error {
 		r.t.host.ConnManager().Protect(info.ID, relayTag)
 		r.t.logger.Info("reachable through a relay", "relay", info.ID)
 	}
-	r.held[info.ID] = &reservation{addrs: addrs, renew: time.Now().Add(max(time.Until(reserved.Expiration)/2, time.Minute))}
+	r.held[info.ID] = &reservation{
+		addrs: addrs, over: r.t.host.Network().ConnsToPeer(info.ID), renew: time.Now().Add(max(time.Until(reserved.Expiration)/2, time.Minute)), expires: reserved.Expiration,
+	}
 	return nil
 }
 

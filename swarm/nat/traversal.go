@@ -206,7 +206,7 @@ func (t *Traversal) openChecks() (err error) {
 	if t.client, err = rpc.NewClient(rpc.ClientConfig{Host: t.host, Protocol: p, MaxMessage: maxCheckMessage, MaxInFlight: maxChecksPerPeer, Logger: t.logger}); err != nil {
 		return fmt.Errorf("make the client of reachability checks: %w", err)
 	}
-	t.checks = newCheckServer(swarm.LearnPeerID, t.logger)
+	t.checks = newCheckServer(swarm.LearnPeerID, swarm.Resolve, t.logger)
 	if t.server, err = rpc.NewServer(rpc.ServerConfig{
 		Host: t.host, Protocol: p, MaxMessage: maxCheckMessage, MaxInFlight: maxChecksPerPeer, Handler: t.checks.handle, Logger: t.logger,
 	}); err != nil {

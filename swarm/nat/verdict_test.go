@@ -3,7 +3,9 @@ package nat
 import (
 	"testing"
 
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
 )
 
 func TestConclude(t *testing.T) {
@@ -51,5 +53,33 @@ func TestRelayedAddresses(t *testing.T) {
 	}
 	if _, err := through(peer.AddrInfo{ID: relay, Addrs: addrsOf("/ip4/127.0.0.1/tcp/1")}); err == nil {
 		t.Error("a relay without an address to tell was taken")
+	}
+}
+
+// closing is a connection that is closed between two looks at it.
+type closing struct {
+	network.Conn
+	looks int
+}
+
+func (c *closing) IsClosed() bool                { c.looks++; return c.looks > 1 }
+func (c *closing) RemotePeer() peer.ID           { return "observer" }
+func (c *closing) RemoteMultiaddr() ma.Multiaddr { return ma.StringCast("/ip4/20.0.0.2/tcp/1") }
+func (c *closing) LocalMultiaddr() ma.Multiaddr  { return ma.StringCast("/ip4/10.0.0.1/tcp/4242") }
+func (c *closing) Stat() network.ConnStats       { return network.ConnStats{} }
+
+// listening is a network that listens on one port.
+type listening struct{ network.Network }
+
+func (listening) ListenAddresses() []ma.Multiaddr { return addrsOf("/ip4/10.0.0.1/tcp/4242") }
+
+// What is said over a connection that closes at that moment is not kept: nobody would forget it.
+func TestNothingIsKeptOfClosedConnections(t *testing.T) {
+	o := newObserved(listening{})
+	if o.note(&closing{}, ma.StringCast("/ip4/30.0.0.1/tcp/4242")) || len(o.seen) > 0 {
+		t.Errorf("%d sightings are kept", len(o.seen))
+	}
+	if !o.note(&closing{looks: -9}, ma.StringCast("/ip4/30.0.0.1/tcp/4242")) {
+		t.Error("what is said over an open connection is not kept")
 	}
 }
