@@ -41,6 +41,7 @@ type fakeLedger struct {
 	onDrop    func()        // is called when an answer is dropped; nil: nothing is
 	older     []olderLedger // which this one goes on from
 	forgotten bool          // the node does not have their blocks
+	before    bool          // the node's program is of the release before
 }
 
 // newFakeLedger serves a ledger whose one validator is spoken for by an account, until the test ends.
@@ -261,12 +262,14 @@ func (f *fakeLedger) status(*http.Request) (any, error) {
 	}
 	v := f.store.View()
 	rules, err := ledger.CurrentRules(v)
-	l.Rules = ledgerdoc.FromRules(&rules, tip.Height)
+	if !f.before {
+		l.Rules = ledgerdoc.FromRules(&rules, tip.Height)
+	}
 	return l, errors.Join(err, v.Close())
 }
 
 func (f *fakeLedger) transaction(r *http.Request) (any, error) {
-	if of := r.URL.Query().Get("ledger"); of != "" && of != f.network.String() {
+	if of := r.URL.Query().Get("ledger"); of != "" && of != f.network.String() && !f.before { // which has no such parameter, and passes over it
 		return f.transactionIn(of, r)
 	}
 	id, err := ledger.ParseHash(r.PathValue("id"))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -112,9 +113,23 @@ func (a *app) ledgerImport(ctx context.Context, o paymentOptions) error {
 	if err != nil {
 		return journalFailed(o, err)
 	}
+	if known.Rules == nil && sentElsewhere(entries, network) {
+		err := fault.New(fault.Conflict, "payments were sent before another ledger went on from that, and the node can't be asked for what came into its blocks: the node's program is older than this one")
+		return errors.Join(advise(err, "install this version at the node, or ask another one, with --api"), journal.Close())
+	}
 	run := &paymentRun{u: u, o: o, network: network, height: known.Height, list: list, journal: journal, batcher: newBatcher(u.client), entries: entries, began: time.Now()}
 	err = run.payAll(ctx)
 	return run.finish(err, journal.Close())
+}
+
+// sentElsewhere says whether something was sent to another ledger than the present one of which it is not known that it is paid.
+func sentElsewhere(entries map[int]payments.Entry, network ledger.Hash) bool {
+	for _, e := range entries {
+		if e.Network != network && (e.Settled == nil || e.Settled.Failure != "") {
+			return true
+		}
+	}
+	return false
 }
 
 // journalFailed says why the journal of an import can't be used.

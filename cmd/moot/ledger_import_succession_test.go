@@ -103,6 +103,20 @@ func TestLedgerImportAcrossSuccessions(t *testing.T) {
 	}
 	contains(t, b.l("balances bob"), "3.00 EUR")
 	f.forget(false)
+
+	// Nor does one whose program can't be asked for the old one's: it would say of all of it that it is in no block.
+	f.mu.Lock()
+	f.before = true
+	f.mu.Unlock()
+	for _, list := range open {
+		if got := b.moot("ledger", "import", list, "--from", "ann"); got.code == exitDone || !strings.Contains(got.err, "older") {
+			t.Errorf("%+v", got)
+		}
+	}
+	contains(t, b.l("balances bob"), "3.00 EUR")
+	f.mu.Lock()
+	f.before = false
+	f.mu.Unlock()
 	for _, list := range append(open, first) {
 		if s := b.imported(exitDone, list, "--from", "ann"); !s.Complete {
 			t.Errorf("%+v", s)

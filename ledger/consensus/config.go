@@ -105,6 +105,8 @@ type Config struct {
 	Changes func(first, last int64) ([]int64, error)
 	// Follows returns why the application can't carry out the block of a height, as when that is to follow rules which this program doesn't know: the engine stops before it. nil: it can carry out every block.
 	Follows func(height int64) error
+	// Broken returns why the application can't write any more, which only a new start mends, or nil. The engine fails then, also where the reason was a full disk. nil: that never happens.
+	Broken func() error
 	// Registerer gets the engine's metrics while it runs; nil means no metrics.
 	Registerer prometheus.Registerer
 	// Logger may be nil.
@@ -177,6 +179,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Follows == nil {
 		c.Follows = func(int64) error { return nil }
+	}
+	if c.Broken == nil {
+		c.Broken = func() error { return nil }
 	}
 	c.Timing, c.Sync = c.Timing.withDefaults(), c.Sync.withDefaults()
 	if c.Snapshots == nil {

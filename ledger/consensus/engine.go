@@ -75,7 +75,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer unregister()
 	for first := true; ; first = false {
 		next, err := e.run(ctx)
-		if err != nil && !first && ctx.Err() == nil && isFull(err) { // there was room, and it is gone before the start was over
+		if err != nil && !first && ctx.Err() == nil && e.waitable(err) { // there was room, and it is gone before the start was over
 			e.pause()
 			if e.awaitRoom(ctx, nil) {
 				next = roomy
@@ -146,6 +146,7 @@ func (e *Engine) launch(p *parts) *rpc.Server {
 	switch {
 	case err != nil:
 		e.fail(err)
+	case e.reason() != nil: // it has failed while the parts were made anew
 	case e.low(pauseBelow):
 		e.pause()
 	default:
@@ -279,11 +280,11 @@ func (p *parts) stopSwitch(failed <-chan struct{}) error {
 // close closes the databases.
 func (p *parts) close() error { return p.store.Close() }
 
-// fail marks the engine as failed; only the first reason counts. It pauses where the reason is a full disk.
+// fail marks the engine as failed; only the first reason counts. It pauses where the reason is a full disk, and waiting mends it.
 func (e *Engine) fail(err error) {
 	e.failing.Lock()
 	defer e.failing.Unlock()
-	if e.full || isFull(err) {
+	if (e.full || isFull(err)) && e.cfg.Broken() == nil {
 		e.pauseLocked()
 		return
 	}

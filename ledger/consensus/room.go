@@ -42,6 +42,9 @@ func isFull(err error) bool {
 	return guardfs.IsFull(err) || fault.KindOf(err) == fault.Full || strings.Contains(text, syscall.ENOSPC.Error()) || strings.Contains(text, syscall.EDQUOT.Error())
 }
 
+// waitable reports whether an error comes from a full disk, and there is nothing that room on it would not mend.
+func (e *Engine) waitable(err error) bool { return isFull(err) && e.cfg.Broken() == nil }
+
 // pause stops the engine for want of room; Run has it go on by itself.
 func (e *Engine) pause() {
 	e.failing.Lock()

@@ -1,10 +1,13 @@
 package consensus
 
 import (
+	"errors"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -106,4 +109,62 @@ func TestSuddenlyFull(t *testing.T) {
 		}
 	}
 	n.commit("five", node, node)
+}
+
+// TestBrokenApplication: an application whose disk was full when it was too late to wait, as in a sync, can't write any more when there is room either. The engine fails then and says so, and does not try for ever.
+func TestBrokenApplication(t *testing.T) {
+	t.Parallel()
+	n := newNet(t, "broken", 1, tcp4)
+	node := n.nodes[0]
+	var broken atomic.Bool
+	full := fmt.Errorf("sync the state: %w", syscall.ENOSPC)
+	node.configure = func(c *Config) {
+		c.Broken = func() error {
+			if broken.Load() {
+				return full
+			}
+			return nil
+		}
+	}
+	node.start()
+	n.commit("one", node, node)
+	node.mayFail = true
+	broken.Store(true)
+	node.app.breakWith(func(int64) error { return full })
+	if err := node.engine.Submit(t.Context(), []byte("two")); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-node.engine.Failed():
+	case <-time.After(patience):
+		t.Fatalf("the failure was not seen: %v", node.engine.Health())
+	}
+	if err := node.engine.Paused(); err != nil {
+		t.Errorf("it waits for room: %v", err)
+	}
+	if err := node.engine.Health(); fault.KindOf(err) != fault.Internal {
+		t.Errorf("health: %v", err)
+	}
+}
+
+// TestFailureWhilePartsAreMade: what has failed while its parts were made anew does not take part any more.
+func TestFailureWhilePartsAreMade(t *testing.T) {
+	t.Parallel()
+	n := newNet(t, "failed-early", 1, tcp4)
+	e, err := New(n.nodes[0].config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := e.assemble(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.fail(errors.New("there are two histories"))
+	questions := e.launch(p)
+	if p.swtch.IsRunning() {
+		t.Error("it takes part")
+	}
+	if err := errors.Join(questions.Close(), p.stop(nil), p.close()); err != nil {
+		t.Error(err)
+	}
 }

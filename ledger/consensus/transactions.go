@@ -14,13 +14,23 @@ import (
 const (
 	// relayAfter is how long a transaction waits in the pool before this node passes it on that another has handed in, which sends it to all its peers itself.
 	relayAfter = 2 * time.Second
-	// relayInterval is how often it is looked for such, and relayBytes how many bytes of them are passed on at a time, or one transaction.
+	// relayInterval is how often it is looked for such, relayBytes how many bytes of them are passed on at a time, or one transaction, and relayCount how many: fewer than a peer may leave unread.
 	relayInterval = time.Second
 	relayBytes    = 1 << 20
+	relayCount    = 256
+	// againAfter is when a transaction that was handed in here is sent once more that is in no block, as peers may have had no room for it; the time doubles up to maxAgain.
+	againAfter = 10 * time.Second
+	maxAgain   = 5 * time.Minute
 )
 
+// handed is what is known of a transaction that was handed in here.
+type handed struct {
+	sent  time.Time
+	again time.Duration // how long after that it is sent once more
+}
+
 // transactionReactor is CometBFT's for transactions that wait for a block, with a way of its own to spread them. CometBFT's nodes pass on everything to everybody, so that each transaction crosses nearly each connection twice, and the cost of all grows with the square of
-// their number. Here it is sent by who has handed it in, to all its peers. Where a node can't be connected with all others, they pass it on at once; otherwise when it has not come into a block after a while.
+// their number. Here it is sent by who has handed it in, to all its peers, and ever less often again as long as it is in no block. Where a node can't be connected with all others, they pass it on at once; otherwise when it has not come into a block after a while.
 type transactionReactor struct {
 	*mempool.Reactor
 	pool  func() (types.Txs, error) // what is in the pool
@@ -29,7 +39,7 @@ type transactionReactor struct {
 
 	mu      sync.Mutex
 	to      p2p.Switcher              // guarded by mu; nil: the engine has not begun
-	own     map[types.TxKey]time.Time // guarded by mu; when what may be in the pool was handed in here
+	own     map[types.TxKey]handed    // guarded by mu; what may be in the pool and was handed in here
 	waiting map[types.TxKey]time.Time // guarded by mu; since when others' are in the pool; zero: passed on
 	fresh   []p2p.Peer                // guarded by mu; peers that came
 	came    chan struct{}             // capacity 1: there are some
@@ -37,15 +47,28 @@ type transactionReactor struct {
 
 func newTransactionReactor(r *mempool.Reactor, pool func() (types.Txs, error), check func(types.Tx) error, whole func() bool) *transactionReactor {
 	return &transactionReactor{
-		Reactor: r, pool: pool, check: check, whole: whole, own: make(map[types.TxKey]time.Time), waiting: make(map[types.TxKey]time.Time), came: make(chan struct{}, 1),
+		Reactor: r, pool: pool, check: check, whole: whole, own: make(map[types.TxKey]handed), waiting: make(map[types.TxKey]time.Time), came: make(chan struct{}, 1),
 	}
 }
 
 // spread sends what was handed in here to all peers.
 func (r *transactionReactor) spread(tx types.Tx) {
-	k := tx.Key()
 	r.mu.Lock()
-	r.own[k] = time.Now()
+	r.own[tx.Key()] = handed{time.Now(), againAfter}
+	r.mu.Unlock()
+	r.broadcast(tx)
+}
+
+// passOn sends what somebody else has handed in to all peers.
+func (r *transactionReactor) passOn(tx types.Tx) {
+	r.mu.Lock()
+	r.waiting[tx.Key()] = time.Time{}
+	r.mu.Unlock()
+	r.broadcast(tx)
+}
+
+func (r *transactionReactor) broadcast(tx types.Tx) {
+	r.mu.Lock()
 	to := r.to
 	r.mu.Unlock()
 	if to != nil { // otherwise there are no peers yet
@@ -62,7 +85,7 @@ func (r *transactionReactor) Receive(e p2p.Envelope) {
 	}
 	for _, tx := range m.Txs {
 		if r.check(tx) == nil && !r.whole() {
-			r.spread(tx)
+			r.passOn(tx)
 		}
 	}
 }
@@ -159,12 +182,24 @@ func (r *transactionReactor) due(now time.Time) (list []types.Tx) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for k, since := range r.own {
-		if _, ok := keys[k]; !ok && now.Sub(since) >= relayInterval { // not one that came while the pool was read
+	size := 0
+	fits := func(tx types.Tx) bool {
+		if len(list) >= relayCount || size > 0 && size+len(tx) > relayBytes {
+			return false
+		}
+		size, list = size+len(tx), append(list, tx)
+		return true
+	}
+	for k, h := range r.own {
+		tx, ok := keys[k]
+		switch {
+		case !ok && now.Sub(h.sent) >= relayInterval: // not one that came while the pool was read
 			delete(r.own, k)
+		case ok && now.Sub(h.sent) >= h.again && fits(tx):
+			r.own[k] = handed{now, min(2*h.again, maxAgain)}
 		}
 	}
-	waiting, size := make(map[types.TxKey]time.Time), 0
+	waiting := make(map[types.TxKey]time.Time)
 	for k, tx := range keys {
 		if _, ok := r.own[k]; ok {
 			continue
@@ -173,8 +208,8 @@ func (r *transactionReactor) due(now time.Time) (list []types.Tx) {
 		switch {
 		case !ok:
 			since = now
-		case !since.IsZero() && now.Sub(since) >= relayAfter && (size == 0 || size+len(tx) <= relayBytes):
-			since, size, list = time.Time{}, size+len(tx), append(list, tx)
+		case !since.IsZero() && now.Sub(since) >= relayAfter && fits(tx):
+			since = time.Time{}
 		}
 		waiting[k] = since
 	}

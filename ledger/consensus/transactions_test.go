@@ -73,7 +73,7 @@ func spreading(t *testing.T, pool func() (types.Txs, error)) (*transactionReacto
 	return r, to
 }
 
-// A node sends what was handed in there at once and to all, and what others have handed in when it has waited for long, once.
+// A node sends what was handed in there at once and to all, and ever less often again while it is in no block: a peer may have had no room for it. It sends what others have handed in when it has waited for long, once.
 func TestSpread(t *testing.T) {
 	pool := types.Txs{types.Tx("own"), types.Tx("foreign")}
 	r, to := spreading(t, func() (types.Txs, error) { return pool, nil })
@@ -94,11 +94,19 @@ func TestSpread(t *testing.T) {
 	if list := pass(time.Second + relayAfter); !slices.Equal(list, []string{"foreign"}) {
 		t.Errorf("after its time: %q", list)
 	}
-	if list := pass(time.Minute); len(list) > 0 {
-		t.Errorf("a second time: %q", list)
+	var again []time.Duration
+	for after := 4 * time.Second; after < 20*time.Minute; after += time.Second {
+		if list := pass(after); slices.Equal(list, []string{"own"}) {
+			again = append(again, after.Round(10*time.Second))
+		} else if len(list) > 0 {
+			t.Errorf("once more after %s: %q", after, list)
+		}
+	}
+	if want := []time.Duration{10 * time.Second, 30 * time.Second, 70 * time.Second, 150 * time.Second, 310 * time.Second, 610 * time.Second, 910 * time.Second}; !slices.Equal(again, want) {
+		t.Errorf("what was handed in here is sent again after %v, want %v", again, want)
 	}
 	pool = nil
-	pass(time.Minute)
+	pass(time.Hour)
 	if len(r.own)+len(r.waiting) > 0 {
 		t.Errorf("%d and %d are remembered that are in a block", len(r.own), len(r.waiting))
 	}
@@ -122,6 +130,28 @@ func TestRelayIsBounded(t *testing.T) {
 		}
 		if size > relayBytes && len(list) > 1 {
 			t.Errorf("%d bytes at a time", size)
+		}
+		passed += len(list)
+	}
+	if passed != len(pool) {
+		t.Errorf("%d of %d were passed on", passed, len(pool))
+	}
+}
+
+// No more are passed on at a time than a peer may leave unread: what is too much would be lost.
+func TestRelayOfManyIsBounded(t *testing.T) {
+	var pool types.Txs
+	for i := range 3 * relayCount {
+		pool = append(pool, types.Tx(fmt.Sprint(i)))
+	}
+	r, _ := spreading(t, func() (types.Txs, error) { return pool, nil })
+	now, passed := time.Now(), 0
+	r.due(now)
+	for range 4 {
+		now = now.Add(relayAfter)
+		list := r.due(now)
+		if len(list) > relayCount {
+			t.Errorf("%d at a time", len(list))
 		}
 		passed += len(list)
 	}
@@ -189,5 +219,8 @@ func TestPassOn(t *testing.T) {
 	r.Receive(come)
 	if sent := to.take(); !slices.Equal(sent, []string{"good"}) {
 		t.Errorf("where somebody may lack it: %q", sent)
+	}
+	if key := types.Tx("good").Key(); !r.mine(key) || len(r.own) > 0 {
+		t.Errorf("brought to peers that come: %t; %d are sent again and again", r.mine(key), len(r.own))
 	}
 }

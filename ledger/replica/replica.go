@@ -108,7 +108,7 @@ func Open(cfg Config) (*Replica, error) {
 	r.app = application.New(application.Config{Store: r.store, Genesis: cfg.Genesis, Keeper: r.keeper, Kept: cfg.KeepBlocks, Committed: r.committed, Logger: cfg.Logger})
 	r.engine, err = consensus.New(consensus.Config{
 		Dir: cfg.Dir, Host: cfg.Host, Network: consensus.NetworkID(cfg.Genesis), Genesis: consensus.GenesisDoc(cfg.Genesis), Application: r.app, Signer: cfg.Signer, Peers: cfg.Peers,
-		Snapshots: r.app, Sync: cfg.Sync, Changes: changesOf(r.store), OthersExpected: cfg.OthersExpected, Follows: r.app.Follows, MaxTransaction: application.MaxEnvelope, Timing: cfg.Timing, Registerer: cfg.Registerer,
+		Snapshots: r.app, Sync: cfg.Sync, Changes: changesOf(r.store), OthersExpected: cfg.OthersExpected, Follows: r.app.Follows, Broken: r.store.Err, MaxTransaction: application.MaxEnvelope, Timing: cfg.Timing, Registerer: cfg.Registerer,
 		Logger: cfg.Logger, FS: cfg.FS,
 	})
 	if err != nil {

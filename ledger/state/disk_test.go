@@ -1,6 +1,7 @@
 package state_test
 
 import (
+	"errors"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -8,7 +9,9 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/internal/guardfs/guardfstest"
+	"github.com/folkmoot/folkmoot/ledger"
 	"github.com/folkmoot/folkmoot/ledger/state"
 )
 
@@ -93,5 +96,69 @@ func TestFailedDisk(t *testing.T) {
 	whole(t, crashed)
 	if err := crashed.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestCheckpointWithoutRoom: a copy that has no room says so at once, and one that is broken off by a failure ends; nothing waits for them.
+func TestCheckpointWithoutRoom(t *testing.T) {
+	var cause atomic.Pointer[error]
+	c := found(t, newRand(t), guardfstest.Failing(vfs.NewMem(), &cause), 20)
+	copied := func() error {
+		t.Helper()
+		done := make(chan error, 1)
+		go func() { done <- c.store.Checkpoint("copy") }()
+		select {
+		case err := <-done:
+			return err
+		case <-time.After(20 * time.Second):
+			t.Fatal("it waits for the disk")
+			return nil
+		}
+	}
+	full, broken := error(syscall.ENOSPC), error(syscall.EIO)
+	cause.Store(&full)
+	if err := copied(); fault.KindOf(err) != fault.Full {
+		t.Errorf("without room: %v", err)
+	}
+	whole(t, c.store)
+	cause.Store(&broken) // for what was begun, too
+	for end := time.Now().Add(20 * time.Second); c.store.Err() == nil && time.Now().Before(end); time.Sleep(time.Millisecond) {
+	}
+	if err := copied(); !errors.Is(err, syscall.EIO) {
+		t.Errorf("on a broken disk: %v", err)
+	}
+}
+
+// TestRestoreWithoutRoom: a restore that waits for room for the copy of the first state ends with the program.
+func TestRestoreWithoutRoom(t *testing.T) {
+	var cause atomic.Pointer[error]
+	s := openStore(t, guardfstest.Failing(vfs.NewMem(), &cause))
+	p, err := s.Prepare(&state.Block{Time: 1_800_000_000_000, Changes: []ledger.Change{{Key: []byte("key"), Value: []byte("value")}}})
+	if err == nil {
+		err = s.Commit(p)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	full := error(syscall.ENOSPC)
+	cause.Store(&full)
+	done := make(chan error, 1)
+	go func() {
+		_, err := s.Restore(state.Tip{Height: 5})
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		t.Fatalf("restored without room: %v", err)
+	case <-time.After(20 * time.Millisecond):
+	}
+	s.NoWait()
+	select {
+	case err := <-done:
+		if fault.KindOf(err) != fault.Full {
+			t.Errorf("when it is to end: %v", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("it waits for the disk")
 	}
 }

@@ -28,7 +28,7 @@ func (s *Store) keepFirst() error {
 	if err := s.dropFirst(); err != nil || s.tip == (Tip{}) {
 		return err
 	}
-	if err := s.Checkpoint(s.dir + firstDir); err != nil {
+	if err := s.checkpoint(s.dir+firstDir, s.fs.Await); err != nil {
 		return errors.Join(err, s.dropFirst())
 	}
 	return nil

@@ -253,26 +253,32 @@ func (m *Machine) sweep() {
 	}
 }
 
-// sync asks for an exchange of claims when one is due, or with a peer that has just been met.
+// sync asks for an exchange of claims when one is due, or with a peer that has just been met. The one that is due comes first: else whoever gives a reason to ask for another all the time would be the only one whose claims are exchanged.
 func (m *Machine) sync() {
 	if m.now.Before(m.syncAllowed) {
 		return
 	}
 	target := m.members[m.wantSync]
 	if target == nil || target.state != Alive {
-		if m.now.Before(m.nextSync) {
-			return
-		}
-		if target = m.pick(m.handy); target == nil {
-			return
+		target, m.wantSync = nil, ""
+	}
+	if !m.now.Before(m.nextSync) {
+		if due := m.pick(m.handy); due != nil {
+			target = due
+			interval := m.t.Sync
+			if m.Partial() {
+				interval *= partialSyncSlowdown
+			}
+			m.nextSync = m.now.Add(interval)
 		}
 	}
-	m.wantSync = ""
-	interval := m.t.Sync
-	if m.Partial() {
-		interval *= partialSyncSlowdown
+	if target == nil {
+		return
 	}
-	m.syncAllowed, m.nextSync = m.now.Add(m.t.SyncPause), m.now.Add(interval)
+	if target.id() == m.wantSync {
+		m.wantSync = ""
+	}
+	m.syncAllowed = m.now.Add(m.t.SyncPause)
 	m.do(Sync{Target: target.id()})
 }
 

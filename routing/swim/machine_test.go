@@ -498,3 +498,27 @@ func TestForgottenTenMinutesAfterLastAlive(t *testing.T) {
 		t.Errorf("forgotten are %v", got)
 	}
 }
+
+// Whoever makes this node exchange claims with it all the time, as by asking for its proof in the name of peers that nobody knows, does not keep it from exchanging them with others.
+func TestNobodyKeepsClaimsFromOthers(t *testing.T) {
+	r := newRig(t)
+	r.admit("liar", "a", "b", "c")
+	r.m.Actions()
+	with := make(map[peer.ID]int)
+	for i := range 1200 {
+		r.now = r.now.Add(r.m.t.SyncPause / 4)
+		r.m.Sought(r.now, peer.ID(fmt.Sprint("nobody ", i)), "liar")
+		r.m.Tick(r.now)
+		for _, a := range r.m.Actions() {
+			switch a := a.(type) {
+			case Sync:
+				with[a.Target]++
+			case Probe:
+				r.m.Answered(r.now, a.ID, time.Millisecond)
+			}
+		}
+	}
+	if others := with["a"] + with["b"] + with["c"]; others < 10 {
+		t.Errorf("claims are exchanged %d times with the liar, and %d times with others", with["liar"], others)
+	}
+}

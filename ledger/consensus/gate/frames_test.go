@@ -313,6 +313,30 @@ func TestBrokenStream(t *testing.T) {
 	}
 }
 
+// A peer that ends its side of a stream, though that does not move, has ended the session: nothing takes over from the stream, and who sends must not wait for that.
+func TestEndThatNobodyAskedFor(t *testing.T) {
+	a, b := pair(t)
+	got := b.listen(votes)
+	if err := a.send(b, votes, "x"); err != nil || receive(t, got) != "x" {
+		t.Fatal(err)
+	}
+	a.Gate.mu.Lock()
+	p := a.members[b.host.ID()].pipes[classVotes]
+	a.Gate.mu.Unlock()
+	left := a.times()
+	for _, s := range b.host.Network().ConnsToPeer(a.host.ID())[0].GetStreams() {
+		if s.Protocol() == a.classProtocol(classVotes) {
+			if err := s.CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	eventually(t, "the end of the session", func() bool { return a.times() == left+1 })
+	if err := p.out.Err(); err == nil || errors.Is(err, errMoved) {
+		t.Errorf("the stream ended with %v", err)
+	}
+}
+
 // still is a stream that has no deadlines.
 type still struct{}
 

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/client"
 	ma "github.com/multiformats/go-multiaddr"
 
@@ -63,18 +65,38 @@ func relayedStreams(a, b *side) int {
 	return n
 }
 
-// A session moves from a relayed connection to a direct one, and CometBFT is not told that the peer has gone.
-func TestSessionsMoveToTheDirectConnection(t *testing.T) {
+// slowHost takes its time to return streams of the gate.
+type slowHost struct {
+	host.Host
+	opened  chan struct{} // one element for each
+	release chan struct{} // closed when they are to be returned
+}
+
+func (h *slowHost) NewStream(ctx context.Context, to peer.ID, ps ...protocol.ID) (network.Stream, error) {
+	s, err := h.Host.NewStream(ctx, to, ps...)
+	if len(ps) == 1 && strings.HasSuffix(string(ps[0]), string(classVotes)) {
+		select {
+		case h.opened <- struct{}{}:
+		default:
+		}
+		<-h.release
+	}
+	return s, err
+}
+
+// relayedPair returns two sides that have a session over a relayed connection.
+func relayedPair(t *testing.T, wrap func(host.Host) host.Host) (a, b *side) {
+	t.Helper()
 	id := networkOf(t, "gate")
 	relay := newRelayedHost(t, id, nat.ServeAlways)
 	sides := make([]*side, 2)
 	for i := range sides {
-		sides[i] = &side{host: newRelayedHost(t, id, nat.ServeNever)}
+		sides[i] = &side{host: wrap(newRelayedHost(t, id, nat.ServeNever))}
 		sides[i].allowed.Store(true)
 		connect(t, sides[i].host, relay)
 		sides[i].open(t, id)
 	}
-	a, b := sides[0], sides[1]
+	a, b = sides[0], sides[1]
 	if _, err := client.Reserve(t.Context(), b.host, peer.AddrInfo{ID: relay.ID()}); err != nil {
 		t.Fatal(err)
 	}
@@ -90,6 +112,48 @@ func TestSessionsMoveToTheDirectConnection(t *testing.T) {
 	if err := a.Join(t.Context(), b.host.ID()); err != nil {
 		t.Fatal(err)
 	}
+	return a, b
+}
+
+// connectDirectly makes a direct connection, and a session over it.
+func connectDirectly(t *testing.T, a, b *side) {
+	t.Helper()
+	if err := a.host.Connect(network.WithForceDirectDial(t.Context(), "test"), peer.AddrInfo{ID: b.host.ID(), Addrs: b.host.Network().ListenAddresses()}); err != nil {
+		t.Fatal(err)
+	}
+	if s := a.Stranded(); len(s) != 1 || s[0] != b.host.ID() {
+		t.Fatalf("%v are to move", s)
+	}
+	if err := a.Join(t.Context(), b.host.ID()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A stream that is being opened over a relayed connection while the session moves does so, too: otherwise the session would end with that connection.
+func TestStreamsThatAreBeingOpenedMove(t *testing.T) {
+	slow := &slowHost{opened: make(chan struct{}, 1), release: make(chan struct{})}
+	a, b := relayedPair(t, func(h host.Host) host.Host {
+		if slow.Host == nil {
+			slow.Host = h
+			return slow
+		}
+		return h
+	})
+	got := b.listen(votes)
+	sent := make(chan error, 1)
+	go func() { sent <- a.send(b, votes, "x") }()
+	<-slow.opened
+	connectDirectly(t, a, b)
+	close(slow.release)
+	if err := <-sent; err != nil || receive(t, got) != "x" {
+		t.Fatal(err)
+	}
+	eventually(t, "the move", func() bool { return relayedStreams(a, b) == 0 })
+}
+
+// A session moves from a relayed connection to a direct one, and CometBFT is not told that the peer has gone.
+func TestSessionsMoveToTheDirectConnection(t *testing.T) {
+	a, b := relayedPair(t, func(h host.Host) host.Host { return h })
 	got := b.listen(votes)
 	if err := a.send(b, votes, "relayed"); err != nil || receive(t, got) != "relayed" {
 		t.Fatal(err)
@@ -104,15 +168,7 @@ func TestSessionsMoveToTheDirectConnection(t *testing.T) {
 	}
 	beforeA, beforeB := left(a), left(b)
 
-	if err := a.host.Connect(network.WithForceDirectDial(t.Context(), "test"), peer.AddrInfo{ID: b.host.ID(), Addrs: b.host.Network().ListenAddresses()}); err != nil {
-		t.Fatal(err)
-	}
-	if s := a.Stranded(); len(s) != 1 || s[0] != b.host.ID() {
-		t.Fatalf("%v are to move", s)
-	}
-	if err := a.Join(t.Context(), b.host.ID()); err != nil {
-		t.Fatal(err)
-	}
+	connectDirectly(t, a, b)
 	eventually(t, "the move", func() bool { return len(a.Stranded()) == 0 && len(b.Stranded()) == 0 && relayedStreams(a, b) == 0 })
 	for _, c := range a.host.Network().ConnsToPeer(b.host.ID()) {
 		if swarm.IsRelayed(c.RemoteMultiaddr()) {

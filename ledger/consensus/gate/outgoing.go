@@ -31,7 +31,7 @@ type pipe struct {
 	after <-chan struct{} // closed when the peer has all of the pipe before; nil where there was none
 	move  chan struct{}   // closed when another pipe is to take over
 	gone  chan struct{}   // closed when nothing more comes out of it
-	// What follows does not change any more when ready is closed.
+	// What follows does not change any more when ready is closed. It is written while the gate's mu is held.
 	err error // why it could not be opened
 	raw network.Stream
 	out *frames.Writer
@@ -102,10 +102,13 @@ func (m *member) pipe(c class) (p *pipe, fresh bool) {
 	return p, true
 }
 
-// movePipes has new pipes take over from those over relayed connections. The gate's mu is held.
+// movePipes has new pipes take over from those over relayed connections, when there is a session over a direct one. A pipe that is being opened calls it by itself. The gate's mu is held.
 func (m *member) movePipes() {
+	if !m.direct() {
+		return
+	}
 	for c, p := range m.pipes {
-		if !p.isOpen() || !swarm.IsRelayed(p.raw.Conn().RemoteMultiaddr()) {
+		if p.raw == nil || !swarm.IsRelayed(p.raw.Conn().RemoteMultiaddr()) {
 			continue
 		}
 		delete(m.pipes, c)
@@ -114,11 +117,21 @@ func (m *member) movePipes() {
 	}
 }
 
-// isOpen says whether messages can be sent through the pipe.
-func (p *pipe) isOpen() bool {
+// direct says whether there is a session over a direct connection. The gate's mu is held.
+func (m *member) direct() bool {
+	for s := range m.sessions {
+		if !swarm.IsRelayed(s.Conn().RemoteMultiaddr()) {
+			return true
+		}
+	}
+	return false
+}
+
+// moves says whether another pipe is to take over.
+func (p *pipe) moves() bool {
 	select {
-	case <-p.ready:
-		return p.err == nil
+	case <-p.move:
+		return true
 	default:
 		return false
 	}
@@ -184,20 +197,21 @@ func (g *Gate) open(ctx context.Context, to peer.ID, m *member, p *pipe) {
 	p.raw, p.out = raw, frames.NewWriter(raw, raw.Scope())
 	_, p.err = p.out.Send(ctx, g.instance[:], nil) // the first, so that it need not wait
 	m.streams[raw] = struct{}{}
+	m.movePipes() // the direct connection may have come meanwhile
 	g.tasks.Add(2)
 	go g.carry(to, m, p)
 	go g.notice(p)
 }
 
-// notice waits for the end of a pipe's stream. The peer ends it properly when it has read to its end, which it comes to when the pipe moves.
+// notice waits for the end of a pipe's stream. The peer ends it properly when it has read to its end, which it comes to when the pipe moves. No other end is errMoved: whoever sends then waits for the pipe that takes over.
 func (g *Gate) notice(p *pipe) {
 	defer g.tasks.Done()
 	_, err := p.raw.Read(make([]byte, 1))
-	if errors.Is(err, io.EOF) {
-		err = errMoved
-	}
-	if err == nil {
+	switch {
+	case err == nil:
 		err = fault.New(fault.Invalid, "an answer that nobody asked for")
+	case errors.Is(err, io.EOF) && p.moves():
+		err = errMoved
 	}
 	p.out.Stop(err)
 }

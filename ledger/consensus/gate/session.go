@@ -245,9 +245,7 @@ func (g *Gate) enter(p peer.ID, theirs instance, s network.Stream) error {
 			m.sessions[s] = struct{}{}
 			m.frames = m.frames || framed
 			g.tasks.Add(1)
-			if !swarm.IsRelayed(s.Conn().RemoteMultiaddr()) {
-				m.movePipes()
-			}
+			m.movePipes()
 		}
 		g.mu.Unlock()
 		return err

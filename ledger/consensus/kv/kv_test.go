@@ -322,6 +322,34 @@ func TestFailedDisk(t *testing.T) {
 	}
 }
 
+// TestCheckpointWithoutRoom: a copy that has no room says so at once, and the store can be used and closed.
+func TestCheckpointWithoutRoom(t *testing.T) {
+	var cause atomic.Pointer[error]
+	s := open(t, guardfstest.Failing(vfs.NewMem(), &cause))
+	if err := s.Space('b').SetSync([]byte("before"), []byte("1")); err != nil {
+		t.Fatal(err)
+	}
+	full := error(syscall.ENOSPC)
+	cause.Store(&full)
+	copied := make(chan error, 1)
+	go func() { copied <- s.Checkpoint("copy") }()
+	select {
+	case err := <-copied:
+		if fault.KindOf(err) != fault.Full {
+			t.Errorf("copied without room: %v", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("it waits for the disk")
+	}
+	cause.Store(nil)
+	for s.Waits() {
+		time.Sleep(time.Millisecond)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // On a full disk a write says so and reads go on; what was begun takes effect when there is room, and what was acknowledged is never gone.
 func TestFullDisk(t *testing.T) {
 	var cause atomic.Pointer[error]
