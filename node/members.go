@@ -252,9 +252,12 @@ func (n *Node) disown(ctx context.Context) bool {
 	return err == nil
 }
 
-// weighRefusal returns why the node can't go on, if it can't: nothing says that it is a member, or nobody else takes it for one.
+// weighRefusal returns why the node can't go on, if it can't: nothing says that it is a member, or nobody else takes it for one. One that was told to enter again was admitted anew, which those who refuse it may not know yet.
 func (n *Node) weighRefusal(ctx context.Context, r refusal) error {
 	n.cfg.Logger.Warn("refused by a member", "by", r.by, "reason", r.err)
+	if n.cfg.Rejoin {
+		return nil
+	}
 	if n.members.book.Allowed(n.home.ID) {
 		timer := time.NewTimer(expelledPatience)
 		defer timer.Stop()

@@ -205,7 +205,7 @@ func TestRelays(t *testing.T) {
 	t.Parallel()
 	l := newNATLab(t)
 	founder := newPeer(t, l.site("a", netns.EndpointIndependent), "a")
-	founder.do("init", "--network", networkName(t))
+	founder.do("init", "--network", networkName(t), "--members-only=false")
 	founder.Args = l.options(overTCP(4242), overQUIC(4242))
 	check(t, founder.Start())
 	founder.waitReady()
