@@ -34,8 +34,6 @@ RACE = $(shell command -v $$($(GO) env CC) >/dev/null && echo -race)
 
 # Vetted as they are tested, so that what vet builds serves the tests.
 test: RACE =
-# Whole ledgers in real time, a quarter of a minute or more each.
-test: SKIP = -skip '^Test(ChangesStay|ClockBehind|FirstTransaction|ForgedAnswers|ForgedSnapshots|Join|NoQuorum|NoSnapshots|OldEvidence|Pruning|Recover|RestartsUnderLoad|RestoreTheOnlyValidator|RestoredValidator|Room|Stall|StateSync|StopWhileFetching|Traitor|Trust|ValidatorsVoteOneAnotherIn|WrongState)$$'
 vet:
 	@$(STAGE) 'go vet' $(GO) vet $(RACE) ./...
 	@$(STAGE) 'go vet, end-to-end tests' $(GO) vet $(RACE) -tags e2e,kubernetes ./test/... ./deploy/...
@@ -48,9 +46,10 @@ race:
 simulated:
 	@$(STAGE) 'simulated networks' $(GO) test -timeout 8m $(TESTFLAGS) ./sim
 
-# Simulated networks are left to simulated, race and sim-full.
+# Simulated networks are left to simulated, race and sim-full, and whole ledgers in real time, a quarter of a minute or more each, to race.
+parallel: SKIP = -skip '^Test(ChangesStay|ClockBehind|FirstTransaction|ForgedAnswers|ForgedSnapshots|Join|NoQuorum|NoSnapshots|NewcomersToALargeNetworkConnectToFew|OldEvidence|OldVolume|Pruning|Recover|ResumeAlone|ResumeFetchesWhatOthersHave|RestartsUnderLoad|RestoreTheOnlyValidator|RestoredValidator|Room|Stall|StateSync|StopWhileFetching|Traitor|Trust|ValidatorsVoteOneAnotherIn|WrongState)$$'
 parallel: ## Every test without the e2e tag on all processors, without the race detector
-	@$(STAGE) 'tests on all processors' $(GO) test -timeout 15m $(SKIP) $(TESTFLAGS) $$($(GO) list ./... | grep -v '/sim$$')
+	@$(STAGE) 'tests on all processors' $(GO) test -timeout 20m $(SKIP) $(TESTFLAGS) $$($(GO) list ./... | grep -v '/sim$$')
 
 # The garbage collector runs half as often as it would: the networks fit in memory all the same. The largest one is left to crowd.
 sim-full: ## The proofs at full size, each with its seeds in the output
