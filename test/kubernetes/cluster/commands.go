@@ -88,10 +88,14 @@ func (c *Cluster) Do(f func() error) error {
 	return netns.Do(c.network.lan(), f)
 }
 
-// DialContext connects from the cluster's LAN; addr holds an IP address, not a name.
+// DialContext connects from the cluster's LAN; addr holds an IP address, not a name. What was sent and not acknowledged when the connection is closed is taken back: the kernel would go on sending it, and a request that
+// its caller gave up while a link was cut would be carried out half a minute later, when the link is whole.
 func (c *Cluster) DialContext(ctx context.Context, network, addr string) (conn net.Conn, err error) {
 	err = c.Do(func() error {
 		conn, err = new(net.Dialer).DialContext(ctx, network, addr)
+		if t, ok := conn.(*net.TCPConn); ok && err == nil {
+			err = t.SetLinger(0)
+		}
 		return err
 	})
 	return conn, err
