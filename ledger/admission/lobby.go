@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/netip"
-	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -15,6 +14,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/internal/allowance"
 	"github.com/folkmoot/folkmoot/ledger"
 	"github.com/folkmoot/folkmoot/swarm"
 )
@@ -24,9 +24,8 @@ const (
 	requestsPerSecond = 2
 	requestsAtOnce    = 20
 	allPerSecond      = 100
-	// maxPlaces is the most places that are counted apart, and placesKept how long one is remembered; by then it has its whole allowance again.
-	maxPlaces  = 4096
-	placesKept = time.Minute
+	// maxPlaces is the most places that are counted apart.
+	maxPlaces = 4096
 	// maxPresented is how many receipts are read at once: each may take some megabytes.
 	maxPresented = 4
 	// partingTime is how long a stranger may take to read what it was told.
@@ -60,15 +59,8 @@ type Lobby struct {
 	network   ledger.Hash
 	presented chan struct{} // one element for each receipt that is read
 
-	mu     sync.Mutex
-	all    *rate.Limiter               // guarded by mu
-	places map[netip.Prefix]*allowance // guarded by mu
-	swept  time.Time                   // guarded by mu
-}
-
-type allowance struct {
-	*rate.Limiter
-	used time.Time
+	all    *rate.Limiter
+	places *allowance.Each[netip.Prefix]
 }
 
 // NewLobby returns a lobby.
@@ -77,7 +69,7 @@ func NewLobby(cfg LobbyConfig) *Lobby {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Lobby{
-		cfg: cfg, network: cfg.Genesis.ID(), presented: make(chan struct{}, maxPresented), all: rate.NewLimiter(allPerSecond, allPerSecond), places: make(map[netip.Prefix]*allowance),
+		cfg: cfg, network: cfg.Genesis.ID(), presented: make(chan struct{}, maxPresented), all: rate.NewLimiter(allPerSecond, allPerSecond), places: allowance.New[netip.Prefix](requestsPerSecond, requestsAtOnce, maxPlaces),
 	}
 }
 
@@ -146,34 +138,7 @@ func (l *Lobby) answer(ctx context.Context, from peer.ID, remote ma.Multiaddr, s
 
 // allow tells whether somebody of a place may make one more request now, and counts it.
 func (l *Lobby) allow(place netip.Prefix, now time.Time) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	a := l.places[place]
-	if a == nil {
-		if len(l.places) >= maxPlaces {
-			l.sweep(now)
-		}
-		if len(l.places) >= maxPlaces {
-			return false
-		}
-		a = &allowance{Limiter: rate.NewLimiter(requestsPerSecond, requestsAtOnce)}
-		l.places[place] = a
-	}
-	a.used = now
-	return a.AllowN(now, 1) && l.all.AllowN(now, 1)
-}
-
-// sweep forgets the places that nobody came from for long, at most once a second. mu is held.
-func (l *Lobby) sweep(now time.Time) {
-	if now.Sub(l.swept) < time.Second {
-		return
-	}
-	l.swept = now
-	for p, a := range l.places {
-		if now.Sub(a.used) > placesKept {
-			delete(l.places, p)
-		}
-	}
+	return l.places.Allow(place, now) && l.all.AllowN(now, 1)
 }
 
 // invite returns the invite of an account, if it still admits somebody.

@@ -294,19 +294,14 @@ func TestFlood(t *testing.T) {
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	grown := int64(after.HeapAlloc) - int64(before.HeapAlloc)
-	t.Logf("%d requests in %s, %s each; %d turned away unread; the heap has grown by %d bytes, %d places are remembered", requests, took, took/requests, busy, grown, len(b.lobby.places))
+	t.Logf("%d requests in %s, %s each; %d turned away unread; the heap has grown by %d bytes, %d places are remembered", requests, took, took/requests, busy, grown, b.lobby.places.Len())
 	if most := allPerSecond * (2 + int(took.Seconds())); requests-busy > most {
 		t.Errorf("%d requests were looked at in %s, at most %d may be", requests-busy, took, most)
 	}
-	if len(b.lobby.places) > maxPlaces || grown > 8<<20 {
-		t.Errorf("%d places are remembered, and the heap has grown by %d bytes", len(b.lobby.places), grown)
+	if b.lobby.places.Len() > maxPlaces || grown > 8<<20 {
+		t.Errorf("%d places are remembered, and the heap has grown by %d bytes", b.lobby.places.Len(), grown)
 	}
-	b.lobby.mu.Lock()
-	b.lobby.swept = time.Time{}
-	for _, a := range b.lobby.places {
-		a.used = time.Now().Add(-2 * placesKept)
-	}
-	b.lobby.mu.Unlock()
+	b.lobby.places.Sweep(time.Now().Add(2 * time.Minute))
 	deadline := time.Now().Add(5 * time.Second)
 	for {
 		v, _ := b.request(peerOf(guest), somewhere, askKind, appendAsk(b.invite, b.ledger.network, peerOf(guest), peerOf(self)))

@@ -200,11 +200,11 @@ func TestQuestionsAreBounded(t *testing.T) {
 	for i := range 2 * maxLimited {
 		l.allow(peer.ID(string(rune(i))), now)
 	}
-	if len(l.peers) > maxLimited {
-		t.Errorf("%d peers are counted, want %d at most", len(l.peers), maxLimited)
+	if l.peers.Len() > maxLimited {
+		t.Errorf("%d peers are counted, want %d at most", l.peers.Len(), maxLimited)
 	}
-	later := now.Add(2 * limitsKept)
-	if l.sweep(later); len(l.peers) != 0 || !l.allow(carol, later) {
-		t.Errorf("%d peers are counted after a pause", len(l.peers))
+	later := now.Add(2 * time.Minute)
+	if l.peers.Sweep(later); l.peers.Len() != 0 || !l.allow(carol, later) {
+		t.Errorf("%d peers are counted after a pause", l.peers.Len())
 	}
 }
