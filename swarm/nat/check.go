@@ -11,8 +11,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
 	"golang.org/x/crypto/cryptobyte"
-	"golang.org/x/time/rate"
 
+	"github.com/folkmoot/folkmoot/internal/allowance"
 	"github.com/folkmoot/folkmoot/swarm"
 )
 
@@ -118,11 +118,11 @@ type checkServer struct {
 	resolve resolveFunc
 	logger  *slog.Logger
 	dials   chan struct{} // one element for each dial under way
-	limits  *perPeer
+	limits  *allowance.Each[peer.ID]
 }
 
 func newCheckServer(learn learnFunc, resolve resolveFunc, logger *slog.Logger) *checkServer {
-	return &checkServer{learn: learn, resolve: resolve, logger: logger, dials: make(chan struct{}, maxDials), limits: newPerPeer(checkRate, checkBurst)}
+	return &checkServer{learn: learn, resolve: resolve, logger: logger, dials: make(chan struct{}, maxDials), limits: allowance.New[peer.ID](checkRate, checkBurst, maxCounted)}
 }
 
 // handle answers a request.
@@ -132,7 +132,7 @@ func (c *checkServer) handle(ctx context.Context, from peer.ID, request []byte) 
 		return nil, err
 	}
 	results := make([]byte, len(addrs))
-	if !c.limits.allow(from) {
+	if !c.limits.Allow(from, time.Now()) {
 		return results, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkDialTime)
@@ -180,44 +180,4 @@ func (c *checkServer) dial(ctx context.Context, a ma.Multiaddr, who peer.ID) che
 		result = notReached
 	}
 	return result
-}
-
-// perPeer bounds how often each peer may do something.
-type perPeer struct {
-	limit rate.Limit
-	burst int
-
-	mu    sync.Mutex
-	peers map[peer.ID]*rate.Limiter // guarded by mu
-}
-
-func newPerPeer(limit rate.Limit, burst int) *perPeer {
-	return &perPeer{limit: limit, burst: burst, peers: make(map[peer.ID]*rate.Limiter)}
-}
-
-// allow counts one of a peer's, and returns whether it is within the bound. While too many peers are counted, those that are not yet are refused.
-func (l *perPeer) allow(p peer.ID) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	of := l.peers[p]
-	if of == nil {
-		if len(l.peers) >= maxCounted {
-			l.tidy()
-		}
-		if len(l.peers) >= maxCounted {
-			return false
-		}
-		of = rate.NewLimiter(l.limit, l.burst)
-		l.peers[p] = of
-	}
-	return of.Allow()
-}
-
-// tidy forgets peers that have their whole allowance again. mu is held.
-func (l *perPeer) tidy() {
-	for p, of := range l.peers {
-		if of.Tokens() >= float64(l.burst) {
-			delete(l.peers, p)
-		}
-	}
 }

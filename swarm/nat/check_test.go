@@ -7,9 +7,12 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/folkmoot/folkmoot/internal/allowance"
 )
 
 func addrsOf(texts ...string) []ma.Multiaddr {
@@ -98,17 +101,17 @@ func TestChecksOfNames(t *testing.T) {
 }
 
 func TestChecksForManyPeersAreBounded(t *testing.T) {
-	l := newPerPeer(checkRate, 1)
+	l, now := allowance.New[peer.ID](checkRate, 1, maxCounted), time.Now()
 	for i := range maxCounted {
-		if !l.allow(peer.ID(string(rune('a' + i)))) {
+		if !l.Allow(peer.ID(string(rune('a'+i))), now) {
 			t.Fatalf("peer %d was refused", i)
 		}
 	}
-	if l.allow("one too many") {
+	if l.Allow("one too many", now) {
 		t.Error("one too many is counted")
 	}
-	if len(l.peers) > maxCounted {
-		t.Errorf("%d peers are counted", len(l.peers))
+	if l.Len() > maxCounted {
+		t.Errorf("%d peers are counted", l.Len())
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/internal/allowance"
 	"github.com/folkmoot/folkmoot/swarm"
 )
 
@@ -72,7 +73,7 @@ var errManyCircuits = errors.New("too many circuits")
 type meter struct {
 	host.Host
 	quotas   Quotas
-	requests *perPeer
+	requests *allowance.Each[peer.ID]
 	all      *rate.Limiter
 	bytes    atomic.Int64
 
@@ -94,7 +95,7 @@ type senderOfPeer struct {
 
 func newMeter(h host.Host, q Quotas) *meter {
 	m := &meter{
-		Host: h, quotas: q, requests: newPerPeer(requestRate, requestBurst), all: bytesPerSecond(q.BytesPerSecond),
+		Host: h, quotas: q, requests: allowance.New[peer.ID](requestRate, requestBurst, maxCounted), all: bytesPerSecond(q.BytesPerSecond),
 		streams: make(map[*metered]struct{}), senders: make(map[peer.ID]*senderOfPeer),
 	}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
@@ -121,7 +122,7 @@ func (m *meter) close() {
 // SetStreamHandler lets requests through that are within the bound of their peer.
 func (m *meter) SetStreamHandler(p protocol.ID, h network.StreamHandler) {
 	m.Host.SetStreamHandler(p, func(s network.Stream) {
-		if !m.requests.allow(s.Conn().RemotePeer()) {
+		if !m.requests.Allow(s.Conn().RemotePeer(), time.Now()) {
 			_ = s.ResetWithError(network.StreamRateLimited)
 			return
 		}
