@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"reflect"
 	"time"
@@ -94,8 +95,8 @@ func (r *routes) enterStream() (leave func(), err error) {
 	}
 }
 
-// watch sends events until the client goes away, the server stops or the watch ends: the client takes it up again by itself, here or elsewhere.
-func (r *routes) watch(hctx huma.Context, f *flow, opts WatchOptions) error {
+// serve counts a stream of events in, and has it run until the client goes away, the server stops or what open returned ends. To HEAD it answers without a body.
+func (r *routes) serve(hctx huma.Context, f *flow, open func(ctx context.Context) (source io.Closer, run func(context.Context) error, err error)) error {
 	leave, err := r.enterStream()
 	if err != nil {
 		return err
@@ -104,17 +105,25 @@ func (r *routes) watch(hctx huma.Context, f *flow, opts WatchOptions) error {
 	ctx, cancel := context.WithCancel(hctx.Context())
 	defer cancel()
 	defer context.AfterFunc(r.stopping, cancel)()
-	w, err := r.backend.Watch(ctx, opts)
+	source, run, err := open(ctx)
 	if err != nil {
 		return err
 	}
-	defer w.Close()
+	defer source.Close()
 	if req, _ := humago.Unwrap(hctx); req.Method == http.MethodHead {
 		_, err := f.Write(nil)
 		return err
 	}
-	e := eventAnswer{flow: f, watch: w}
-	return e.run(ctx)
+	return run(ctx)
+}
+
+// watch sends events until the stream or the watch ends: the client takes it up again by itself, here or elsewhere.
+func (r *routes) watch(hctx huma.Context, f *flow, opts WatchOptions) error {
+	return r.serve(hctx, f, func(ctx context.Context) (io.Closer, func(context.Context) error, error) {
+		w, err := r.backend.Watch(ctx, opts)
+		e := eventAnswer{flow: f, watch: w}
+		return w, e.run, err
+	})
 }
 
 // eventAnswer is the answer of a watch.

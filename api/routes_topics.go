@@ -7,13 +7,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"reflect"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	v1 "github.com/folkmoot/folkmoot/api/v1"
 	"github.com/folkmoot/folkmoot/fault"
@@ -137,25 +137,16 @@ func (r *routes) subscribe(_ context.Context, in *subscribeInput) (*stream, erro
 	}}, nil
 }
 
-// follow sends messages until the client goes away, the server stops or the subscription ends.
+// follow sends messages until the stream or the subscription ends.
 func (r *routes) follow(hctx huma.Context, f *flow, topic string) error {
-	leave, err := r.enterStream()
-	if err != nil {
-		return err
-	}
-	defer leave()
-	ctx, cancel := context.WithCancel(hctx.Context())
-	defer cancel()
-	defer context.AfterFunc(r.stopping, cancel)()
-	sub, err := r.backend.Subscribe(ctx, topic)
-	if err != nil {
-		return err
-	}
-	defer sub.Close()
-	if req, _ := humago.Unwrap(hctx); req.Method == http.MethodHead {
-		_, err := f.Write(nil)
-		return err
-	}
+	return r.serve(hctx, f, func(ctx context.Context) (io.Closer, func(context.Context) error, error) {
+		sub, err := r.backend.Subscribe(ctx, topic)
+		return sub, func(ctx context.Context) error { return tellMessages(ctx, f, sub) }, err
+	})
+}
+
+// tellMessages sends messages until ctx or the subscription ends.
+func tellMessages(ctx context.Context, f *flow, sub Subscription) error {
 	if _, err := fmt.Fprintf(f, "retry: %d\n\n", retryAfter.Milliseconds()); err != nil {
 		return err
 	}
