@@ -15,6 +15,7 @@ import (
 
 	"github.com/folkmoot/folkmoot/discovery/peercache"
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/internal/pause"
 	"github.com/folkmoot/folkmoot/ledger"
 	"github.com/folkmoot/folkmoot/ledger/admission"
 	"github.com/folkmoot/folkmoot/swarm"
@@ -97,7 +98,7 @@ func ConfirmMember(ctx context.Context, home string, key crypto.PrivKey, peers [
 	for _, e := range remembered {
 		peers = append(peers, peer.AddrInfo{ID: e.ID, Addrs: e.Addrs})
 	}
-	for ; ctx.Err() == nil; err = errors.Join(err, waitFor(ctx, confirmPause)) {
+	for ; ctx.Err() == nil; err = errors.Join(err, pause.For(ctx, confirmPause)) {
 		for _, p := range peers {
 			one, cancel := context.WithTimeout(ctx, confirmTime)
 			err = admission.Fetch(one, book, key, info.NetworkID, p)
@@ -108,16 +109,4 @@ func ConfirmMember(ctx context.Context, home string, key crypto.PrivKey, peers [
 		}
 	}
 	return fault.New(fault.Unavailable, "no member has proven that %s is one: %w", id, err)
-}
-
-// waitFor waits, or returns why ctx ended.
-func waitFor(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/internal/pause"
 )
 
 const (
@@ -125,14 +126,7 @@ func (c *conduct) admit(ctx context.Context, p peer.ID, cost float64) error {
 	if err != nil || delay <= 0 {
 		return err
 	}
-	timer := time.NewTimer(delay)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return pause.For(ctx, delay)
 }
 
 // charge says how long a request is to wait.

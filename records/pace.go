@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/folkmoot/folkmoot/internal/pause"
 )
 
 const (
@@ -40,12 +42,8 @@ func (p *pace) begin() func() {
 // yield waits after a step of repair that moved bytes and began at start.
 func (p *pace) yield(ctx context.Context, bytes int, start time.Time) error {
 	if p.active.Load() > 0 || time.Since(time.Unix(0, p.last.Load())) < lately {
-		timer := time.NewTimer(min(yieldFactor*time.Since(start), maxYield))
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := pause.For(ctx, min(yieldFactor*time.Since(start), maxYield)); err != nil {
+			return err
 		}
 	}
 	return p.limit.WaitN(ctx, min(bytes, repairBurst))

@@ -20,6 +20,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/folkmoot/folkmoot/bench/measure"
+	"github.com/folkmoot/folkmoot/internal/pause"
 	"github.com/folkmoot/folkmoot/ledger"
 	"github.com/folkmoot/folkmoot/ledger/consensus"
 	"github.com/folkmoot/folkmoot/ledger/consensus/signer"
@@ -185,7 +186,7 @@ func (n *kvNetwork) await(ctx context.Context) error {
 			default:
 			}
 		}
-		if err := measure.Wait(ctx, poll); err != nil {
+		if err := pause.For(ctx, poll); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/folkmoot/folkmoot/internal/pause"
 )
 
 // Load is what callers do.
@@ -111,7 +113,7 @@ func (r *run) start(ctx context.Context, i int) (due time.Time, ok bool) {
 	if due.Sub(r.began) >= r.load.Duration || ctx.Err() != nil || r.load.Operations > 0 && i >= r.load.Operations {
 		return due, false
 	}
-	if wait := time.Until(due); wait > 0 && Wait(ctx, wait) != nil {
+	if wait := time.Until(due); wait > 0 && pause.For(ctx, wait) != nil {
 		return due, false
 	}
 	return due, true

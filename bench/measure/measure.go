@@ -4,7 +4,6 @@ package measure
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"os"
 	"runtime"
@@ -40,16 +39,4 @@ func Conditions() string {
 	}
 	return fmt.Sprintf("%d cores, %s/%s, %s, %s, %s",
 		runtime.GOMAXPROCS(0), runtime.GOOS, runtime.GOARCH, kernel, runtime.Version(), time.Now().UTC().Format("2006-01-02"))
-}
-
-// Wait waits for d, or until ctx ends, whose error it returns then.
-func Wait(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/folkmoot/folkmoot/internal/pause"
 )
 
 func TestRunCounts(t *testing.T) {
@@ -66,7 +68,7 @@ func TestInterruptedOperationsDoNotCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
 		defer cancel()
-		got, err := Run(ctx, Load{Callers: 1, Duration: 10 * time.Second, Do: func(ctx context.Context, _ int) error { return Wait(ctx, time.Second) }})
+		got, err := Run(ctx, Load{Callers: 1, Duration: 10 * time.Second, Do: func(ctx context.Context, _ int) error { return pause.For(ctx, time.Second) }})
 		if got.Operations != 1 || got.Failures != 0 || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %+v, %v", got, err)
 		}

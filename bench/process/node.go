@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/folkmoot/folkmoot/bench/measure"
+	"github.com/folkmoot/folkmoot/internal/pause"
 	"github.com/folkmoot/folkmoot/node"
 )
 
@@ -36,7 +36,7 @@ func (c Group) Until(ctx context.Context, patience Patience, holds func() bool) 
 		if err := c.Ended(); err != nil {
 			return err
 		}
-		if err := measure.Wait(ctx, patience.Poll); err != nil {
+		if err := pause.For(ctx, patience.Poll); err != nil {
 			return fmt.Errorf("%s: %w", patience.Late, err)
 		}
 	}

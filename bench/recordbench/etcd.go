@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/folkmoot/folkmoot/bench/measure"
 	"github.com/folkmoot/folkmoot/bench/process"
+	"github.com/folkmoot/folkmoot/internal/pause"
 )
 
 const (
@@ -97,7 +97,7 @@ func (e *etcd) await(ctx context.Context) error {
 			if gone := e.members.Ended(); gone != nil {
 				return gone
 			}
-			if measure.Wait(ctx, settlePoll) != nil {
+			if pause.For(ctx, settlePoll) != nil {
 				return fmt.Errorf("etcd is not ready after %v: %w", etcdStart, err)
 			}
 		}

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/folkmoot/folkmoot/bench/measure"
+	"github.com/folkmoot/folkmoot/internal/pause"
 	"github.com/folkmoot/folkmoot/records"
 	"github.com/folkmoot/folkmoot/routing"
 	"github.com/folkmoot/folkmoot/swarm"
@@ -193,7 +194,7 @@ func (m *moot) await(ctx context.Context, otherwise string, ready func(*mootPeer
 	defer cancel()
 	for _, p := range m.peers {
 		for !ready(p) {
-			if err := measure.Wait(ctx, settlePoll); err != nil {
+			if err := pause.For(ctx, settlePoll); err != nil {
 				return fmt.Errorf("%s: %w", otherwise, err)
 			}
 		}

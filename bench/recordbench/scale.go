@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/folkmoot/folkmoot/bench/measure"
+	"github.com/folkmoot/folkmoot/internal/pause"
 )
 
 const (
@@ -91,7 +92,7 @@ func (c *Config) scaleOne(ctx context.Context, peers int, empty int64, report *R
 
 // watchIdle measures peers that nobody uses.
 func (c *Config) watchIdle(ctx context.Context, m *moot, empty int64, s *Scaled) error {
-	if err := measure.Wait(ctx, c.Idle/2); err != nil { // what starting left to do
+	if err := pause.For(ctx, c.Idle/2); err != nil { // what starting left to do
 		return err
 	}
 	began := time.Now()
@@ -99,7 +100,7 @@ func (c *Config) watchIdle(ctx context.Context, m *moot, empty int64, s *Scaled)
 	if err != nil {
 		return err
 	}
-	if err := measure.Wait(ctx, c.Idle); err != nil {
+	if err := pause.For(ctx, c.Idle); err != nil {
 		return err
 	}
 	after, err := m.CPU()

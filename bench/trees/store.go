@@ -11,7 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/bloom"
 	"github.com/cockroachdb/pebble/v2/sstable"
 
-	"github.com/folkmoot/folkmoot/bench/measure"
+	"github.com/folkmoot/folkmoot/internal/pause"
 )
 
 // A store is pebble as the trees are given it, with filters, and a count of what is given to it.
@@ -73,7 +73,7 @@ func (s *store) settle() error {
 		return err
 	}
 	for quiet := 0; quiet < 3; {
-		if err := measure.Wait(context.Background(), settlePoll); err != nil {
+		if err := pause.For(context.Background(), settlePoll); err != nil {
 			return err
 		}
 		if quiet++; s.Metrics().Compact.NumInProgress > 0 {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/folkmoot/folkmoot/cmd/moot/internal/kubernetes"
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/internal/pause"
 	"github.com/folkmoot/folkmoot/ledger"
 	"github.com/folkmoot/folkmoot/node"
 )
@@ -73,7 +74,7 @@ func (a *app) awaitGenesis(ctx context.Context, cluster *kubernetes.Cluster, pod
 			a.notef("waiting for ConfigMap %s, with which the network is founded", o.configMap)
 			told = true
 		}
-		if !sleep(ctx, configMapPause) {
+		if pause.For(ctx, configMapPause) != nil {
 			return nil, ctx.Err()
 		}
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/folkmoot/folkmoot/backup"
 	"github.com/folkmoot/folkmoot/cmd/moot/internal/accounts"
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/internal/pause"
 	"github.com/folkmoot/folkmoot/ledger"
 )
 
@@ -254,19 +255,9 @@ func (u *ledgerUser) handIn(ctx context.Context, encoded []byte) (v1.Transaction
 		}
 		// From here on it may have been handed in, whoever answers now.
 		err = fault.New(fault.Unavailable, "the connection was lost: %s", err)
-		if !sleep(ctx, submitPause) {
+		if pause.For(ctx, submitPause) != nil {
 			return status, err
 		}
-	}
-}
-
-// sleep waits, and returns false when ctx ends before.
-func sleep(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-time.After(d):
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	v1 "github.com/folkmoot/folkmoot/api/v1"
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/internal/pause"
 )
 
 const (
@@ -70,7 +71,7 @@ func (a *app) ping(ctx context.Context, target string, count int) error {
 	result := pingResult{Target: target, Pings: []v1.Pong{}}
 	for result.Sent < count {
 		if result.Sent > 0 {
-			if err := pause(ctx, pingInterval); err != nil {
+			if err := pause.For(ctx, pingInterval); err != nil {
 				return err
 			}
 		}
@@ -110,16 +111,4 @@ func (a *app) pingFailed(target string, err error) error {
 		return advise(err, `"moot peers" lists the peers known; ping one that is not among them by its address`)
 	}
 	return err
-}
-
-// pause waits for d or until ctx ends.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
 }

@@ -12,6 +12,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 
+	"github.com/folkmoot/folkmoot/internal/pause"
 	"github.com/folkmoot/folkmoot/swarm"
 )
 
@@ -65,7 +66,7 @@ func (j *judge) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-j.news:
-			if !sleep(ctx, askSettle) {
+			if pause.For(ctx, askSettle) != nil {
 				return
 			}
 		case <-next.C:
@@ -75,7 +76,7 @@ func (j *judge) run(ctx context.Context) {
 		default:
 		}
 		sure := j.round(ctx)
-		if !sleep(ctx, askGap) {
+		if pause.For(ctx, askGap) != nil {
 			return
 		}
 		if sure {
@@ -217,17 +218,5 @@ func (t *Traversal) serveIfPublic(v Verdict) {
 	public := slices.ContainsFunc(v.Addrs, func(a AddrVerdict) bool { return a.State == Reachable && manet.IsPublicAddr(a.Addr) })
 	if err := t.relay.serve(public && (v.State == Reachable || t.relay.status().Serving)); err != nil {
 		t.logger.Warn("relay for others", "error", err)
-	}
-}
-
-// sleep waits and says whether ctx is still going.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
 	}
 }
