@@ -380,7 +380,7 @@ func TestPowerCut(t *testing.T) {
 			for _, n := range s.nodes {
 				s.crash(n)
 			}
-			time.Sleep(5 * time.Second) // until they know that nobody else comes who may know more
+			settle() // until they know that nobody else comes who may know more
 			for key, value := range acknowledged {
 				wantValue(t, s.nodes[s.rng.IntN(5)], key, value)
 			}

@@ -35,6 +35,7 @@ func TestFullDisk(t *testing.T) {
 				return nil
 			})))
 		}
+		settle() // until they know that nobody else comes who may know more
 		put(t, s.nodes[0], "key", "value", records.All)
 		full[2].Store(true)
 		put(t, s.nodes[0], "key", "two have room", records.Quorum)
