@@ -33,7 +33,7 @@ type handler struct {
 // ServeHTTP serves one request.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	timeout, badTimeout := h.timeoutOf(r)
-	if !isStreamPath(r.URL.Path) && !isTopicStream(r) {
+	if !isStream(r) {
 		ctx, cancel := context.WithTimeout(r.Context(), timeout)
 		defer cancel()
 		r = r.WithContext(ctx)

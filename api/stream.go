@@ -17,10 +17,13 @@ const (
 	streamBeat = 5 * time.Second
 )
 
-// streamPaths are those whose answers go on for as long as something takes. The time of a request does not bound them, that for each piece does.
+// streamPaths are those whose answers go on for as long as something takes; those of who listens to a topic are others.
 var streamPaths = []string{leavePath, backupPath, eventsPath}
 
-func isStreamPath(path string) bool { return slices.Contains(streamPaths, path) }
+// isStream says whether the answer to r goes on for as long as something takes. The time of a request does not bound it, that for each piece does.
+func isStream(r *http.Request) bool {
+	return slices.Contains(streamPaths, r.URL.Path) || isTopicStream(r)
+}
 
 // A flow writes an answer that goes on. Its first byte makes it a success; until then it can still be a problem.
 type flow struct {
