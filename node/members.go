@@ -14,6 +14,7 @@ import (
 
 	"github.com/folkmoot/folkmoot/discovery/peercache"
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/internal/pause"
 	"github.com/folkmoot/folkmoot/ledger"
 	"github.com/folkmoot/folkmoot/ledger/admission"
 	"github.com/folkmoot/folkmoot/ledger/replica"
@@ -259,14 +260,7 @@ func (n *Node) weighRefusal(ctx context.Context, r refusal) error {
 		return nil
 	}
 	if n.members.book.Allowed(n.home.ID) {
-		timer := time.NewTimer(expelledPatience)
-		defer timer.Stop()
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-timer.C:
-		}
-		if !n.alone() {
+		if pause.For(ctx, expelledPatience) != nil || !n.alone() {
 			return nil
 		}
 	}

@@ -66,7 +66,8 @@ func New(cfg Config) (*Engine, error) {
 // for it too.
 //
 // When CometBFT stops for an error of its own, Run does not return: it stops what is left of CometBFT, and blocks can be read until ctx ends. Then, or when the
-// start fails, Run returns the error; otherwise nil. While the disk has no room, CometBFT is stopped as well, and made anew once there is some.
+// start fails, Run returns the error; otherwise nil. While the disk has no room, CometBFT is stopped as well, and made anew once there is some; and it is made anew when the
+// signer's bar was lifted.
 func (e *Engine) Run(ctx context.Context) error {
 	if e.used.Swap(true) {
 		return fault.New(fault.Conflict, "consensus: the engine was run before")

@@ -139,28 +139,21 @@ func (p *pipe) moves() bool {
 
 // wait waits until the pipe is open.
 func (p *pipe) wait(ctx context.Context) error {
+	if err := p.until(ctx, p.ready); err != nil {
+		return err
+	}
+	return p.err
+}
+
+// until waits until a channel is closed, as long as the session lasts.
+func (p *pipe) until(ctx context.Context, done <-chan struct{}) error {
 	select {
-	case <-p.ready:
-		return p.err
+	case <-done:
+		return nil
 	default:
 	}
 	select {
-	case <-p.ready:
-		return p.err
-	case <-p.ended:
-		return errNoSession
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// await waits until the peer has all of the pipe before, so that messages keep their order.
-func (p *pipe) await(ctx context.Context) error {
-	if p.after == nil {
-		return nil
-	}
-	select {
-	case <-p.after:
+	case <-done:
 		return nil
 	case <-p.ended:
 		return errNoSession
@@ -172,7 +165,11 @@ func (p *pipe) await(ctx context.Context) error {
 // open opens a new pipe. When that fails, the next message makes another attempt.
 func (g *Gate) open(ctx context.Context, to peer.ID, m *member, p *pipe) {
 	defer close(p.ready)
-	raw, err := network.Stream(nil), p.await(ctx)
+	var raw network.Stream
+	var err error
+	if p.after != nil { // so that messages keep their order
+		err = p.until(ctx, p.after)
+	}
 	if err == nil {
 		raw, err = g.Host.NewStream(network.WithNoDial(ctx, "the node makes the connections"), to, g.classProtocol(p.class))
 	}
