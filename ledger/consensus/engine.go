@@ -46,6 +46,7 @@ type Engine struct {
 
 	kept      types.Txs              // what waited for a block when the parts were made anew; used by Run alone
 	looked    bool                   // whether the others were looked at before the validator begins; used by Run alone
+	finished  atomic.Bool            // the failure is that the application can't carry out the next block; see handOver
 	sound     atomic.Bool            // the failure is not one of CometBFT's: its parts can be waited for
 	probation atomic.Pointer[string] // what a barred validator waits for; nil: nothing is known of that
 
@@ -169,6 +170,9 @@ func (e *Engine) follow(ctx context.Context, p *parts) (next sequel, err error) 
 	select {
 	case <-ctx.Done():
 	case <-e.failed:
+		if e.finished.Load() {
+			p.handOver(ctx)
+		}
 		if !e.sound.Load() {
 			close(hurry)
 		}

@@ -33,6 +33,8 @@ const codeBroken = 1
 // end, and with it everything that has nothing to do with the ledger. So the goroutine ends instead, and the engine has failed.
 type guard struct {
 	fail func(error)
+	// finish is fail after the last block that the application can carry out.
+	finish func(error)
 	// behind is how far the clock is behind the last proposal in nanoseconds, where that is why it was refused, and otherwise 0.
 	behind atomic.Int64
 	warn   func(msg string, args ...any)
@@ -207,7 +209,9 @@ func (c guardedConsensus) Commit(ctx context.Context) (*abci.ResponseCommit, err
 		}
 	}
 	if err == nil {
-		_ = c.conns.stopBefore(c.conns.height.Load() + 1) // this block is whole, and CometBFT notes that it is
+		if last := c.conns.follows(c.conns.height.Load() + 1); last != nil {
+			c.conns.guard.finish(last) // this block is whole, and CometBFT notes that it is
+		}
 	}
 	return v, c.conns.guard.check(err)
 }
