@@ -14,7 +14,7 @@ GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 STAGE := scripts/stage
 
-.PHONY: help build image test test-all vet race simulated parallel sim-full crowd chart lint format-check static vulnerabilities completion fuzz e2e kubernetes bench fmt clean packages
+.PHONY: help build image release test test-all vet race simulated parallel sim-full crowd chart lint format-check static vulnerabilities completion fuzz e2e kubernetes bench fmt clean packages
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ build: ## Build the program as bin/moot
 
 image: ## Write the container image as dist/moot-VERSION.tar, for amd64 and arm64; two builds of a commit give the same bytes
 	@$(GO) run ./deploy/image
+
+release: ## Write a release into dist/moot-VERSION: archives for Linux, macOS and Windows, bills of materials, image, chart, checksums
+	@$(GO) run ./deploy/release
 
 test: vet parallel simulated ## Quick checks with Go alone: go vet, then the tests without the e2e tag, but for the longest; test-all has all, under the race detector, too
 

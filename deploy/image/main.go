@@ -18,8 +18,8 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/folkmoot/folkmoot/deploy/compile"
 	"github.com/folkmoot/folkmoot/deploy/image/oci"
-	"github.com/folkmoot/folkmoot/deploy/image/sbom"
 )
 
 // repository is the image's name without a tag. Nothing is ever pulled from it: the image is loaded from its archive.
@@ -28,8 +28,7 @@ const repository = "localhost/folkmoot/moot"
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	source := source{folder: ".", program: "github.com/folkmoot/folkmoot/cmd/moot"}
-	err := run(ctx, source, os.Args[1:], os.Stdout, os.Stderr)
+	err := run(ctx, compile.Moot(), os.Args[1:], os.Stdout, os.Stderr)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 	case err != nil:
@@ -77,23 +76,23 @@ func parse(args []string, stderr io.Writer) (options, error) {
 }
 
 // run builds the image and reports on stdout; the go command's output goes to stderr.
-func run(ctx context.Context, from source, args []string, stdout, stderr io.Writer) error {
+func run(ctx context.Context, from compile.Source, args []string, stdout, stderr io.Writer) error {
 	o, err := parse(args, stderr)
 	if err != nil {
 		return err
 	}
-	programs, err := from.compile(ctx, o.platforms, stderr)
+	programs, err := from.For(ctx, o.platforms, stderr)
 	if err != nil {
 		return err
 	}
-	version := programs[0].version()
+	version := programs[0].Version()
 	if o.out == "" {
-		o.out = filepath.Join("dist", "moot-"+tagSafe(version)+".tar")
+		o.out = filepath.Join("dist", "moot-"+compile.TagSafe(version)+".tar")
 	}
 	if o.references == nil {
-		o.references = []string{repository + ":" + tagSafe(version), repository + ":latest"}
+		o.references = []string{repository + ":" + compile.TagSafe(version), repository + ":latest"}
 	}
-	created, err := creationTime(programs[0].info, os.Getenv("SOURCE_DATE_EPOCH"))
+	created, err := programs[0].Time(os.Getenv("SOURCE_DATE_EPOCH"))
 	if err != nil {
 		return err
 	}
@@ -117,7 +116,7 @@ func reference(text string) (string, error) {
 		whole = repository + ":" + text
 	}
 	name, tag, _ := strings.Cut(whole[strings.LastIndex(whole, "/")+1:], ":")
-	if name == "" || tag == "" || tagSafe(tag) != tag {
+	if name == "" || tag == "" || compile.TagSafe(tag) != tag {
 		return "", errors.New("want a tag, or REPOSITORY:TAG")
 	}
 	return whole, nil
@@ -132,19 +131,19 @@ func write(out string, r recipe) (report, error) {
 	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
 		return report{}, fmt.Errorf("make the folder of the archive: %w", err)
 	}
-	result := report{References: r.references, Archive: out, Version: r.programs[0].version(), Created: r.created}
+	result := report{References: r.references, Archive: out, Version: r.programs[0].Version(), Created: r.created}
 	root, err := writeArchive(out, archive)
 	if err != nil {
 		return report{}, err
 	}
 	result.Digest = root.Digest
 	for i, p := range r.programs {
-		name := strings.TrimSuffix(out, ".tar") + "-" + strings.ReplaceAll(p.platform.String(), "/", "-") + ".spdx.json"
+		name := strings.TrimSuffix(out, ".tar") + "-" + strings.ReplaceAll(p.Platform.String(), "/", "-") + ".spdx.json"
 		if err := os.WriteFile(name, bills[i], 0o644); err != nil {
 			return report{}, fmt.Errorf("write the bill of materials: %w", err)
 		}
 		result.Platforms = append(result.Platforms, platformReport{
-			Platform: p.platform.String(), Program: int64(len(p.data)), Modules: len(p.modules), Unlicensed: unlicensed(p.modules), SBOM: name,
+			Platform: p.Platform.String(), Program: int64(len(p.Data)), Modules: len(p.Modules), Unlicensed: p.Unlicensed(), SBOM: name,
 		})
 	}
 	info, err := os.Stat(out)
@@ -170,15 +169,4 @@ func writeArchive(out string, archive oci.Archive) (oci.Descriptor, error) {
 		return oci.Descriptor{}, fmt.Errorf("put the archive in its place: %w", err)
 	}
 	return root, nil
-}
-
-// unlicensed lists the modules whose licence was not recognised.
-func unlicensed(modules []sbom.Module) []string {
-	var paths []string
-	for _, m := range modules {
-		if m.License() == sbom.Unknown {
-			paths = append(paths, m.Path)
-		}
-	}
-	return paths
 }

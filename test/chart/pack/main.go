@@ -1,12 +1,13 @@
 //go:build linux
 
-// Command pack packages the chart into dist, for the image that "make image" makes of the same source: the chart's appVersion is the image's tag.
+// Command pack packages the chart into dist, or another folder, for the image that "make image" makes of the same source: the chart's appVersion is the image's tag.
 package main
 
 import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -19,21 +20,20 @@ import (
 	"github.com/folkmoot/folkmoot/test/kubernetes/cluster"
 )
 
-const (
-	chart       = "deploy/helm/folkmoot"
-	destination = "dist"
-)
+const chart = "deploy/helm/folkmoot"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := pack(ctx); err != nil {
+	destination := flag.String("out", "dist", "`folder` to write into")
+	flag.Parse()
+	if err := pack(ctx, *destination); err != nil {
 		fmt.Fprintln(os.Stderr, "pack:", err)
 		os.Exit(1)
 	}
 }
 
-func pack(ctx context.Context) error {
+func pack(ctx context.Context, destination string) error {
 	version, err := programVersion(ctx)
 	if err != nil {
 		return err
