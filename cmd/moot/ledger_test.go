@@ -392,7 +392,7 @@ func TestLedgerValidators(t *testing.T) {
 	contains(t, b.l("validators propose "+key+" 10 --operator ann --by op"), "proposed ")
 	contains(t, b.l("validators list"), key, "10 of 20", "ann")
 	var made proposed
-	b.read(&made, "validators propose "+key+" 0 --operator ann --by op --json")
+	b.read(&made, "validators propose "+key+" 0 --by op --json") // its operator goes on to speak for it
 	contains(t, b.l("validators"), "proposal "+made.Proposal.String(), "power 0 for validator "+key, "op is for it")
 	b.lFails(exitConflict, "validators vote "+made.Proposal.String()+" --by op", "voted before")
 	b.l("validators vote " + made.Proposal.String() + " --by ann")

@@ -81,14 +81,14 @@ func (a *app) printValidators(tell *teller, known *v1.Validators) {
 func newValidatorsPropose(a *app) *cobra.Command {
 	var s sending
 	var operator, by string
-	cmd := a.command("propose KEY POWER --operator ACCOUNT --by ACCOUNT", "Propose a validator's voting power", wants(2, 2), func(ctx context.Context, args []string) error {
+	cmd := a.command("propose KEY POWER [--operator ACCOUNT] --by ACCOUNT", "Propose a validator's voting power", wants(2, 2), func(ctx context.Context, args []string) error {
 		return a.propose(ctx, args, operator, by, s)
 	})
 	cmd.Long = `Propose that a validator has some voting power, 0 for none, and vote for it. KEY is the validator's public key, which its node shows. The operator of a validator signs. Where more than two thirds of the power are
 for it already, it is in force at once.`
 	cmd.Example = `  moot ledger validators propose KEY 10 --operator bob --by ann
-  moot ledger validators propose KEY 0 --operator bob --by ann`
-	a.addAccountOption(cmd, &operator, "operator", "`ACCOUNT` that speaks for the validator")
+  moot ledger validators propose KEY 0 --by ann`
+	a.addAccountOption(cmd, &operator, "operator", "`ACCOUNT` that speaks for the validator (default: the one that does so now)")
 	a.addAccountOption(cmd, &by, "by", "`ACCOUNT` that proposes it")
 	addSending(cmd, &s)
 	cmd.ValidArgsFunction = cobra.NoFileCompletions
@@ -111,9 +111,6 @@ func (a *app) propose(ctx context.Context, args []string, operator, by string, s
 		return fault.New(fault.Invalid, "%s is no voting power: want 0 to %d", quoteKey(args[1]), int64(ledger.MaxPower))
 	}
 	power.Power = n
-	if operator == "" {
-		return errMissing("--operator", "the account that speaks for the validator")
-	}
 	if by == "" {
 		return errMissing("--by", "the account that proposes it")
 	}
@@ -121,7 +118,7 @@ func (a *app) propose(ctx context.Context, args []string, operator, by string, s
 	if err != nil {
 		return err
 	}
-	if power.Operator, err = u.account("option --operator", operator); err != nil {
+	if power.Operator, err = u.operatorOf(ctx, power.Validator, operator); err != nil {
 		return err
 	}
 	op := &ledger.Propose{Proposal: ledger.Proposal{SetPower: power}}
@@ -129,6 +126,23 @@ func (a *app) propose(ctx context.Context, args []string, operator, by string, s
 		return err
 	}
 	return u.propose(ctx, s, op)
+}
+
+// operatorOf returns the account that is to speak for a validator: the one that is named, or else the one that does so now.
+func (u *ledgerUser) operatorOf(ctx context.Context, key ledger.PublicKey, named string) (ledger.AccountID, error) {
+	if named != "" {
+		return u.account("option --operator", named)
+	}
+	known, err := u.client.Validators(ctx)
+	if err != nil {
+		return ledger.AccountID{}, u.app.ledgerFailed("list the validators", "", err)
+	}
+	for _, v := range known.Validators {
+		if v.Key == key.String() {
+			return ledger.ParseAccountID(v.Operator)
+		}
+	}
+	return ledger.AccountID{}, errMissing("--operator", "the account that speaks for the validator, which is none yet")
 }
 
 // propose hands a proposal in, and prints its id.
