@@ -144,18 +144,32 @@ func (p *OpenProposal) Unmarshal(value []byte) error {
 	return nil
 }
 
-// Marshal returns the value of the entry: by[32], until uint64, name<8>.
+// Marshal returns the value of the entry: by[32], until uint64, name<8>, and of one that took a place, or whose place was taken, since uint64, next<8>.
 func (m *Member) Marshal() []byte {
-	return appendText(binary.BigEndian.AppendUint64(append([]byte{entryVersion}, m.By[:]...), uint64(m.Until)), m.Name)
+	b := appendText(binary.BigEndian.AppendUint64(append([]byte{entryVersion}, m.By[:]...), uint64(m.Until)), m.Name)
+	if m.Since == 0 && m.Next == "" {
+		return b
+	}
+	return appendText(binary.BigEndian.AppendUint64(b, uint64(m.Since)), m.Next)
 }
 
 // Unmarshal reads the value of an entry.
 func (m *Member) Unmarshal(value []byte) error {
+	*m = Member{}
 	s, ok := reader(value)
-	if !ok || !s.CopyBytes(m.By[:]) || !readTime(&s, &m.Until) || !readText(&s, &m.Name) || !s.Empty() || validateText("name", m.Name, MaxName) != nil {
+	if !ok || !s.CopyBytes(m.By[:]) || !readTime(&s, &m.Until) || !readText(&s, &m.Name) || validateText("name", m.Name, MaxName) != nil || !s.Empty() && !m.readPlaces(&s) {
 		return errEntry("member")
 	}
 	return nil
+}
+
+// readPlaces reads what is said of one that took a place, or whose place was taken.
+func (m *Member) readPlaces(s *cryptobyte.String) bool {
+	if !readTime(s, &m.Since) || !readText(s, &m.Next) || !s.Empty() || m.Since == 0 && m.Next == "" {
+		return false
+	}
+	_, ok := MemberAccount(m.Next)
+	return m.Next == "" || ok && m.Until > 0
 }
 
 // Marshal returns the value of the entry: time uint64, results[32], count uint32.
