@@ -13,6 +13,8 @@ import (
 	pb "github.com/libp2p/go-libp2p-pubsub/pb"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/record"
+	ma "github.com/multiformats/go-multiaddr"
 )
 
 // attacker speaks gossipsub to a victim by hand, and takes the victim's streams, from which it reads nothing.
@@ -178,6 +180,68 @@ func TestManyTopicsOfOneNeighbour(t *testing.T) {
 		time.Sleep(10 * carryInterval)
 		if n, most := searches.Load(), int64(newsBurst+11*(carryInterval.Seconds()*newsRate+maxAttended)+10); n > most {
 			t.Errorf("%d searches, want at most %d", n, most)
+		}
+	})
+}
+
+// A neighbour that names peers has this node connect to those that it knows by itself, where it knows them to be, and not too fast.
+func TestPeersThatANeighbourNames(t *testing.T) {
+	simulate(t, 0, nil, func(t *testing.T, l *lab) {
+		ctx, cancel := context.WithCancel(context.Background())
+		defer time.Sleep(time.Minute)
+		defer cancel()
+		var asked atomic.Int64
+		known := func(p peer.ID) []ma.Multiaddr {
+			asked.Add(1)
+			if p == l.peers[1].host.ID() {
+				return l.peers[1].info().Addrs
+			}
+			return nil
+		}
+		l.add(ctx, Config{Network: testNetwork(t, "a"), Known: known})
+		for range 3 {
+			l.add(ctx, Config{Network: testNetwork(t, "a")})
+		}
+		victim, friend, stranger := l.peers[0], l.peers[1], l.peers[2]
+		l.connect(3, 0)
+		l.subscribe(victim, "news")
+		time.Sleep(2 * time.Second)
+		_, stream := l.attacker(victim)
+		name := func(infos ...*pb.PeerInfo) {
+			t.Helper()
+			topic := victim.prefix + "news"
+			if err := l.send(stream, &pb.RPC{Control: &pb.ControlMessage{Prune: []*pb.ControlPrune{{TopicID: &topic, Peers: infos}}}}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(5 * time.Second)
+		}
+		told := func(p *labPeer) *pb.PeerInfo {
+			t.Helper()
+			signed, err := record.Seal(peer.PeerRecordFromAddrInfo(p.info()), p.host.Peerstore().PrivKey(p.host.ID()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			data, err := signed.Marshal()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return &pb.PeerInfo{PeerID: []byte(p.host.ID()), SignedPeerRecord: data}
+		}
+		name(told(friend), told(stranger))
+		for p, want := range map[*labPeer]network.Connectedness{friend: network.Connected, stranger: network.NotConnected} {
+			if got := victim.host.Network().Connectedness(p.host.ID()); got != want {
+				t.Errorf("peer at %s: %s, want %s", p.addr, got, want)
+			}
+		}
+		if asked.Load() != 2 {
+			t.Fatalf("%d peers were looked up, want those that were named", asked.Load())
+		}
+		victim.exchanged.SetLimit(0)
+		victim.exchanged.AllowN(time.Now(), int(victim.exchanged.Tokens()))
+		_ = victim.host.Network().ClosePeer(friend.host.ID())
+		name(told(friend))
+		if victim.host.Network().Connectedness(friend.host.ID()) == network.Connected {
+			t.Error("there was no allowance left")
 		}
 	})
 }
