@@ -59,6 +59,7 @@ func (cs *candidates) find(id peer.ID) *candidate {
 func (cs *candidates) met(now time.Time, id peer.ID, p place) {
 	c := cs.find(id)
 	if c == nil {
+		cs.giveWay()
 		c = cs.add(now, id, id, p)
 	}
 	if c == nil {
@@ -67,6 +68,26 @@ func (cs *candidates) met(now time.Time, id peer.ID, p place) {
 	c.connected = true
 	if !c.probing {
 		c.next = now
+	}
+}
+
+// giveWay makes room in a full list for one that came by itself: of those that others told of, the last that the most talkative one did goes. Whoever makes peers up keeps nobody else out.
+func (cs *candidates) giveWay() {
+	if len(cs.list) < MaxCandidates {
+		return
+	}
+	told, most := make(map[peer.ID]int), 0
+	for _, c := range cs.list {
+		if !c.connected && !c.probing {
+			told[c.source]++
+			most = max(most, told[c.source])
+		}
+	}
+	for i, c := range slices.Backward(cs.list) {
+		if !c.connected && !c.probing && told[c.source] == most {
+			cs.list = slices.Delete(cs.list, i, i+1)
+			return
+		}
 	}
 }
 
