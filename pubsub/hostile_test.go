@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -180,6 +182,63 @@ func TestManyTopicsOfOneNeighbour(t *testing.T) {
 		time.Sleep(10 * carryInterval)
 		if n, most := searches.Load(), int64(newsBurst+11*(carryInterval.Seconds()*newsRate+maxAttended)+10); n > most {
 			t.Errorf("%d searches, want at most %d", n, most)
+		}
+	})
+}
+
+// One that publishes without end is soon not listened to by its neighbour: what it says costs a bounded amount of memory, and what others say comes as quickly as before.
+func TestSpam(t *testing.T) {
+	simulate(t, 3, everybody, func(t *testing.T, l *lab) {
+		victim, honest := l.peers[0], l.peers[1]
+		sub := l.subscribe(victim, "news")
+		time.Sleep(2 * time.Second)
+		evil, stream := l.attacker(victim)
+		heap := func() int64 {
+			var s runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&s)
+			return int64(s.HeapAlloc)
+		}
+		delay := func(text string) time.Duration {
+			t.Helper()
+			began := time.Now()
+			l.publish(honest, "news", text)
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			defer cancel()
+			for {
+				m, err := sub.Next(ctx)
+				if err != nil {
+					t.Fatalf("%q does not come: %v", text, err)
+				}
+				if m.Author == honest.host.ID() {
+					return time.Since(began)
+				}
+			}
+		}
+		quick, before := delay("before"), heap()
+		topic, large := victim.prefix+"news", strings.Repeat("x", MaxMessage)
+		const spam = 3 * neighbourBurst / 2
+		for i := range spam {
+			text := "spam"
+			if i%16 == 0 {
+				text = large
+			}
+			if err := l.send(stream, &pb.RPC{Publish: []*pb.Message{l.sign(evil, topic, i, text)}}); err != nil {
+				break // cut off
+			}
+		}
+		during, most := delay("during"), heap()
+		time.Sleep(time.Minute)
+		after, left := delay("after"), heap()
+		t.Logf("%d messages of one neighbour: those of another took %s before, %s during and %s after; the heap was %d, %d and %d KiB; its offences are %.0f", spam, quick, during, after, before>>10, most>>10, left>>10, victim.near.offences(evil.host.ID()))
+		if during > time.Second || after > time.Second {
+			t.Errorf("the messages of others took %s and %s", during, after)
+		}
+		if bound := int64(maxQueuedBytes + neighbourBytesBurst); most-before > bound || left-before > bound {
+			t.Errorf("the heap has grown by %d bytes, and after a minute by %d, want up to %d", most-before, left-before, bound)
+		}
+		if spent := victim.authors.offences(evil.host.ID()); spent < 1 {
+			t.Error("all of it was passed on")
 		}
 	})
 }

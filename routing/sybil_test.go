@@ -140,10 +140,11 @@ func eclipse(t *testing.T, members bool) {
 			f.add(nearTo(f.rng, target, tries))
 			f.peers[len(f.peers)-1].liar = true
 		}
+		outside := slices.Clone(f.peers[honest:])
 		for _, p := range f.peers {
 			if members {
 				p.cfg.Allowed = func(id peer.ID) bool {
-					return !slices.ContainsFunc(f.peers, func(q *fieldPeer) bool { return q.liar && q.host.ID() == id })
+					return !slices.ContainsFunc(outside, func(q *fieldPeer) bool { return q.host.ID() == id })
 				}
 			}
 		}
