@@ -131,8 +131,8 @@ func silent(ctx context.Context, t *target) error {
 	return nil
 }
 
-// stranger is a new peer.
-func stranger() (host.Host, error) {
+// freshPeer is one with a key of its own.
+func freshPeer() (host.Host, error) {
 	key, _, err := crypto.GenerateEd25519Key(rand.Reader)
 	if err != nil {
 		return nil, err
@@ -150,7 +150,7 @@ func identities(ctx context.Context, t *target) error {
 		}
 	}()
 	each(ctx, attackWorkers, func(int) {
-		h, err := stranger()
+		h, err := freshPeer()
 		if err != nil {
 			t.count(ctx, err)
 			return
@@ -170,7 +170,7 @@ func identities(ctx context.Context, t *target) error {
 
 // one returns a peer that is connected to the target. In a network for members only it is not let in, and the connection may be closed.
 func one(ctx context.Context, t *target) (host.Host, error) {
-	h, err := stranger()
+	h, err := freshPeer()
 	if err != nil {
 		return nil, err
 	}
