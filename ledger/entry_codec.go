@@ -162,7 +162,7 @@ func (m *Member) Unmarshal(value []byte) error {
 	*m = Member{}
 	s := cryptobyte.String(value)
 	var version uint8
-	if !s.ReadUint8(&version) || !s.CopyBytes(m.By[:]) || !readTime(&s, &m.Until) || !readText(&s, &m.Name) || validateText("name", m.Name, MaxName) != nil {
+	if len(value) > MaxEntry || !s.ReadUint8(&version) || !s.CopyBytes(m.By[:]) || !readTime(&s, &m.Until) || !readText(&s, &m.Name) || validateText("name", m.Name, MaxName) != nil {
 		return errEntry("member")
 	}
 	if version == entryVersion && s.Empty() || version == placedVersion && m.readPlaces(&s) {
