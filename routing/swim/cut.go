@@ -23,8 +23,6 @@ const (
 // and for lookups of far points. Elders, the members known longest, are kept beside these wherever they are. Peers that are absent are kept if they would be when present.
 type cut struct {
 	limit int
-	// elders is how many of them are elders.
-	elders int
 	// valid is false after a change of who is present.
 	valid bool
 	// open says that there is room for everybody. near and rank are the farthest distance and the highest rank that are kept otherwise, or were when there was no room last.
@@ -34,12 +32,12 @@ type cut struct {
 	missed time.Time
 }
 
-// eldersOf returns how many elders a view has.
-func eldersOf(limit int) int {
-	if limit < minElderView {
+// elders returns how many there are in a view that is full.
+func (c *cut) elders() int {
+	if c.limit < minElderView {
 		return 0
 	}
-	return limit / elderShare
+	return c.limit / elderShare
 }
 
 // recut brings the cut and the choice of neighbours up to date.
@@ -61,7 +59,7 @@ func (m *Machine) recut() {
 	}
 	m.chooseElders()
 	others := slices.DeleteFunc(present, func(mem *member) bool { return mem.elder })
-	room := m.cut.limit - m.cut.elders
+	room := m.cut.limit - m.cut.elders()
 	half := room / 2
 	slices.SortFunc(others, compareDistance)
 	m.cut.near = others[half-1].distance
@@ -72,7 +70,7 @@ func (m *Machine) recut() {
 
 // chooseElders chooses the elders of a view that is full: the members that entered first, of those that ever proved to run. One that is absent keeps its place until it is forgotten.
 func (m *Machine) chooseElders() {
-	if m.cut.elders == 0 {
+	if m.cut.elders() == 0 {
 		return
 	}
 	proven := make([]*member, 0, len(m.roster))
@@ -82,7 +80,7 @@ func (m *Machine) chooseElders() {
 		}
 	}
 	slices.SortStableFunc(proven, func(a, b *member) int { return a.entered.Compare(b.entered) })
-	for _, mem := range proven[:min(len(proven), m.cut.elders)] {
+	for _, mem := range proven[:min(len(proven), m.cut.elders())] {
 		mem.elder = true
 	}
 }

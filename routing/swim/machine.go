@@ -112,7 +112,6 @@ func New(cfg Config, now time.Time) (*Machine, error) {
 	if m.cut.limit = cfg.MaxView; m.cut.limit == 0 {
 		m.cut.limit = MaxMembers
 	}
-	m.cut.elders = eldersOf(m.cut.limit)
 	for _, c := range cfg.Remembered {
 		if c.ID == m.self.ID || m.members[c.ID] != nil || len(m.roster) >= MaxMembers {
 			continue

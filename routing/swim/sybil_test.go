@@ -14,7 +14,7 @@ import (
 func TestSybilsDoNotDisplaceElders(t *testing.T) {
 	const limit, honest, sybils = 1024, 100, 4000
 	r := newRig(t)
-	r.m.cut.limit, r.m.cut.elders = limit, eldersOf(limit)
+	r.m.cut.limit = limit
 	var known []peer.ID
 	for i := range honest {
 		known = append(known, peer.ID(fmt.Sprintf("honest-%03d", i)))
