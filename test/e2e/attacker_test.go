@@ -15,7 +15,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
-	"github.com/libp2p/go-libp2p/core/peer"
+	libp2ppeer "github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	ma "github.com/multiformats/go-multiaddr"
@@ -53,7 +53,7 @@ var attacks = map[string]func(context.Context, *target) error{
 
 // target is who is attacked.
 type target struct {
-	peer.AddrInfo
+	libp2ppeer.AddrInfo
 	got, refused atomic.Int64
 }
 
@@ -63,7 +63,7 @@ func attack(kind, addr string) error {
 	if err != nil {
 		return err
 	}
-	info, err := peer.AddrInfoFromP2pAddr(a)
+	info, err := libp2ppeer.AddrInfoFromP2pAddr(a)
 	if err != nil {
 		return err
 	}
