@@ -33,7 +33,7 @@ const (
 // How much an attacker does at most.
 const (
 	// attackTime is how long it goes on.
-	attackTime = 3 * time.Second
+	attackTime = 2 * time.Second
 	// attackOpen is how many connections, or streams, it tries to have open at once, and attackIdentities how many connections with a handshake.
 	attackOpen       = 2000
 	attackIdentities = 300
