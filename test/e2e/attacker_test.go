@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -17,7 +18,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	libp2ppeer "github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
-	"github.com/libp2p/go-libp2p/core/protocol"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 
@@ -203,24 +203,22 @@ func streams(ctx context.Context, t *target) error {
 	return nil
 }
 
-// spoken returns the protocols that the target speaks with this peer.
-func spoken(ctx context.Context, h host.Host, t *target) ([]protocol.ID, error) {
-	if err := h.Connect(ctx, t.AddrInfo); err != nil {
-		return nil, err
-	}
-	return h.Peerstore().GetProtocols(t.ID)
-}
-
-// speak has workers open streams of all protocols in turns, and do something with each.
+// speak has workers open streams of all protocols that the target speaks, in turns, and do something with each.
 func speak(ctx context.Context, t *target, do func(s network.Stream) error) error {
-	h, err := one(ctx, t)
+	h, err := freshPeer()
 	if err != nil {
 		return err
 	}
 	defer h.Close()
-	protocols, err := spoken(ctx, h, t)
+	if err := h.Connect(ctx, t.AddrInfo); err != nil {
+		return err
+	}
+	protocols, err := h.Peerstore().GetProtocols(t.ID)
 	if err != nil {
 		return err
+	}
+	if len(protocols) == 0 {
+		return errors.New("the target speaks no protocol")
 	}
 	var turn atomic.Int64
 	each(ctx, attackWorkers, func(int) {

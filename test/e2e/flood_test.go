@@ -31,12 +31,12 @@ const (
 	floodAnswers = 80
 )
 
-// flood is a victim, a friend of it, and an attacker, each on a host of its own.
+// flood is a victim and a friend of it, each on a host of its own. So is each attacker, so that none pays for what one before it did.
 type flood struct {
 	t              *testing.T
-	victim, friend *peer
-	attacker       *netns.Host
+	lab            *netns.Lab
 	link           *netns.Link
+	victim, friend *peer
 	api            *client.Client // the friend's
 	serial         int
 }
@@ -45,17 +45,15 @@ type flood struct {
 func TestFloods(t *testing.T) {
 	t.Run("open", func(t *testing.T) {
 		lab := newLab(t)
-		f := &flood{t: t, link: newLink(t, lab, "lan")}
+		f := &flood{t: t, lab: lab, link: newLink(t, lab, "lan")}
 		host := newHost(t, lab, "victim", f.link)
 		f.victim = newPeer(t, host, "victim", "--mdns=false", "--max-connections", strconv.Itoa(floodConnections)).start()
 		f.friend = newPeer(t, newHost(t, lab, "friend", f.link), "friend", "--mdns=false", "--bootstrap", tcp(host, f.link)).start()
-		f.attacker = newHost(t, lab, "attacker", f.link)
 		f.run("silent connections", "identities", "identities over QUIC", "streams", "streams over QUIC", "endless messages", "slow reader over QUIC")
 	})
 	t.Run("members only", func(t *testing.T) {
 		c := newClub(t, "--max-connections", strconv.Itoa(floodConnections))
-		f := &flood{t: t, link: c.link, victim: c.founder, friend: c.join(c.invite(), c.newPeer("friend"))}
-		f.attacker = newHost(t, c.lab, "attacker", c.link)
+		f := &flood{t: t, lab: c.lab, link: c.link, victim: c.founder, friend: c.join(c.invite(), c.newPeer("friend"))}
 		f.run("silent connections", "identities", "identities over QUIC", "streams")
 	})
 }
@@ -90,7 +88,7 @@ func (f *flood) one(kind, target string, before sample) (after sample) {
 	check(f.t, err)
 	ctx, cancel := context.WithTimeout(f.t.Context(), commandPatience)
 	defer cancel()
-	cmd := f.attacker.Command(ctx, program)
+	cmd := newHost(f.t, f.lab, fmt.Sprint("attacker", f.serial), f.link).Command(ctx, program)
 	cmd.Env = append(os.Environ(), attackKind+"="+kind, attackTarget+"="+target)
 	var out []byte
 	var failed error
