@@ -130,6 +130,10 @@ type Member struct {
 	By AccountID
 	// Until is the block time at which it was expelled or replaced, in milliseconds since 1970; 0: it is a member. Former members are remembered, since what they signed before stays valid.
 	Until int64
+	// Since is the block time at which it took the place of another, in milliseconds since 1970; 0: it was admitted.
+	Since int64
+	// Next are the bytes of the peer id that took its place; empty: none did.
+	Next string
 }
 
 // Roster stands for all members and former ones together, so that a list of them can be proven whole.

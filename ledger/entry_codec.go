@@ -144,18 +144,40 @@ func (p *OpenProposal) Unmarshal(value []byte) error {
 	return nil
 }
 
-// Marshal returns the value of the entry: by[32], until uint64, name<8>.
+// placedVersion begins the entry of a member that took a place, or whose place was taken.
+const placedVersion = entryVersion + 1
+
+// Marshal returns the value of the entry: by[32], until uint64, name<8>; with placedVersion, since uint64, next<8> follow.
 func (m *Member) Marshal() []byte {
-	return appendText(binary.BigEndian.AppendUint64(append([]byte{entryVersion}, m.By[:]...), uint64(m.Until)), m.Name)
+	b := appendText(binary.BigEndian.AppendUint64(append([]byte{entryVersion}, m.By[:]...), uint64(m.Until)), m.Name)
+	if m.Since == 0 && m.Next == "" {
+		return b
+	}
+	b[0] = placedVersion
+	return appendText(binary.BigEndian.AppendUint64(b, uint64(m.Since)), m.Next)
 }
 
 // Unmarshal reads the value of an entry.
 func (m *Member) Unmarshal(value []byte) error {
-	s, ok := reader(value)
-	if !ok || !s.CopyBytes(m.By[:]) || !readTime(&s, &m.Until) || !readText(&s, &m.Name) || !s.Empty() || validateText("name", m.Name, MaxName) != nil {
+	*m = Member{}
+	s := cryptobyte.String(value)
+	var version uint8
+	if len(value) > MaxEntry || !s.ReadUint8(&version) || !s.CopyBytes(m.By[:]) || !readTime(&s, &m.Until) || !readText(&s, &m.Name) || validateText("name", m.Name, MaxName) != nil {
 		return errEntry("member")
 	}
-	return nil
+	if version == entryVersion && s.Empty() || version == placedVersion && m.readPlaces(&s) {
+		return nil
+	}
+	return errEntry("member")
+}
+
+// readPlaces reads what is said of one that took a place, or whose place was taken.
+func (m *Member) readPlaces(s *cryptobyte.String) bool {
+	if !readTime(s, &m.Since) || !readText(s, &m.Next) || !s.Empty() || m.Since == 0 && m.Next == "" {
+		return false
+	}
+	_, ok := MemberAccount(m.Next)
+	return m.Next == "" || ok && m.Until > 0
 }
 
 // Marshal returns the value of the entry: time uint64, results[32], count uint32.

@@ -31,7 +31,7 @@ func someEntries(rng *rand.Rand) []entry {
 		&Asset{Scale: 2}, &Asset{18, MaxAmount(), MaxAmount()}, &Asset{0, NewAmount(5), NewAmount(5)},
 		&Validator{1, a.id}, &Validator{MaxPower, b.id},
 		&OpenProposal{power(1, a, 5), a.id, 12345, votes}, &OpenProposal{Proposal{ActivateRules: &ActivateRules{2, 100}}, b.id, 1, []AccountID{}},
-		&Member{"Zoë", a.id, 0}, &Member{"", b.id, 1 << 40}, &Roster{3, Hash{1}}, &OpenInvite{a.id, 3, 2, 1 << 40, "für Zoë"}, &OpenInvite{a.id, 1, 0, 1, ""},
+		&Member{Name: "Zoë", By: a.id}, &Member{By: b.id, Until: 1 << 40}, &Member{By: a.id, Since: 7}, &Member{Name: "Zoë", By: a.id, Until: 9, Since: 7, Next: MemberOf(PublicKey{1})}, &Roster{3, Hash{1}}, &OpenInvite{a.id, 3, 2, 1 << 40, "für Zoë"}, &OpenInvite{a.id, 1, 0, 1, ""},
 		&Recent{1, Hash{1}, 1}, &Rules{Active: 1}, &Rules{1, 2, 100}, &Limits{1, 1},
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/crypto/cryptobyte"
 
@@ -18,6 +19,10 @@ const (
 	MaxFounders = 256
 	// MaxInvites is the most invites that are there at once, those that are used up or expired included until the next is made.
 	MaxInvites = 256
+	// ReplacePause is how long a key that took the place of another must have it before a third can: each takes one of MaxMembers for good.
+	ReplacePause = 24 * time.Hour
+	// maxFollowed is how many keys that took the place of one another an Expel looks past: more than there can be in the time for which it can be signed before.
+	maxFollowed = int(MaxSlotWindow/ReplacePause) + 2
 )
 
 // memberPrefix begins the peer id of an Ed25519 key: an identity multihash of 36 bytes, which are the key in libp2p's protobuf (libp2p specs, "Peer Ids and Keys").
@@ -187,18 +192,27 @@ func (b *Block) admit(o *Admit) (Code, error) {
 	return b.addMember(o.Member, &Member{Name: o.Name, By: o.By}, known != nil)
 }
 
-// expel ends a membership at the time of the block.
+// expel ends a membership at the time of the block. Who has another key by then has not escaped: it is that key which is expelled.
 func (b *Block) expel(o *Expel) (Code, error) {
 	if code, err := b.operates(o.By); code != Applied || err != nil {
 		return code, err
 	}
-	m, err := b.member(o.Member)
-	if err != nil || m == nil || m.Until != 0 {
-		return NoMember, err
+	id := o.Member
+	for range maxFollowed {
+		m, err := b.member(id)
+		switch {
+		case err != nil || m == nil:
+			return NoMember, err
+		case m.Until == 0:
+			m.Until = max(b.time, 1)
+			b.setMember(id, m)
+			return Applied, nil
+		}
+		if id = m.Next; id == "" {
+			break
+		}
 	}
-	m.Until = max(b.time, 1)
-	b.setMember(o.Member, m)
-	return Applied, nil
+	return NoMember, nil
 }
 
 func (b *Block) replaceMember(o *ReplaceMember) (Code, error) {
@@ -206,12 +220,16 @@ func (b *Block) replaceMember(o *ReplaceMember) (Code, error) {
 	if err != nil || m == nil || m.Until != 0 {
 		return NoMember, err
 	}
+	if m.Since != 0 && b.time-m.Since < ReplacePause.Milliseconds() {
+		return ReplacedLately, nil
+	}
 	known, err := b.member(o.New)
 	if err != nil || known != nil {
 		return MemberExists, err
 	}
-	next := Member{Name: m.Name, By: accountOf(o.Old)}
-	m.Until = max(b.time, 1)
+	now := max(b.time, 1)
+	next := Member{Name: m.Name, By: accountOf(o.Old), Since: now}
+	m.Until, m.Next = now, o.New
 	b.setMember(o.Old, m)
 	return b.addMember(o.New, &next, false)
 }

@@ -113,7 +113,7 @@ type (
 		// Name is up to MaxName bytes of text.
 		Name string
 	}
-	// Expel ends a membership. By, the operator of a validator, signs.
+	// Expel ends a membership, by whichever key the peer goes on since. By, the operator of a validator, signs.
 	Expel struct {
 		By     AccountID
 		Member string
@@ -134,7 +134,7 @@ type (
 		By      AccountID
 		Account AccountID
 	}
-	// ReplaceMember makes a peer a member in the place of another, whose name it goes on with. Both sign, each with the key of its peer id.
+	// ReplaceMember makes a peer a member in the place of another, whose name it goes on with, if that one was admitted, or took its own place ReplacePause ago. Both sign, each with the key of its peer id.
 	ReplaceMember struct {
 		Old, New string
 	}

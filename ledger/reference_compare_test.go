@@ -51,7 +51,7 @@ func (w *world) compareState() {
 			left--
 			var m ledger.Member
 			w.unmarshal(c.Key, c.Value, &m)
-			if want, there := r.members[string(c.Key[1:])]; !there || m.Name != want.name || m.Until != want.until {
+			if want, there := r.members[string(c.Key[1:])]; !there || m.Name != want.name || m.Until != want.until || m.Next != want.next || m.Since != want.since {
 				w.fail("a member", m, want)
 			}
 		case ledger.Invites()[0]:

@@ -20,8 +20,9 @@ func (r *reference) operator(a ledger.AccountID) bool {
 
 // referenceMember is a member, or a former one.
 type referenceMember struct {
-	name  string
-	until int64
+	name         string
+	until, since int64
+	next         string
 }
 
 func (r *reference) admit(o *ledger.Admit) ledger.Code {
@@ -52,28 +53,36 @@ func (r *reference) admit(o *ledger.Admit) ledger.Code {
 }
 
 func (r *reference) expel(o *ledger.Expel) ledger.Code {
-	m, known := r.members[o.Member]
-	switch {
-	case !r.operator(o.By):
+	if !r.operator(o.By) {
 		return ledger.NotOperator
-	case !known || m.until != 0:
+	}
+	id := o.Member
+	for r.members[id].next != "" {
+		id = r.members[id].next
+	}
+	m, known := r.members[id]
+	if !known || m.until != 0 {
 		return ledger.NoMember
 	}
-	put(r, r.members, o.Member, referenceMember{m.name, r.now})
+	m.until = r.now
+	put(r, r.members, id, m)
 	return ledger.Applied
 }
 
-// replace moves a name.
+// replace moves a name, once a day.
 func (r *reference) replace(o *ledger.ReplaceMember) ledger.Code {
 	m, known := r.members[o.Old]
 	if !known || m.until != 0 {
 		return ledger.NoMember
 	}
+	if m.since != 0 && r.now-m.since < week/7 {
+		return ledger.ReplacedLately
+	}
 	if _, known := r.members[o.New]; known {
 		return ledger.MemberExists
 	}
-	put(r, r.members, o.Old, referenceMember{m.name, r.now})
-	put(r, r.members, o.New, referenceMember{name: m.name})
+	put(r, r.members, o.Old, referenceMember{m.name, r.now, m.since, o.New})
+	put(r, r.members, o.New, referenceMember{name: m.name, since: r.now})
 	return ledger.Applied
 }
 

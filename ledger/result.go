@@ -41,7 +41,7 @@ const (
 	// LateRules: the height is passed, or the version is not above the present one.
 	LateRules
 	// NoInvite: there is no such invite, or none any more. InviteExpired: its time is over. InviteUsed: it has admitted as many peers as it may. InviteExists: there is one of that key. TooManyInvites: no more can be open at
-	// once. Expelled: an invite does not bring back who was expelled. TooManyMembers: there can't be more.
+	// once. Expelled: an invite does not bring back who was expelled. TooManyMembers: there can't be more. ReplacedLately: the member's key is not ReplacePause old.
 	NoInvite
 	InviteExpired
 	InviteUsed
@@ -49,6 +49,7 @@ const (
 	TooManyInvites
 	Expelled
 	TooManyMembers
+	ReplacedLately
 
 	codeCount
 )
@@ -57,7 +58,7 @@ var codeNames = [codeCount]string{
 	Applied: "applied", AssetExists: "asset exists", NoAsset: "no such asset", OverCap: "over the cap", Insufficient: "insufficient balance", NotOperator: "not an operator", MemberExists: "member exists",
 	NoMember: "no such member", ProposalExists: "proposal exists", NoProposal: "no such proposal", TooManyProposals: "too many proposals", Voted: "voted before", LastValidator: "last validator",
 	TooManyValidators: "too many validators", TooMuchPower: "too much power", NoValidator: "no such validator", LateRules: "too late for these rules", NoInvite: "no such invite", InviteExpired: "the invite has expired", InviteUsed: "the invite is used up", InviteExists: "invite exists", TooManyInvites: "too many invites",
-	Expelled: "the peer was expelled", TooManyMembers: "too many members",
+	Expelled: "the peer was expelled", TooManyMembers: "too many members", ReplacedLately: "the key was replaced less than a day ago",
 }
 
 // String returns the code's name.

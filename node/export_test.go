@@ -29,3 +29,6 @@ func (n *Node) Protocols() []protocol.ID { return n.host.Mux().Protocols() }
 
 // Connected tells whether there is a connection to a peer.
 func (n *Node) Connected(p peer.ID) bool { return len(n.host.Network().ConnsToPeer(p)) > 0 }
+
+// Weigh says what the node makes of a member that refuses it: why it ends, if it does.
+func (n *Node) Weigh(by peer.ID, err error) error { return n.weighRefusal(refusal{by, err}) }

@@ -14,7 +14,6 @@ import (
 
 	"github.com/folkmoot/folkmoot/discovery/peercache"
 	"github.com/folkmoot/folkmoot/fault"
-	"github.com/folkmoot/folkmoot/internal/pause"
 	"github.com/folkmoot/folkmoot/ledger"
 	"github.com/folkmoot/folkmoot/ledger/admission"
 	"github.com/folkmoot/folkmoot/ledger/replica"
@@ -23,9 +22,6 @@ import (
 
 // lostInterval is how often a node that has nobody asks those whom it was told of, and does not know as members, who the members are.
 const lostInterval = 5 * time.Second
-
-// expelledPatience is how long a node that was refused as expelled, and has nobody left, waits for somebody who says otherwise.
-const expelledPatience = 5 * time.Second
 
 // cutOffRoom is how long after the time of its end a former member's records are taken: an idle ledger's clock is that of the block before, up to a heartbeat ago, and what was acknowledged meanwhile must not be lost.
 const cutOffRoom = 30 * time.Second
@@ -190,14 +186,14 @@ func (n *Node) disownFormer(ctx context.Context) error {
 	}
 }
 
-// heedRefusals weighs what members that refuse this node say, until ctx ends. It takes its time for that, which those who are expelled meanwhile must not win.
+// heedRefusals weighs what members that refuse this node say, until ctx ends.
 func (n *Node) heedRefusals(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case r := <-n.members.refused:
-			if err := n.weighRefusal(ctx, r); err != nil {
+			if err := n.weighRefusal(r); err != nil {
 				return err
 			}
 		}
@@ -253,16 +249,12 @@ func (n *Node) disown(ctx context.Context) bool {
 	return err == nil
 }
 
-// weighRefusal returns why the node can't go on, if it can't: nothing says that it is a member, or nobody else takes it for one. One that was told to enter again was admitted anew, which those who refuse it may not know yet.
-func (n *Node) weighRefusal(ctx context.Context, r refusal) error {
+// weighRefusal returns why the node can't go on, if it can't: nothing says that it is a member. One that knows itself for a member goes on until somebody proves otherwise, as does one that was told to enter again: it was
+// admitted anew, which those who refuse it may not know yet.
+func (n *Node) weighRefusal(r refusal) error {
 	n.cfg.Logger.Warn("refused by a member", "by", r.by, "reason", r.err)
-	if n.cfg.Rejoin {
+	if n.cfg.Rejoin || n.members.book.Allowed(n.home.ID) {
 		return nil
-	}
-	if n.members.book.Allowed(n.home.ID) {
-		if pause.For(ctx, expelledPatience) != nil || !n.alone() {
-			return nil
-		}
 	}
 	return r.err
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -167,8 +168,13 @@ func forgeries(t *testing.T, g *ledger.Genesis, proof []byte) {
 	}
 }
 
-// TestExpelledIsCutOff: the node of an expelled peer ends, those of the others go on without it, and what it wrote before stays.
+// TestExpelledIsCutOff: the node of an expelled peer ends, those of the others go on without it, and what it wrote before stays. One that has no ledger is shown the proof at the door.
 func TestExpelledIsCutOff(t *testing.T) {
+	t.Run("with the ledger", func(t *testing.T) { expelledIsCutOff(t, false) })
+	t.Run("without", func(t *testing.T) { expelledIsCutOff(t, true) })
+}
+
+func expelledIsCutOff(t *testing.T, noLedger bool) {
 	operator := newSignatory(t)
 	homes := []string{t.TempDir(), t.TempDir()}
 	g := foundClub(t, homes[0], operator.id)
@@ -186,7 +192,7 @@ func TestExpelledIsCutOff(t *testing.T) {
 	}
 	commit(&ledger.Admit{By: operator.id, Member: string(id), Name: "one"})
 	cfg := loopback(homes[1], founder.Addrs()...)
-	cfg.Network = ""
+	cfg.Network, cfg.NoLedger = "", noLedger
 	one, err := node.New(cfg.Patient())
 	if err != nil {
 		t.Fatal(err)
@@ -217,6 +223,57 @@ func TestExpelledIsCutOff(t *testing.T) {
 	}
 	if r, err := founder.Records().Get(t.Context(), "tide", records.GetOptions{Consistency: records.One}); err != nil || string(r.Value) != "high" {
 		t.Errorf("what it wrote before is %q, %v", r.Value, err)
+	}
+}
+
+// TestALieEndsNobody: a member that says the node was expelled, and can't prove it, does not end it, though the node has nobody else.
+func TestALieEndsNobody(t *testing.T) {
+	operator := newSignatory(t)
+	home, hostile := t.TempDir(), t.TempDir()
+	g := foundClub(t, home, operator.id)
+	founder, stop := clubNode(t, home)
+	key, err := node.Identity(hostile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, id := memberOf(t, hostile)
+	done, err := clientOf(t, founder).SubmitTransaction(t.Context(), operator.sign(t, g.ID(), &ledger.Admit{By: operator.id, Member: string(id), Name: "hostile"}), v1.SubmitOptions{})
+	if err != nil || !done.Applied {
+		t.Fatalf("%+v, %v", done, err)
+	}
+	_, self := memberOf(t, home)
+	proof := provenIn(t, home, g, self)
+	network := swarm.NetworkID(g.Origin())
+	h, err := swarm.NewVisitor(swarm.Config{Key: key, Network: network})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	for _, a := range founder.Addrs() {
+		transport, _ := peer.SplitAddr(a)
+		h.Peerstore().AddAddr(founder.ID(), transport, time.Hour)
+	}
+	for _, shown := range [][]byte{nil, bytes.Replace(proof, []byte("A"), []byte("B"), 1)} {
+		s, err := h.NewStream(t.Context(), founder.ID(), admission.LobbyProtocol(network))
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := len(shown)
+		_, _ = s.Write(append([]byte{2, byte(n >> 16), byte(n >> 8), byte(n)}, shown...)) // it was expelled
+		_, _ = io.Copy(io.Discard, s)
+		s.Reset()
+	}
+	if err := h.Network().ClosePeer(founder.ID()); err != nil {
+		t.Fatal(err)
+	}
+	if err := founder.Weigh(id, errors.New("expelled")); err != nil {
+		t.Errorf("it ends for a member's word: %v", err)
+	}
+	if _, err := clientOf(t, founder).Node(t.Context()); err != nil {
+		t.Errorf("after the lie: %v", err)
+	}
+	if err := stop(); err != nil {
+		t.Errorf("it has ended: %v", err)
 	}
 }
 

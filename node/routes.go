@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/folkmoot/folkmoot/pubsub"
 	"github.com/folkmoot/folkmoot/routing"
@@ -20,6 +21,7 @@ func (n *Node) openTopics() (err error) {
 		Network:    n.home.NetworkID,
 		Meet:       n.meetingPeers,
 		Here:       n.meetsHere,
+		Known:      n.whereabouts,
 		Admits:     n.admits,
 		Registerer: n.metrics,
 		Logger:     n.cfg.Logger.With("part", "pubsub"),
@@ -49,6 +51,15 @@ func (n *Node) meetingPeers(ctx context.Context, topic string) ([]peer.AddrInfo,
 // meetsHere says whether the node may be one of the meeting peers of a topic: it is not where it knows as many that are nearer. That spares a search for each topic that anybody says it follows.
 func (n *Node) meetsHere(topic string) bool {
 	return slices.Contains(n.View().Nearest(sha256.Sum256([]byte(topic)), pubsub.MeetingPeers), n.ID())
+}
+
+// whereabouts returns the addresses of a peer that this node takes for alive.
+func (n *Node) whereabouts(p peer.ID) []ma.Multiaddr {
+	m, ok := n.View().Member(p)
+	if !ok || m.State != routing.Alive || p == n.ID() {
+		return nil
+	}
+	return m.Addrs
 }
 
 // Topics returns the node's publish and subscribe.

@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
+	ma "github.com/multiformats/go-multiaddr"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/folkmoot/folkmoot/fault"
@@ -39,6 +40,9 @@ const (
 	// maxSkew is how far the time that a message says it was published at may be from this node's, so that nobody can play an old one again: what is younger is remembered as seen, for seenFor.
 	maxSkew = 2 * time.Minute
 	seenFor = 5 * time.Minute
+	// exchangeRate and exchangeBurst are how many connections a second, and at once, a node makes since neighbours that have no room for it in their meshes named others.
+	exchangeRate  = 1
+	exchangeBurst = 16
 	// settleTime is how long after it began a publication waits for neighbours to say what they follow, where none has said so.
 	settleTime = 2 * time.Second
 	settlePoll = 20 * time.Millisecond
@@ -54,7 +58,9 @@ type Config struct {
 	// Meet returns at which peers the followers of a topic meet, of which this node may be one; none where everybody is connected to everybody. nil: never any.
 	Meet func(ctx context.Context, topic string) ([]peer.AddrInfo, error)
 	// Here says whether this node may be one of those peers, as far as it knows without asking anybody; nil: it may. It must not block.
-	Here       func(topic string) bool
+	Here func(topic string) bool
+	// Known returns where a peer is, as far as this node knows by itself; nothing: it doesn't. Of the peers that neighbours name, only such are connected to; nil: none. It must not block.
+	Known      func(peer.ID) []ma.Multiaddr
 	Registerer prometheus.Registerer // nil: no metrics
 	Logger     *slog.Logger          // nil: silent
 }

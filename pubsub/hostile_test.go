@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -13,6 +15,8 @@ import (
 	pb "github.com/libp2p/go-libp2p-pubsub/pb"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/record"
+	ma "github.com/multiformats/go-multiaddr"
 )
 
 // attacker speaks gossipsub to a victim by hand, and takes the victim's streams, from which it reads nothing.
@@ -178,6 +182,125 @@ func TestManyTopicsOfOneNeighbour(t *testing.T) {
 		time.Sleep(10 * carryInterval)
 		if n, most := searches.Load(), int64(newsBurst+11*(carryInterval.Seconds()*newsRate+maxAttended)+10); n > most {
 			t.Errorf("%d searches, want at most %d", n, most)
+		}
+	})
+}
+
+// One that publishes without end is soon not listened to by its neighbour: what it says costs a bounded amount of memory, and what others say comes as quickly as before.
+func TestSpam(t *testing.T) {
+	simulate(t, 3, everybody, func(t *testing.T, l *lab) {
+		victim, honest := l.peers[0], l.peers[1]
+		sub := l.subscribe(victim, "news")
+		time.Sleep(2 * time.Second)
+		evil, stream := l.attacker(victim)
+		heap := func() int64 {
+			var s runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&s)
+			return int64(s.HeapAlloc)
+		}
+		delay := func(text string) time.Duration {
+			t.Helper()
+			began := time.Now()
+			l.publish(honest, "news", text)
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			defer cancel()
+			for {
+				m, err := sub.Next(ctx)
+				if err != nil {
+					t.Fatalf("%q does not come: %v", text, err)
+				}
+				if m.Author == honest.host.ID() {
+					return time.Since(began)
+				}
+			}
+		}
+		quick, before := delay("before"), heap()
+		topic, large := victim.prefix+"news", strings.Repeat("x", MaxMessage)
+		const spam = neighbourBurst + 2*maxOffences
+		for i := range spam {
+			text := "spam"
+			if i%32 == 0 {
+				text = large
+			}
+			if err := l.send(stream, &pb.RPC{Publish: []*pb.Message{l.sign(evil, topic, i, text)}}); err != nil {
+				break // cut off
+			}
+		}
+		during, most := delay("during"), heap()
+		time.Sleep(time.Minute)
+		after, left := delay("after"), heap()
+		t.Logf("%d messages of one neighbour: those of another took %s before, %s during and %s after; the heap was %d, %d and %d KiB; its offences are %.0f", spam, quick, during, after, before>>10, most>>10, left>>10, victim.near.offences(evil.host.ID()))
+		if during > time.Second || after > time.Second {
+			t.Errorf("the messages of others took %s and %s", during, after)
+		}
+		if bound := int64(maxQueuedBytes + neighbourBytesBurst); most-before > bound || left-before > maxQueuedBytes {
+			t.Errorf("the heap has grown by %d bytes, and after a minute by %d, want up to %d and %d", most-before, left-before, bound, maxQueuedBytes)
+		}
+		if spent := victim.authors.offences(evil.host.ID()); spent < 1 {
+			t.Error("all of it was passed on")
+		}
+	})
+}
+
+// A neighbour that names peers has this node connect to those that it knows by itself, where it knows them to be, and not too fast.
+func TestPeersThatANeighbourNames(t *testing.T) {
+	simulate(t, 0, nil, func(t *testing.T, l *lab) {
+		ctx, cancel := context.WithCancel(context.Background())
+		defer time.Sleep(time.Minute)
+		defer cancel()
+		var asked atomic.Int64
+		known := func(p peer.ID) []ma.Multiaddr {
+			asked.Add(1)
+			if p == l.peers[1].host.ID() {
+				return l.peers[1].info().Addrs
+			}
+			return nil
+		}
+		l.add(ctx, Config{Network: testNetwork(t, "a"), Known: known})
+		for range 3 {
+			l.add(ctx, Config{Network: testNetwork(t, "a")})
+		}
+		victim, friend, stranger := l.peers[0], l.peers[1], l.peers[2]
+		l.connect(3, 0)
+		l.subscribe(victim, "news")
+		time.Sleep(2 * time.Second)
+		_, stream := l.attacker(victim)
+		name := func(infos ...*pb.PeerInfo) {
+			t.Helper()
+			topic := victim.prefix + "news"
+			if err := l.send(stream, &pb.RPC{Control: &pb.ControlMessage{Prune: []*pb.ControlPrune{{TopicID: &topic, Peers: infos}}}}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(5 * time.Second)
+		}
+		told := func(p *labPeer) *pb.PeerInfo {
+			t.Helper()
+			signed, err := record.Seal(peer.PeerRecordFromAddrInfo(p.info()), p.host.Peerstore().PrivKey(p.host.ID()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			data, err := signed.Marshal()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return &pb.PeerInfo{PeerID: []byte(p.host.ID()), SignedPeerRecord: data}
+		}
+		name(told(friend), told(stranger))
+		for p, want := range map[*labPeer]network.Connectedness{friend: network.Connected, stranger: network.NotConnected} {
+			if got := victim.host.Network().Connectedness(p.host.ID()); got != want {
+				t.Errorf("peer at %s: %s, want %s", p.addr, got, want)
+			}
+		}
+		if asked.Load() != 2 {
+			t.Fatalf("%d peers were looked up, want those that were named", asked.Load())
+		}
+		victim.exchanged.SetLimit(0)
+		victim.exchanged.AllowN(time.Now(), int(victim.exchanged.Tokens()))
+		_ = victim.host.Network().ClosePeer(friend.host.ID())
+		name(told(friend))
+		if victim.host.Network().Connectedness(friend.host.ID()) == network.Connected {
+			t.Error("there was no allowance left")
 		}
 	})
 }

@@ -15,6 +15,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
+	ma "github.com/multiformats/go-multiaddr"
+	"golang.org/x/time/rate"
 
 	"github.com/folkmoot/folkmoot/fault"
 )
@@ -38,6 +40,7 @@ type Service struct {
 	authors   *allowances
 	near      *allowances // of neighbours
 	carried   carried
+	exchanged *rate.Limiter // connections to peers that neighbours named
 
 	ctx    context.Context // gossipsub's
 	cancel context.CancelFunc
@@ -63,7 +66,7 @@ func New(cfg Config) (*Service, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Service{
-		cfg: cfg, prefix: topicPrefix(cfg.Network), logger: cfg.Logger, carried: newCarried(),
+		cfg: cfg, prefix: topicPrefix(cfg.Network), logger: cfg.Logger, carried: newCarried(), exchanged: rate.NewLimiter(exchangeRate, exchangeBurst),
 		authors:  newAllowances(authorRate, authorBurst, authorBytes, authorBytesBurst),
 		near:     newAllowances(neighbourRate, neighbourBurst, neighbourBytes, neighbourBytesBurst),
 		standing: make(map[string]standing), topics: make(map[string]*topic), streams: make(map[network.Stream]struct{}),
@@ -185,6 +188,23 @@ type doorkeeper struct {
 
 // SetStreamHandler is called by gossipsub while the service wakes it, under its mu.
 func (d *doorkeeper) SetStreamHandler(_ protocol.ID, h network.StreamHandler) { d.service.serve = h }
+
+// Connect is gossipsub's way to the peers that a neighbour names which has no room for this node in its mesh. Where they are is what this node knows, not what the neighbour says: who names others must not be able to have
+// everybody dial an address of its choice, nor to lead this node to peers of its making.
+func (d *doorkeeper) Connect(ctx context.Context, told peer.AddrInfo) error {
+	s := d.service
+	var addrs []ma.Multiaddr
+	if s.cfg.Known != nil {
+		addrs = s.cfg.Known(told.ID)
+	}
+	switch {
+	case len(addrs) == 0:
+		return fault.New(fault.Forbidden, "a neighbour named %s, which is not known here", told.ID)
+	case !s.exchanged.Allow():
+		return fault.New(fault.Full, "neighbours named more than %d peers a second", exchangeRate)
+	}
+	return d.Host.Connect(ctx, peer.AddrInfo{ID: told.ID, Addrs: addrs})
+}
 
 // accept lets a neighbour's stream in, for which gossipsub wakes, once the neighbour has taken gossipsub's; libp2p calls it in a goroutine of its own.
 func (s *Service) accept(stream network.Stream) {

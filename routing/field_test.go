@@ -67,20 +67,27 @@ func inField(t *testing.T, n, view int, f func(t *testing.T, f *field)) {
 }
 
 func inSeededField(t *testing.T, seed uint64, n, view int, f func(t *testing.T, f *field)) {
-	t.Logf("%d peers, views of %d, seed %d", n, view, seed)
-	synctest.Test(t, func(t *testing.T) {
-		ctx, stop := context.WithCancel(context.Background())
-		fd := &field{t: t, seed: seed, view: view, rng: rand.New(rand.NewPCG(seed, 0)), wires: wires.New(fieldLatency), stop: stop}
-		defer time.Sleep(time.Minute) // gossipsub's goroutines end by themselves
-		defer fd.close()
+	inFieldOf(t, seed, n, view, func(fd *field) {
 		for range n {
-			fd.add(ctx)
+			fd.add(fd.key())
 		}
 		for i, at := range fd.rng.Perm(n)[:(n+9)/10] {
 			if i > 0 || n >= 8 {
 				fd.peers[at].liar = true
 			}
 		}
+	}, f)
+}
+
+// inFieldOf runs f in a field of peers that are added by a function, n of them.
+func inFieldOf(t *testing.T, seed uint64, n, view int, populate func(f *field), f func(t *testing.T, f *field)) {
+	t.Logf("%d peers, views of %d, seed %d", n, view, seed)
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(context.Background())
+		fd := &field{t: t, seed: seed, view: view, rng: rand.New(rand.NewPCG(seed, 0)), wires: wires.New(fieldLatency), stop: stop}
+		defer time.Sleep(time.Minute) // gossipsub's goroutines end by themselves
+		defer fd.close()
+		populate(fd)
 		fd.settle()
 		for _, p := range fd.peers {
 			fd.open(ctx, p)
@@ -113,8 +120,7 @@ func (f *field) key() crypto.PrivKey {
 	return key
 }
 
-func (f *field) add(context.Context) {
-	key := f.key()
+func (f *field) add(key crypto.PrivKey) {
 	p := &fieldPeer{addr: ma.StringCast(fmt.Sprintf("/memory/%d", len(f.peers)+1)), registry: prometheus.NewRegistry()}
 	h, err := libp2p.New(libp2p.Identity(key), libp2p.Transport(f.wires.Transport), libp2p.ListenAddrs(p.addr), libp2p.NoSecurity,
 		libp2p.ResourceManager(&network.NullResourceManager{}), libp2p.DisableRelay(), libp2p.ForceReachabilityPublic(), libp2p.DisableMetrics(),
@@ -146,6 +152,9 @@ func (f *field) settle() {
 }
 
 func (p *fieldPeer) meets(id peer.ID, claims map[peer.ID]*swim.Claim) {
+	if !p.allows(id) {
+		return
+	}
 	p.Membership.mu.Lock()
 	defer p.Membership.mu.Unlock()
 	now := time.Now()

@@ -110,7 +110,7 @@ func (m *Membership) newSearch(target [sha256.Size]byte, n int) *search {
 	return s
 }
 
-// takeIn takes in what a peer said. Who passes on a claim that nobody signed is not believed at all.
+// takeIn takes in what a peer said of others that may be in the view. Who passes on a claim that nobody signed is not believed at all.
 func (m *Membership) takeIn(s *search, r reply) {
 	if r.err != nil {
 		m.logger.Debug("a lookup goes on without a peer", "peer", r.contact.id, "error", r.err)
@@ -119,7 +119,7 @@ func (m *Membership) takeIn(s *search, r reply) {
 	}
 	var claims []*swim.Claim
 	for _, sealed := range r.claims {
-		if !s.wants(sealed.ID, sealed.Incarnation) || !m.limits.allow(r.contact.id, limitClaims) {
+		if !m.allows(sealed.ID) || !s.wants(sealed.ID, sealed.Incarnation) || !m.limits.allow(r.contact.id, limitClaims) {
 			continue
 		}
 		c, err := openSealed(m.cfg.Network, r.contact.id, sealed)

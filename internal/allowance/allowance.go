@@ -28,7 +28,10 @@ func New[K comparable](limit rate.Limit, burst, most int) *Each[K] {
 }
 
 // Allow tells whether one more is within the allowance of a key now, and counts it.
-func (e *Each[K]) Allow(key K, now time.Time) bool {
+func (e *Each[K]) Allow(key K, now time.Time) bool { return e.AllowN(key, now, 1) }
+
+// AllowN is Allow for n at once: all or nothing.
+func (e *Each[K]) AllowN(key K, now time.Time, n int) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	l := e.of[key]
@@ -42,7 +45,7 @@ func (e *Each[K]) Allow(key K, now time.Time) bool {
 		l = rate.NewLimiter(e.limit, e.burst)
 		e.of[key] = l
 	}
-	return l.AllowN(now, 1)
+	return l.AllowN(now, n)
 }
 
 // Len returns how many are counted apart.

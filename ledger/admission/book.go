@@ -1,6 +1,7 @@
 package admission
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/internal/atomicfile"
+	"github.com/folkmoot/folkmoot/internal/pause"
 	"github.com/folkmoot/folkmoot/ledger"
 	"github.com/folkmoot/folkmoot/ledger/consensus/light"
 	"github.com/folkmoot/folkmoot/ledger/receipt"
@@ -29,6 +31,8 @@ const (
 	MaxReceipt = 6 << 20
 	// maxBookFile is the most bytes of the file: a receipt as base64, and the members.
 	maxBookFile = 16 << 20
+	// proofPoll is how often somebody who waits for a proof looks for it.
+	proofPoll = 50 * time.Millisecond
 )
 
 // BookConfig configures a Book.
@@ -206,10 +210,16 @@ func byPeer(members map[string]ledger.Member) map[peer.ID]ledger.Member {
 }
 
 // Adopt takes over what a receipt proves, if it is of a later block than what is known. It is fault.Invalid when it proves nothing.
-func (b *Book) Adopt(data []byte) error {
+func (b *Book) Adopt(data []byte) error { return b.adopt(data, -1) }
+
+// adopt is Adopt for what must be of a later block than the given one.
+func (b *Book) adopt(data []byte, after int64) error {
 	s, err := Prove(b.cfg.Genesis, data)
 	if err != nil {
 		return err
+	}
+	if s.Height <= after {
+		return fault.New(fault.Invalid, "a receipt of block %d, where one after %d was asked for", s.Height, after)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -276,6 +286,18 @@ func (b *Book) Members() (map[peer.ID]ledger.Member, int64) {
 func (b *Book) Receipt() ([]byte, int64) {
 	k := b.state.Load()
 	return k.receipt, k.proven
+}
+
+// awaitProof returns the proof of the members as they are known now, and nil when there is none before ctx ends.
+func (b *Book) awaitProof(ctx context.Context) []byte {
+	for {
+		if k := b.state.Load(); k.receipt != nil && k.sealed {
+			return k.receipt
+		}
+		if pause.For(ctx, proofPoll) != nil {
+			return nil
+		}
+	}
 }
 
 // Height returns that of the block after which the members were as they are known.

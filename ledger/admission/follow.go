@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -59,6 +60,8 @@ type Follower struct {
 	cfg    FollowerConfig
 	client *rpc.Client
 	server *rpc.Server
+	shown  *shown
+	doubts doubts
 	tasks  sync.WaitGroup // presentations under way
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -69,7 +72,7 @@ func Follow(cfg FollowerConfig) (*Follower, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	f := &Follower{cfg: cfg}
+	f := &Follower{cfg: cfg, shown: newShown()}
 	p := cfg.Network.Protocol(rosterName)
 	var err error
 	f.client, err = rpc.NewClient(rpc.ClientConfig{Host: cfg.Host, Protocol: p, MaxMessage: MaxReceipt, MaxInFlight: 1, Logger: cfg.Logger})
@@ -98,7 +101,7 @@ func (f *Follower) Close() error {
 	return err
 }
 
-// present shows this node's receipt to a member that has stopped it at the door.
+// present shows this node's receipt to a member that has stopped it at the door. Who says that this node was expelled is believed if it proves that.
 func (f *Follower) present(s network.Stream) {
 	defer s.Reset()
 	ctx, cancel := context.WithTimeout(f.ctx, presentTime)
@@ -106,8 +109,14 @@ func (f *Follower) present(s network.Stream) {
 	defer context.AfterFunc(ctx, func() { _ = s.Reset() })()
 	by := s.Conn().RemotePeer()
 	proof, height := f.cfg.Book.Receipt()
-	v, _, err := exchange(s, presentKind, presentation(proof, height))
+	if f.doubts.about(by) || !f.shown.allow(by, len(proof)) {
+		return
+	}
+	v, expelled, err := exchange(s, presentKind, presentation(proof, height))
 	_ = s.CloseWrite()
+	if err == nil && len(expelled) > 0 {
+		f.adopt(by, expelled, height)
+	}
 	if err == nil {
 		err = v.err(by)
 	}
@@ -119,14 +128,22 @@ func (f *Follower) present(s network.Stream) {
 	}
 }
 
-// serve answers a member that asks who the members are: with a receipt if this node can prove a later list, and else with nothing.
-func (f *Follower) serve(_ context.Context, _ peer.ID, request []byte) ([]byte, error) {
+// adopt takes over what a member's receipt proves, which must be of a later block than the given one. Who sends one that proves nothing isn't asked for a while.
+func (f *Follower) adopt(by peer.ID, receipt []byte, after int64) {
+	if err := f.cfg.Book.adopt(receipt, after); err != nil {
+		f.doubts.add(by)
+		f.cfg.Logger.Warn("a member's receipt proves nothing", "peer", by, "error", err)
+	}
+}
+
+// serve answers a member that asks who the members are: with a receipt if this node can prove a later list and has not sent too many, and else with nothing.
+func (f *Follower) serve(_ context.Context, from peer.ID, request []byte) ([]byte, error) {
 	roster, height, ok := parseRosterRequest(request)
 	if !ok {
 		return nil, fault.New(fault.Invalid, "malformed question about members")
 	}
 	proof, proven := f.cfg.Book.Receipt()
-	if proof == nil || proven <= height || f.cfg.Book.Roster() == roster {
+	if proof == nil || proven <= height || f.cfg.Book.Roster() == roster || !f.shown.allow(from, len(proof)) {
 		return nil, nil
 	}
 	return proof, nil
@@ -198,17 +215,18 @@ func (f *Follower) lookAtChain(ctx context.Context) error {
 func (f *Follower) askOthers(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
-	peers := f.cfg.Host.Network().Peers()
+	peers := slices.DeleteFunc(f.cfg.Host.Network().Peers(), f.doubts.about)
 	rand.Shuffle(len(peers), func(i, j int) { peers[i], peers[j] = peers[j], peers[i] })
 	var asking sync.WaitGroup
 	defer asking.Wait()
 	for _, p := range peers[:min(len(peers), maxAsked)] {
 		asking.Go(func() {
-			answer, err := f.client.Call(ctx, p, rosterRequest(f.cfg.Book.Roster(), f.cfg.Book.Height()))
-			if err == nil && len(answer) > 0 {
-				err = f.cfg.Book.Adopt(answer)
-			}
-			if err != nil && ctx.Err() == nil {
+			height := f.cfg.Book.Height()
+			answer, err := f.client.Call(ctx, p, rosterRequest(f.cfg.Book.Roster(), height))
+			switch {
+			case err == nil && len(answer) > 0:
+				f.adopt(p, answer, height)
+			case err != nil && ctx.Err() == nil:
 				f.cfg.Logger.Debug("members: no news", "peer", p, "error", err)
 			}
 		})

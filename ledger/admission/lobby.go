@@ -28,6 +28,13 @@ const (
 	maxPlaces = 4096
 	// maxPresented is how many receipts are read at once: each may take some megabytes.
 	maxPresented = 4
+	// presentedRate and presentedBurst bound the bytes of the receipts that are read of one place, a second and at once, allPresentedRate and allPresentedBurst those of all places.
+	presentedRate     = 1 << 20
+	presentedBurst    = 2 * (8 + MaxReceipt)
+	allPresentedRate  = 4 << 20
+	allPresentedBurst = maxPresented * (8 + MaxReceipt)
+	// expelledTime is how long an expelled peer is kept waiting for the proof, which there is a block after it.
+	expelledTime = 5 * time.Second
 	// partingTime is how long a stranger may take to read what it was told.
 	partingTime = 3 * time.Second
 )
@@ -59,8 +66,11 @@ type Lobby struct {
 	network   ledger.Hash
 	presented chan struct{} // one element for each receipt that is read
 
-	all    *rate.Limiter
-	places *allowance.Each[netip.Prefix]
+	all       *rate.Limiter
+	places    *allowance.Each[netip.Prefix]
+	allBytes  *rate.Limiter
+	placeRead *allowance.Each[netip.Prefix] // bytes of receipts
+	shown     *shown
 }
 
 // NewLobby returns a lobby.
@@ -69,7 +79,9 @@ func NewLobby(cfg LobbyConfig) *Lobby {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Lobby{
-		cfg: cfg, network: cfg.Genesis.ID(), presented: make(chan struct{}, maxPresented), all: rate.NewLimiter(allPerSecond, allPerSecond), places: allowance.New[netip.Prefix](requestsPerSecond, requestsAtOnce, maxPlaces),
+		cfg: cfg, network: cfg.Genesis.ID(), presented: make(chan struct{}, maxPresented), shown: newShown(),
+		all: rate.NewLimiter(allPerSecond, allPerSecond), places: allowance.New[netip.Prefix](requestsPerSecond, requestsAtOnce, maxPlaces),
+		allBytes: rate.NewLimiter(allPresentedRate, allPresentedBurst), placeRead: allowance.New[netip.Prefix](presentedRate, presentedBurst, maxPlaces),
 	}
 }
 
@@ -131,7 +143,7 @@ func (l *Lobby) answer(ctx context.Context, from peer.ID, remote ma.Multiaddr, s
 	case kind == joinKind && n <= maxJoin:
 		return l.join(ctx, from, s, n)
 	case kind == presentKind && n >= 8 && n <= 8+MaxReceipt:
-		return l.present(from, s, n), nil
+		return l.present(ctx, from, swarm.PlaceOf(remote), s, n)
 	}
 	return refusedMalformed, nil
 }
@@ -251,21 +263,35 @@ func verdictOf(code ledger.Code, err error) verdict {
 }
 
 // present looks at a receipt that its bearer is a member. One of a time that this node knows already is not read: this node has turned the peer away knowing better.
-func (l *Lobby) present(from peer.ID, s swarm.Talk, n int) verdict {
+func (l *Lobby) present(ctx context.Context, from peer.ID, place netip.Prefix, s swarm.Talk, n int) (verdict, []byte) {
+	head, err := readExactly(s, 8)
+	if err != nil {
+		return refusedMalformed, nil
+	}
+	if height := binary.BigEndian.Uint64(head); height <= uint64(l.cfg.Book.Height()) || height > 1<<62 {
+		return l.turnAway(ctx, from)
+	}
+	if v := l.readReceipt(from, place, s, n-len(head)); v != granted {
+		return v, nil
+	}
+	if !l.cfg.Book.Allowed(from) {
+		return l.turnAway(ctx, from)
+	}
+	return granted, nil
+}
+
+// readReceipt reads a receipt and adopts it, as long as not too much is read already.
+func (l *Lobby) readReceipt(from peer.ID, place netip.Prefix, s swarm.Talk, n int) verdict {
 	select {
 	case l.presented <- struct{}{}:
 		defer func() { <-l.presented }()
 	default:
 		return refusedBusy
 	}
-	head, err := readExactly(s, 8)
-	if err != nil {
-		return refusedMalformed
+	if now := time.Now(); !l.placeRead.AllowN(place, now, n) || !l.allBytes.AllowN(now, n) {
+		return refusedBusy
 	}
-	if height := binary.BigEndian.Uint64(head); height <= uint64(l.cfg.Book.Height()) || height > 1<<62 {
-		return l.strange(from)
-	}
-	data, err := readExactly(s, n-len(head))
+	data, err := readExactly(s, n)
 	if err != nil {
 		return refusedMalformed
 	}
@@ -273,8 +299,20 @@ func (l *Lobby) present(from peer.ID, s swarm.Talk, n int) verdict {
 		l.cfg.Logger.Debug("a stranger's receipt proves nothing", "peer", from, "error", err)
 		return refusedMalformed
 	}
-	if !l.cfg.Book.Allowed(from) {
-		return l.strange(from)
-	}
 	return granted
+}
+
+// turnAway tells one that is no member so, and one that was expelled with the proof: it believes nothing less.
+func (l *Lobby) turnAway(ctx context.Context, from peer.ID) (verdict, []byte) {
+	v := l.strange(from)
+	if v != refusedExpelled {
+		return v, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, expelledTime)
+	defer cancel()
+	proof := l.cfg.Book.awaitProof(ctx)
+	if !l.shown.allow(from, len(proof)) {
+		proof = nil
+	}
+	return v, proof
 }

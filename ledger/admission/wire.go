@@ -30,6 +30,8 @@ func LobbyProtocol(n swarm.NetworkID) protocol.ID { return n.Protocol(lobbyName)
 //	ask      account key[32], signature[64]   the payload of the answer is an Offer in JSON
 //	join     a transaction                    a receipt of members
 //	present  height uint64, a receipt         nothing; the connection goes on
+//
+// Who is refused a presentation since it was expelled is shown the proof: the payload of that answer is a receipt, or nothing where the member has none yet, or has shown as much as it may.
 type requestKind uint8
 
 const (
@@ -167,7 +169,7 @@ func exchange(s swarm.Talk, kind requestKind, payload []byte) (verdict, []byte, 
 	if err != nil {
 		return refusedFailed, nil, fmt.Errorf("no answer: %w", err)
 	}
-	if verdict(first) >= numVerdicts || n > maxAnswer || n > 0 && verdict(first) != granted {
+	if verdict(first) >= numVerdicts || n > maxAnswer || n > 0 && verdict(first) != granted && verdict(first) != refusedExpelled {
 		return refusedFailed, nil, fault.New(fault.Invalid, "malformed answer")
 	}
 	data, err := readExactly(s, n)

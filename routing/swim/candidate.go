@@ -39,7 +39,7 @@ type candidate struct {
 	probing bool
 }
 
-// candidates is a bounded list in the order of arrival.
+// candidates is a bounded list: those that came by themselves, and then the others, each in the order of arrival.
 type candidates struct {
 	list []*candidate
 	// window is how many may be probed directly at once.
@@ -59,14 +59,48 @@ func (cs *candidates) find(id peer.ID) *candidate {
 func (cs *candidates) met(now time.Time, id peer.ID, p place) {
 	c := cs.find(id)
 	if c == nil {
+		cs.giveWay()
 		c = cs.add(now, id, id, p)
 	}
 	if c == nil {
 		return
 	}
-	c.connected = true
+	if !c.connected {
+		c.connected = true
+		cs.prefer(c)
+	}
 	if !c.probing {
 		c.next = now
+	}
+}
+
+// prefer puts one that came by itself before all that have not: who makes peers up, which never answer, must not make it wait for each of them.
+func (cs *candidates) prefer(c *candidate) {
+	cs.remove(c.id)
+	i := slices.IndexFunc(cs.list, func(other *candidate) bool { return !other.connected })
+	if i < 0 {
+		i = len(cs.list)
+	}
+	cs.list = slices.Insert(cs.list, i, c)
+}
+
+// giveWay makes room in a full list for one that came by itself: of those that others told of, the last that the most talkative one did goes. Whoever makes peers up keeps nobody else out.
+func (cs *candidates) giveWay() {
+	if len(cs.list) < MaxCandidates {
+		return
+	}
+	told, most := make(map[peer.ID]int), 0
+	for _, c := range cs.list {
+		if !c.connected && !c.probing {
+			told[c.source]++
+			most = max(most, told[c.source])
+		}
+	}
+	for i, c := range slices.Backward(cs.list) {
+		if !c.connected && !c.probing && told[c.source] == most {
+			cs.list = slices.Delete(cs.list, i, i+1)
+			return
+		}
 	}
 }
 

@@ -10,12 +10,17 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-// MaxNeighbours is how many connections are kept on purpose in a network of more than Timing.LargeNetwork members.
-const MaxNeighbours = 64
+const (
+	// MaxNeighbours is how many connections are kept on purpose in a network of more than Timing.LargeNetwork members.
+	MaxNeighbours = 64
+	// elderShare is the part of a view, one in so many, that is kept for the members known longest: whoever comes later, with however many identities, does not displace them. Views of fewer than minElderView have none.
+	elderShare   = 8
+	minElderView = 256
+)
 
 // cut says which peers are kept when there are more than Config.MaxView: of those that are present, half of that number that are the nearest to this node by XOR, which
 // makes lookups exact, and of the others those of lowest rank: a uniform sample that doesn't depend on the order of arrival, for gossip
-// and for lookups of far points. Peers that are absent are kept if they would be when present.
+// and for lookups of far points. Elders, the members known longest, are kept beside these wherever they are. Peers that are absent are kept if they would be when present.
 type cut struct {
 	limit int
 	// valid is false after a change of who is present.
@@ -25,6 +30,14 @@ type cut struct {
 	near, rank key
 	// missed is when a peer was last left out.
 	missed time.Time
+}
+
+// elders returns how many there are in a view that is full.
+func (c *cut) elders() int {
+	if c.limit < minElderView {
+		return 0
+	}
+	return c.limit / elderShare
 }
 
 // recut brings the cut and the choice of neighbours up to date.
@@ -41,15 +54,35 @@ func (m *Machine) recut() {
 		}
 	}
 	m.chooseNeighbours(present)
-	half := m.cut.limit / 2
 	if m.cut.open = len(present) < m.cut.limit; m.cut.open {
 		return
 	}
-	slices.SortFunc(present, compareDistance)
-	m.cut.near = present[half-1].distance
-	rest := present[half:]
+	m.chooseElders()
+	others := slices.DeleteFunc(present, func(mem *member) bool { return mem.elder })
+	room := m.cut.limit - m.cut.elders()
+	half := room / 2
+	slices.SortFunc(others, compareDistance)
+	m.cut.near = others[half-1].distance
+	rest := others[half:]
 	slices.SortFunc(rest, compareRank)
-	m.cut.rank = rest[m.cut.limit-half-1].rank
+	m.cut.rank = rest[room-half-1].rank
+}
+
+// chooseElders chooses the elders of a view that is full: the members that entered first, of those that ever proved to run. One that is absent keeps its place until it is forgotten.
+func (m *Machine) chooseElders() {
+	if m.cut.elders() == 0 {
+		return
+	}
+	proven := make([]*member, 0, len(m.roster))
+	for _, mem := range m.roster {
+		if mem.elder = false; !mem.proven.IsZero() {
+			proven = append(proven, mem)
+		}
+	}
+	slices.SortStableFunc(proven, func(a, b *member) int { return a.entered.Compare(b.entered) })
+	for _, mem := range proven[:min(len(proven), m.cut.elders())] {
+		mem.elder = true
+	}
 }
 
 // chooseNeighbours chooses the members to which connections are kept: all, or some in a network too large for a full mesh. The order by rank has both sides
@@ -101,7 +134,7 @@ func (m *Machine) trim() {
 	m.recut()
 	var beyond []*member
 	for _, mem := range m.roster {
-		if !m.keeps(&mem.place) {
+		if !mem.elder && !m.keeps(&mem.place) {
 			beyond = append(beyond, mem)
 		}
 	}

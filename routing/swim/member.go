@@ -24,6 +24,9 @@ type member struct {
 	aliveUntil time.Time
 	// neighbour is set while connections to the member are kept. Valid after Machine.recut.
 	neighbour bool
+	// entered is when it became a member, elder whether it is kept for that. elder is valid after Machine.recut of a view that is full.
+	entered time.Time
+	elder   bool
 	// acked is the newest incarnation of this node that the peer is known to know.
 	acked uint64
 	// awayUntil is when an absence ends. Valid in Away.
@@ -71,7 +74,7 @@ func compareID(mem *member, id peer.ID) int { return strings.Compare(string(mem.
 
 // enter adds a member.
 func (m *Machine) enter(c *Claim, s State) *member {
-	mem := &member{place: m.placeOf(c.ID), claim: c, state: s, since: m.now, words: newBucket(sourceBurst, sourceRate, m.now)}
+	mem := &member{place: m.placeOf(c.ID), claim: c, state: s, since: m.now, entered: m.now, words: newBucket(sourceBurst, sourceRate, m.now)}
 	m.members[c.ID] = mem
 	i, _ := slices.BinarySearchFunc(m.roster, c.ID, compareID)
 	m.roster = slices.Insert(m.roster, i, mem)

@@ -34,6 +34,13 @@ var (
 )
 
 func TestMain(m *testing.M) {
+	if kind := os.Getenv(attackKind); kind != "" {
+		if err := attack(kind, os.Getenv(attackTarget)); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	code, err := run(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -30,11 +30,12 @@ type club struct {
 	founder *peer
 }
 
-func newClub(t *testing.T) *club {
+// newClub founds one; args are options of the founder's node.
+func newClub(t *testing.T, args ...string) *club {
 	t.Helper()
 	c := &club{t: t, lab: newLab(t)}
 	c.link = newLink(t, c.lab, "lan")
-	c.founder = c.newPeer("founder")
+	c.founder = c.newPeer("founder", args...)
 	c.founder.do("init", "--network", networkName(t))
 	c.founder.start()
 	return c
