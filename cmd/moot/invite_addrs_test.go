@@ -58,9 +58,9 @@ func TestDoorsOfInvites(t *testing.T) {
 		"behind a NAT, with a member at large":    {node("unreachable", private), nil, []v1.Peer{hidden, public}, []string{"/ip4/9.9.9.9", private}},
 		"behind a NAT, with a port forwarded":     {node("unreachable", private), []ma.Multiaddr{forwarded}, nil, []string{"/ip4/4.4.4.4", private}},
 		"behind a NAT, with others behind theirs": {node("unreachable", private), nil, []v1.Peer{hidden, away}, nil},
-		"alone":                                   {node("unknown", private), nil, nil, []string{private}},
-		"public":                                  {node("reachable", "/ip4/1.2.3.4/tcp/4242"), nil, []v1.Peer{relay}, []string{"/ip4/1.2.3.4", "/ip4/5.6.7.8/tcp", "/ip4/5.6.7.8/udp"}},
-		"on loopback":                             {node("unknown", "/ip4/127.0.0.1/tcp/4242"), nil, nil, nil},
+		"alone":       {node("unknown", private), nil, nil, []string{private}},
+		"public":      {node("reachable", "/ip4/1.2.3.4/tcp/4242"), nil, []v1.Peer{relay}, []string{"/ip4/1.2.3.4", "/ip4/5.6.7.8/tcp", "/ip4/5.6.7.8/udp"}},
+		"on loopback": {node("unknown", "/ip4/127.0.0.1/tcp/4242"), nil, nil, nil},
 	} {
 		got, err := doors(c.self, c.given, c.peers)
 		if c.want == nil {
