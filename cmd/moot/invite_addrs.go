@@ -19,8 +19,8 @@ import (
 const (
 	// maxInvitePeers is the most members whose addresses an invite names.
 	maxInvitePeers = 3
-	// maxOtherAddrs is how many addresses it names of a member other than the inviter.
-	maxOtherAddrs = 2
+	// maxOtherAddrs is how many addresses it names of a member other than the inviter: those that it listens on, and those that it was told to announce, are TCP and QUIC each.
+	maxOtherAddrs = 4
 )
 
 // inviteAddrs returns where whoever is invited gets in: at the node, or at any other member that can be dialled, since each can admit. Addresses that were given are taken as they are.
@@ -46,9 +46,7 @@ func doors(self *v1.Node, given []ma.Multiaddr, peers []v1.Peer) ([]ma.Multiaddr
 	if err != nil {
 		return nil, err
 	}
-	front := withID(given, id)
-	own := outsideAddrs(self.Addresses, id)
-	others := othersDoors(peers)
+	front, own, others := withID(given, id), outsideAddrs(self.Addresses, id), othersDoors(peers)
 	hidden := self.Reachability != nil && self.Reachability.State == "unreachable"
 	switch {
 	case len(front)+len(others) == 0 && hidden:
@@ -57,13 +55,15 @@ func doors(self *v1.Node, given []ma.Multiaddr, peers []v1.Peer) ([]ma.Multiaddr
 	case len(front)+len(others)+len(own) == 0:
 		return nil, advise(fault.New(fault.Conflict, "no address of this node is reachable from outside: it listens on %s", listOr(self.Addresses, "nothing")),
 			`run the node with --listen on an address of the network (the default is all), or tell where a router leads to it: --announce /ip4/ADDRESS/tcp/4242`)
-	case hidden: // its own are of use in its own private network only
-		front = append(append(front, others...), own...)
-	default:
-		front = append(append(front, own...), others...)
 	}
-	front = ma.Unique(front)
-	return front[:min(len(front), admission.MaxLineAddrs)], nil
+	first, second := own, others
+	if hidden { // its own are of use in its own private network only
+		first, second = others, own
+	}
+	rest := slices.Concat(first, second)
+	slices.SortStableFunc(rest, func(x, y ma.Multiaddr) int { return privateRank(x) - privateRank(y) })
+	all := uniqueAddrs(append(front, rest...))
+	return all[:min(len(all), admission.MaxLineAddrs)], nil
 }
 
 // othersDoors returns addresses of other members that are there and can be dialled: those who relay first, since others have dialled them at a public address, and nobody who is reached through relays himself.
@@ -127,15 +127,29 @@ func outsideAddrs(texts []string, id peer.ID) []ma.Multiaddr {
 }
 
 func outsideRank(addr ma.Multiaddr) int {
-	rank := 0
-	if manet.IsPrivateAddr(addr) {
-		rank = 2
-	}
+	rank := 2 * privateRank(addr)
 	switch swarm.TransportOf(addr) {
 	case "tcp", "quic-v1":
 		return rank
 	}
 	return rank + 1
+}
+
+func privateRank(addr ma.Multiaddr) int {
+	if manet.IsPrivateAddr(addr) {
+		return 1
+	}
+	return 0
+}
+
+// uniqueAddrs returns addresses in their order, each once.
+func uniqueAddrs(addrs []ma.Multiaddr) (list []ma.Multiaddr) {
+	for _, a := range addrs {
+		if !ma.Contains(list, a) {
+			list = append(list, a)
+		}
+	}
+	return list
 }
 
 func isLinkLocal(addr ma.Multiaddr) bool {

@@ -54,12 +54,12 @@ func TestDoorsOfInvites(t *testing.T) {
 		peers []v1.Peer
 		want  []string // beginnings of the addresses
 	}{
-		"behind a NAT, with a relay":              {node("unreachable", private, throughRelay), nil, []v1.Peer{hidden, relay}, []string{"/ip4/5.6.7.8/tcp/4242/p2p/" + relayID, "/ip4/5.6.7.8/udp", private}},
+		"behind a NAT, with a relay":              {node("unreachable", private, throughRelay), nil, []v1.Peer{hidden, relay}, []string{"/ip4/5.6.7.8/tcp/4242/p2p/" + relayID, "/ip4/5.6.7.8/udp", "/ip4/10.9.0.1", private}},
 		"behind a NAT, with a member at large":    {node("unreachable", private), nil, []v1.Peer{hidden, public}, []string{"/ip4/9.9.9.9", private}},
 		"behind a NAT, with a port forwarded":     {node("unreachable", private), []ma.Multiaddr{forwarded}, nil, []string{"/ip4/4.4.4.4", private}},
 		"behind a NAT, with others behind theirs": {node("unreachable", private), nil, []v1.Peer{hidden, away}, nil},
 		"alone":       {node("unknown", private), nil, nil, []string{private}},
-		"public":      {node("reachable", "/ip4/1.2.3.4/tcp/4242"), nil, []v1.Peer{relay}, []string{"/ip4/1.2.3.4", "/ip4/5.6.7.8/tcp", "/ip4/5.6.7.8/udp"}},
+		"public":      {node("reachable", "/ip4/1.2.3.4/tcp/4242"), nil, []v1.Peer{relay}, []string{"/ip4/1.2.3.4", "/ip4/5.6.7.8/tcp", "/ip4/5.6.7.8/udp", "/ip4/10.9.0.1"}},
 		"on loopback": {node("unknown", "/ip4/127.0.0.1/tcp/4242"), nil, nil, nil},
 	} {
 		got, err := doors(c.self, c.given, c.peers)
