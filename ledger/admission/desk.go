@@ -13,7 +13,6 @@ import (
 	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/internal/allowance"
 	"github.com/folkmoot/folkmoot/ledger"
-	"github.com/folkmoot/folkmoot/swarm"
 	"github.com/folkmoot/folkmoot/swarm/rpc"
 )
 
@@ -27,9 +26,9 @@ const (
 	// maxPassing is how many requests of one member are at work at once.
 	maxPassing = 8
 	// maxDesks is how many members are asked for one stranger.
-	maxDesks = 2
-	// passTime bounds one of them. Both fit into the time that a stranger is talked with.
-	passTime = swarm.ReceiveTimeout/maxDesks - time.Second
+	maxDesks = 3
+	// passTime bounds one of them. All together have the time that a stranger is talked with.
+	passTime = 6 * time.Second
 )
 
 // A desk lets members that can be reached, and keep no ledger, receive strangers: those with the ledger answer in their place. A stranger's request is signed for the member at whose door it is, which is proven to be the one that
@@ -71,7 +70,7 @@ func (d *desk) close() error {
 
 // passOn has a member with the ledger answer.
 func (d *desk) passOn(ctx context.Context, from peer.ID, kind requestKind, payload []byte) (verdict, []byte) {
-	worst := refusedLedger
+	refused := refusedLedger
 	for _, p := range d.members() {
 		once, cancel := context.WithTimeout(ctx, passTime)
 		answer, err := d.client.Call(once, p, appendPassed(from, kind, payload))
@@ -83,13 +82,18 @@ func (d *desk) passOn(ctx context.Context, from peer.ID, kind requestKind, paylo
 			d.cfg.Logger.Debug("a stranger's request was passed on in vain", "to", p, "error", err)
 			continue
 		}
-		v := verdict(answer[0])
-		if v != refusedLedger && v != refusedBusy && v != refusedFailed {
+		switch v := verdict(answer[0]); v {
+		case refusedInvite: // its copy of the ledger may lag
+			refused = v
+		case refusedLedger, refusedBusy, refusedFailed:
+			if refused != refusedInvite {
+				refused = v
+			}
+		default:
 			return v, answer[1:]
 		}
-		worst = v
 	}
-	return worst, nil
+	return refused, nil
 }
 
 // members returns some connected members that have the ledger, in any order.

@@ -95,7 +95,7 @@ func TestDesk(t *testing.T) {
 
 // TestPassedOnRequests: what is passed on is good only for the stranger who made it, at the door where it was made, and no member passes on without bound.
 func TestPassedOnRequests(t *testing.T) {
-	b := newBench(t, 1)
+	b := newBench(t, 2)
 	network := b.ledger.network
 	b.lobby.cfg.Book.Learn(map[string]ledger.Member{string(peerOf(self)): {}, string(peerOf(third)): {}}, ledger.Roster{Count: 2}, 1)
 	d := &desk{cfg: FollowerConfig{Book: b.lobby.cfg.Book, Lobby: b.lobby}, callers: newCallers()}

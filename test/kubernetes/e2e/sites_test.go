@@ -55,14 +55,14 @@ func TestTwoClusters(t *testing.T) {
 	made := relay.do(first.kubectl("get", "configmap", "folkmoot-genesis", "-o", `jsonpath={.data.genesis\.json}`), "init", "--genesis", "-", "--json")
 	var home struct{ ID string }
 	check(t, json.Unmarshal([]byte(made), &home))
-	first.moot("folkmoot-validator-0", "members", "admit", home.ID, "--name", "relay")
+	first.mootAt("folkmoot-validator-0", "members", "admit", home.ID, "--name", "relay")
 	check(t, relay.Start())
 	first.throughRelay("folkmoot-validator-0")
 	t.Logf("the first cluster is reached through the relay after %v", time.Since(began).Round(time.Second))
 
 	// One line goes from the first to the second.
 	began = time.Now()
-	line := first.moot("folkmoot-validator-0", "invite", "--uses", "2", "--note", "the second organisation")
+	line := first.mootAt("folkmoot-validator-0", "invite", "--uses", "2", "--note", "the second organisation")
 	n := newNamespaceIn(t, far, "second")
 	n.kubectl("create", "secret", "generic", "invite", "--from-literal=line="+line)
 	second := install(n, "folkmoot", "join.existingSecret=invite", "replicas=2")
@@ -82,17 +82,17 @@ func TestTwoClusters(t *testing.T) {
 		})
 	}
 	t.Logf("all know one another %v after the line was made", time.Since(began).Round(time.Second))
-	second.moot("folkmoot-0", "put", "from-the-second", "good day")
-	first.moot("folkmoot-0", "put", "from-the-first", "good evening")
-	if got := first.moot("folkmoot-validator-0", "get", "from-the-second"); got != "good day" {
+	second.mootAt("folkmoot-0", "put", "from-the-second", "good day")
+	first.mootAt("folkmoot-0", "put", "from-the-first", "good evening")
+	if got := first.mootAt("folkmoot-validator-0", "get", "from-the-second"); got != "good day" {
 		t.Errorf("the first reads %q", got)
 	}
-	if got := second.moot("folkmoot-1", "get", "from-the-first"); got != "good evening" {
+	if got := second.mootAt("folkmoot-1", "get", "from-the-first"); got != "good evening" {
 		t.Errorf("the second reads %q", got)
 	}
 	// What the first writes into the ledger is at the second, which follows it.
-	first.moot("folkmoot-validator-0", "ledger", "account", "new", "bank")
-	first.moot("folkmoot-validator-0", "ledger", "asset", "define", "EUR", "--issuer", "bank")
+	first.mootAt("folkmoot-validator-0", "ledger", "account", "new", "bank")
+	first.mootAt("folkmoot-validator-0", "ledger", "asset", "define", "EUR", "--issuer", "bank")
 	second.within(sitesPatience, func(context.Context) error {
 		out, err := second.tryKubectl("exec", "folkmoot-0", "-c", "moot", "--", "moot", "ledger", "asset", "list")
 		if err == nil && !strings.Contains(out, "EUR") {
@@ -100,7 +100,7 @@ func TestTwoClusters(t *testing.T) {
 		}
 		return err
 	})
-	if members := first.moot("folkmoot-0", "members", "list"); strings.Count(members, "folkmoot-") != 4 {
+	if members := first.mootAt("folkmoot-0", "members", "list"); strings.Count(members, "folkmoot-") != 4 {
 		t.Errorf("the members are\n%s", members)
 	}
 }
@@ -154,8 +154,8 @@ func (r *relayNode) do(stdin string, args ...string) string {
 	return done.Stdout
 }
 
-// moot runs a moot command in a pod, which must succeed.
-func (r *release) moot(pod string, args ...string) string {
+// mootAt is moot in any pod.
+func (r *release) mootAt(pod string, args ...string) string {
 	r.t.Helper()
 	return r.kubectl(append([]string{"exec", pod, "-c", "moot", "--", "moot"}, args...)...)
 }
