@@ -87,7 +87,7 @@ spec:
   {{- end }}
   {{- if or $ledger $joins }}
   initContainers:
-    - name: {{ $joins | ternary "join" "genesis" }}
+    - name: {{ if $joins }}join{{ else }}genesis{{ end }}
       image: {{ include "folkmoot.image" $root }}
       imagePullPolicy: {{ .image.pullPolicy }}
       args:
