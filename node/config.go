@@ -83,6 +83,8 @@ type ValidatorConfig struct {
 	Seats func(ctx context.Context) (int, error)
 	// Operator is the key of the account that speaks for the node's validator.
 	Operator ed25519.PrivateKey
+	// MembersSecret is what peers have that may become members by themselves, in a network for members only: the operator keeps an invite open for them. Empty: nobody may.
+	MembersSecret []byte
 
 	// interval and patience are those of the questions; set in tests alone.
 	interval, patience time.Duration

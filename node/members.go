@@ -133,7 +133,7 @@ func (n *Node) followMembers(crypto.PrivKey) (err error) {
 	if m == nil {
 		return nil
 	}
-	cfg := admission.FollowerConfig{Host: n.host, Network: n.home.NetworkID, Book: m.book, Refused: m.refuse, Logger: n.cfg.Logger.With("part", "members")}
+	cfg := admission.FollowerConfig{Host: n.host, Network: n.home.NetworkID, Book: m.book, Lobby: m.lobby, Refused: m.refuse, Logger: n.cfg.Logger.With("part", "members")}
 	if n.ledger != nil {
 		c := &chain{n.ledger}
 		m.chain.Store(c)

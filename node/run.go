@@ -45,6 +45,9 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	if n.enrolment != nil {
 		parts.Go(func() error { return named("validators", n.enrolment.Run(network)) })
+		if n.members != nil && len(n.cfg.Validator.MembersSecret) > 0 {
+			parts.Go(func() error { return n.keepInvite(network) })
+		}
 	}
 	parts.Go(func() error { return named("discovery", n.connector.Run(network)) })
 	parts.Go(func() error { return named("peer cache", n.keepPeerCache(network)) })

@@ -25,6 +25,8 @@ type initOptions struct {
 	open                bool
 	genesis, validators string
 	configMap           string
+	membersSecret       string
+	dns                 []string
 	validator           bool
 	membersOnly         bool
 	state               string
@@ -45,13 +47,15 @@ With --members-only=false whoever has the genesis may enter, by --genesis FILE. 
 Where the network's ledger goes on from another one ("moot ledger recover"), --state FILE is needed, too: what "moot ledger recover state" wrote at one of its nodes.
 
 In a pod of Kubernetes, --genesis-configmap takes the document from a ConfigMap of the pod's namespace, and waits until it is there. Pod 0 of a StatefulSet that is given --validator founds the network where
-there is no such ConfigMap, by creating it: whoever can read it may enter. Of several that try, one succeeds, and the others enter its network. A pod that has its home already goes on without, should the API server not answer.
+there is no such ConfigMap, by creating it, once the other pods have said that they have no home. Of several that try, one succeeds, and the others enter its network. A pod that has its home already goes on without, should the API server not answer.
+With --members-secret the network that is founded is for members only, and who has the secret becomes one by itself: the pod waits until one of those at --dns has admitted it. Without, whoever can read the ConfigMap may enter.
 
 With --open the network is open, and has no ledger: everybody who knows its name may enter.`
 	cmd.Example = `  moot init --network town
   moot init --genesis town.json --home /var/lib/moot
   moot init --network town --validators parties.json
   moot init --network town --genesis-configmap town-genesis --validator
+  moot init --network town --genesis-configmap town-genesis --members-secret secret --dns town-peers
   moot init --network playground --open`
 	addNetworkOptions(cmd, &o.network, &o.open)
 	cmd.Flags().BoolVar(&o.membersOnly, "members-only", true, "the network to found is for members only; otherwise whoever has its genesis may enter")
@@ -60,6 +64,8 @@ With --open the network is open, and has no ledger: everybody who knows its name
 	cmd.Flags().StringVar(&o.validators, "validators", "", "`FILE` with the first validators of the network to found")
 	cmd.Flags().StringVar(&o.configMap, "genesis-configmap", "", "`NAME` of the ConfigMap with the genesis document of the network to enter, in the pod's namespace")
 	cmd.Flags().BoolVar(&o.validator, "validator", false, "make a validator's key and its operator's account, so that this node can be voted in")
+	cmd.Flags().StringVar(&o.membersSecret, "members-secret", "", "`file` with the secret by which pods become members: one line of 32 bytes or more")
+	cmd.Flags().StringSliceVar(&o.dns, "dns", nil, "`NAME[:PORT]` in DNS whose addresses are members that admit the pod; may be repeated")
 	return cmd
 }
 
@@ -74,6 +80,8 @@ func (o *initOptions) check() error {
 	switch {
 	case o.configMap != "" && (o.genesis != "" || o.open || o.validators != "" || o.network == ""):
 		return advise(fault.New(fault.Invalid, "make a node: with --genesis-configmap give --network, and neither --genesis, --open nor --validators"), "see: moot init --help")
+	case o.configMap == "" && (o.membersSecret != "" || len(o.dns) > 0) || (o.membersSecret == "") != (len(o.dns) == 0):
+		return fault.New(fault.Invalid, "make a node: --members-secret and --dns go together, and with --genesis-configmap")
 	case o.validator && o.open:
 		return fault.New(fault.Invalid, "make a node: an open network has no ledger, and no validators; leave --open or --validator out")
 	case o.network == "" && o.genesis == "":

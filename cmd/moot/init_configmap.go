@@ -36,48 +36,76 @@ func (a *app) enterByConfigMap(ctx context.Context, o initOptions, before node.H
 		}
 	}
 	if before.Genesis != nil {
-		return before, a.compareGenesis(ctx, cluster, pod, o.configMap, before.Genesis)
+		if err := a.compareGenesis(ctx, cluster, pod, o.configMap, before.Genesis); err != nil {
+			return before, err
+		}
+		return before, a.becomeMember(ctx, before.Genesis, o)
 	}
 	g, err := a.awaitGenesis(ctx, cluster, pod, o)
 	if err != nil {
 		return node.HomeInfo{}, err
 	}
-	return a.join(g, "ConfigMap "+o.configMap, o, before)
+	info, err := a.join(g, "ConfigMap "+o.configMap, o, before)
+	if err != nil {
+		return info, err
+	}
+	return info, a.becomeMember(ctx, g, o)
 }
 
-// awaitGenesis returns the genesis in the ConfigMap when it is there. The first pod of the validators makes it where it is not.
+// awaitGenesis returns the genesis in the ConfigMap when it is there. The first pod of the validators makes it where it is not, once all others have said that they have no home: a ConfigMap that is gone is no reason for a second network.
 func (a *app) awaitGenesis(ctx context.Context, cluster *kubernetes.Cluster, pod *kubernetes.Pod, o initOptions) (*ledger.Genesis, error) {
-	for told := false; ; {
+	founder := pod != nil && pod.Ordinal() == founderOrdinal
+	var told string
+	tell := func(text string) {
+		if text != told {
+			a.notef("%s", text)
+			told = text
+		}
+	}
+	stop := func() {}
+	defer func() { stop() }()
+	for {
 		g, err := genesisOf(ctx, cluster, o.configMap)
 		if fault.KindOf(err) != fault.NotFound {
 			return g, err
 		}
-		who := ""
-		if pod != nil && pod.Ordinal() == founderOrdinal {
-			// A ConfigMap that is gone is no reason for a second network.
-			if who, err = pod.OtherRuns(ctx); err != nil {
-				return nil, fmt.Errorf("look for other validators before a network is founded: %w", err)
-			}
-		}
-		if pod != nil && pod.Ordinal() == founderOrdinal && who == "" {
-			err := a.createGenesis(ctx, pod, o)
-			if err != nil && fault.KindOf(err) != fault.Conflict {
+		waits := fmt.Sprintf("waiting for ConfigMap %s, with which the network is founded", o.configMap)
+		switch {
+		case founder:
+			if waits, err = foundingWaits(ctx, pod, o.configMap); err != nil {
 				return nil, err
 			}
-			continue // whoever created it, what is there counts
+			if waits == "" {
+				if err := a.createGenesis(ctx, pod, o); err != nil && fault.KindOf(err) != fault.Conflict {
+					return nil, err
+				}
+				continue // whoever created it, what is there counts
+			}
+		case pod != nil && told == "": // so that the first pod may found
+			if stop, err = pod.SayHomeless(ctx); err != nil {
+				stop = func() {}
+				return nil, err
+			}
 		}
-		if !told && who != "" {
-			a.notef("ConfigMap %s is gone, and %s runs, which has the network's genesis: no other network is founded; waiting for the ConfigMap, which a validator puts back when its pod starts (kubectl delete pod)", o.configMap, who)
-			told = true
-		}
-		if !told {
-			a.notef("waiting for ConfigMap %s, with which the network is founded", o.configMap)
-			told = true
-		}
+		tell(waits)
 		if pause.For(ctx, configMapPause) != nil {
 			return nil, ctx.Err()
 		}
 	}
+}
+
+// foundingWaits says why no network is to be founded yet; empty: nothing is known against it.
+func foundingWaits(ctx context.Context, pod *kubernetes.Pod, configMap string) (string, error) {
+	others, err := pod.AskOthers(ctx)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("look for other validators before a network is founded: %w", err)
+	case others.Running != "":
+		return fmt.Sprintf("ConfigMap %s is gone, and %s runs, which has the network's genesis: no other network is founded; waiting for the ConfigMap, which a validator puts back when its pod starts (kubectl delete pod)", configMap, others.Running), nil
+	case others.Silent != "":
+		return fmt.Sprintf("there is no ConfigMap %s, and %s has not said that it has no network either: none is founded before all validators have said so; where it can't start, have fewer (kubectl scale statefulset)", configMap, others.Silent), nil
+	}
+	return "", nil
 }
 
 func genesisOf(ctx context.Context, cluster *kubernetes.Cluster, name string) (*ledger.Genesis, error) {
@@ -92,13 +120,21 @@ func genesisOf(ctx context.Context, cluster *kubernetes.Cluster, name string) (*
 	return g, nil
 }
 
-// createGenesis founds a network with this pod as its one validator. The keys are on the disk before anybody knows of the network.
+// createGenesis founds a network with this pod as its one validator, and its one member where it is for members only. The keys are on the disk before anybody knows of the network.
 func (a *app) createGenesis(ctx context.Context, pod *kubernetes.Pod, o initOptions) error {
-	own, err := ownValidator(a.home)
+	own, err := ownFounder(a.home)
 	if err != nil {
 		return err
 	}
-	g, err := node.NewGenesis(o.network, []ledger.GenesisValidator{own})
+	var members []ledger.GenesisMember
+	if o.membersSecret != "" {
+		key, err := memberKey(own.Member)
+		if err != nil {
+			return err
+		}
+		members = append(members, ledger.GenesisMember{Key: key, Name: machineName()})
+	}
+	g, err := node.NewGenesis(o.network, []ledger.GenesisValidator{own.GenesisValidator}, members...)
 	if err != nil {
 		return err
 	}

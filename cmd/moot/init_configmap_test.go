@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -22,6 +23,8 @@ type genesisServer struct {
 	created int             // guarded by mu
 	down    bool            // guarded by mu
 	ready   int             // guarded by mu; how many pods are
+	port    int             // guarded by mu; of the pods' nodes; 0: none is known
+	service string          // guarded by mu; of the pods, whose port is then known
 }
 
 func (s *genesisServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -36,7 +39,7 @@ func (s *genesisServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case s.down:
 		say(http.StatusForbidden)
 	case r.URL.Path == "/apis/apps/v1/namespaces/town/statefulsets/moot":
-		fmt.Fprintf(w, `{"kind":"StatefulSet","apiVersion":"apps/v1","metadata":{"name":"moot","namespace":"town"},"spec":{"replicas":4},"status":{"readyReplicas":%d}}`, s.ready)
+		fmt.Fprintf(w, `{"kind":"StatefulSet","apiVersion":"apps/v1","metadata":{"name":"moot","namespace":"town"},"spec":{"replicas":4,"serviceName":%q,"template":{"spec":{"containers":[{"ports":[{"name":"moot","containerPort":%d}]}]}}},"status":{"readyReplicas":%d}}`, s.service, s.port, s.ready)
 	case r.Method == http.MethodPost && r.URL.Path == maps && s.stored == nil:
 		s.created++
 		_ = json.NewDecoder(r.Body).Decode(&s.stored)
@@ -108,6 +111,60 @@ func TestNoSecondNetwork(t *testing.T) {
 	if got.code != exitDone || !strings.Contains(got.err, "no other network is founded") || again.genesisID() != id {
 		t.Errorf("%+v; network %s, want %s", got, again.genesisID(), id)
 	}
+}
+
+// TestNoNetworkBeforeAllHaveSpoken: where a pod that is to be there has not said that it has no home, it may have one, and no network is founded. What is waited for is told, with the remedy.
+func TestNoNetworkBeforeAllHaveSpoken(t *testing.T) {
+	s := &genesisServer{service: "moot-peers", port: 1} // no pod of that name is found
+	server := httptest.NewTLSServer(s)
+	defer server.Close()
+	founding := podBench(t, server, "moot-0")
+	done := make(chan outcome, 1)
+	go func() { done <- founding.moot(append(inTown, "--validator")...) }()
+	select {
+	case got := <-done:
+		t.Fatalf("pod 0 does not wait: %+v", got)
+	case <-time.After(2 * configMapPause):
+	}
+	s.set(func() {
+		if s.created != 0 {
+			t.Error("a network was founded")
+		}
+		s.service = "" // and now it is known that there is nobody to ask
+	})
+	got := <-done
+	if got.code != exitDone || !strings.Contains(got.err, "pod moot-1 has not said that it has no network") || !strings.Contains(got.err, "kubectl scale") || s.created != 1 {
+		t.Errorf("%+v; %d networks were founded", got, s.created)
+	}
+}
+
+// TestMembersOfARelease: with the members' secret pod 0 founds a network for members only, which is its first; without it nobody else gets in, and what does not go together is refused.
+func TestMembersOfARelease(t *testing.T) {
+	server := httptest.NewTLSServer(new(genesisServer))
+	defer server.Close()
+	founder := podBench(t, server, "moot-0")
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte(strings.Repeat("s", 43)+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	members := append(inTown, "--members-secret", secret, "--dns", "nobody.invalid")
+	for range 2 { // and after a restart
+		founder.must(append(members, "--validator")...)
+	}
+	info, err := node.ReadHome(founder.home)
+	if err != nil || !info.Genesis.MembersOnly() || len(info.Genesis.Members) != 1 {
+		t.Fatalf("%+v, %v", info.Genesis, err)
+	}
+	if member, err := node.IsMember(founder.home); !member || err != nil {
+		t.Errorf("the founder is a member: %t, %v", member, err)
+	}
+	podBench(t, server, "moot-1").fails(exitFailed, inTown, "is for members only, and this node is none", "moot members admit PEER")
+	podBench(t, server, "moot-1").fails(exitUsage, append(inTown, "--members-secret", secret), "--members-secret and --dns go together")
+	podBench(t, server, "moot-1").fails(exitUsage, []string{"init", "--network", "town", "--dns", "town"}, "--members-secret and --dns go together")
+	if err := os.WriteFile(secret, []byte("short"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	podBench(t, server, "moot-1").fails(exitUsage, members, "the members' secret", "want one line of 32 to 1024 bytes")
 }
 
 // TestOneGenesisForAll: pod 0 founds, and nobody else; it never does so twice, with or without its volume; and a ConfigMap that is gone is put back as it was.

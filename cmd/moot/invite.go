@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/peer"
-	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 	"github.com/spf13/cobra"
 
@@ -16,15 +14,12 @@ import (
 	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/ledger"
 	"github.com/folkmoot/folkmoot/ledger/admission"
-	"github.com/folkmoot/folkmoot/swarm"
 )
 
 const (
 	// defaultExpires and maxExpires are how long an invite is good.
 	defaultExpires = 24 * time.Hour
 	maxExpires     = 365 * 24 * time.Hour
-	// maxInvitePeers is the most members whose addresses an invite names.
-	maxInvitePeers = 3
 	// minInviteID is the least of an invite's id that names it.
 	minInviteID = 8
 )
@@ -108,6 +103,9 @@ func (a *app) invite(ctx context.Context, o inviteOptions) error {
 	if _, err := u.send(ctx, o.sending, op); err != nil {
 		return notOperator(err)
 	}
+	if !slices.ContainsFunc(line.Addrs, manet.IsPublicAddr) {
+		a.notef("all addresses in the line are private: only who is in the same private network can join with it")
+	}
 	made := madeInvite{line.String(), op.Account.String(), o.uses, time.UnixMilli(op.Until).UTC(), role.String()}
 	return a.show(made, func() {
 		a.notef("good for %s until %s; whoever has it can join: moot join LINE", plural(o.uses, "peer"), expiry(made.Until))
@@ -159,101 +157,6 @@ func (u *ledgerUser) newLine(ctx context.Context, announced []string) (*admissio
 	}
 	line.Addrs, err = u.inviteAddrs(ctx, announced)
 	return line, err
-}
-
-// inviteAddrs returns where the node, and some other members, are reached. Addresses that were given are taken as they are; of the others those that only this machine reaches are left out.
-func (u *ledgerUser) inviteAddrs(ctx context.Context, announced []string) ([]ma.Multiaddr, error) {
-	self, err := u.client.Node(ctx)
-	if err != nil {
-		return nil, u.app.askFailed("ask for the node's addresses", "", err)
-	}
-	id, err := peer.Decode(self.ID)
-	if err != nil {
-		return nil, err
-	}
-	given, err := parseAddrs("announce", announced, "/dns4/peer.example.org/tcp/4242")
-	if err != nil {
-		return nil, err
-	}
-	addrs := withID(given, id)
-	addrs = append(addrs, outsideAddrs(self.Addresses, id)...)
-	if len(addrs) == 0 {
-		return nil, advise(fault.New(fault.Conflict, "no address of this node is reachable from outside: it listens on %s", listOr(self.Addresses, "nothing")),
-			`run the node with --listen on an address of the network (the default is all), or tell where a router leads to it: --announce /ip4/ADDRESS/tcp/4242`)
-	}
-	peers, err := u.client.Peers(ctx)
-	if err != nil {
-		return nil, u.app.askFailed("ask for the peers", "", err)
-	}
-	// Those who relay can be dialled from outside; of the others it is not known.
-	slices.SortStableFunc(peers, func(x, y v1.Peer) int { return relayRank(x) - relayRank(y) })
-	others := 1
-	for _, p := range peers {
-		other, err := peer.Decode(p.ID)
-		if err != nil || p.Self || p.State != "alive" || others >= maxInvitePeers {
-			continue
-		}
-		if more := outsideAddrs(p.Addresses, other); len(more) > 0 {
-			others++
-			addrs = append(addrs, more[:min(len(more), 2)]...)
-		}
-	}
-	addrs = ma.Unique(addrs)
-	return addrs[:min(len(addrs), admission.MaxLineAddrs)], nil
-}
-
-func listOr(list []string, none string) string {
-	if len(list) == 0 {
-		return none
-	}
-	return strings.Join(list, " and ")
-}
-
-func relayRank(p v1.Peer) int {
-	if p.Relay {
-		return 0
-	}
-	return 1
-}
-
-// outsideAddrs returns those addresses that another machine can dial, TCP and QUIC first, each ending in the peer's id. Those that lead through a relay are for members only.
-func outsideAddrs(texts []string, id peer.ID) []ma.Multiaddr {
-	var addrs []ma.Multiaddr
-	for _, text := range texts {
-		addr, err := ma.NewMultiaddr(text)
-		if err != nil || manet.IsIPLoopback(addr) || manet.IsIPUnspecified(addr) || isLinkLocal(addr) || swarm.TransportOf(addr) == "" || swarm.IsRelayed(addr) {
-			continue
-		}
-		addrs = append(addrs, addr)
-	}
-	slices.SortStableFunc(addrs, func(x, y ma.Multiaddr) int { return transportRank(x) - transportRank(y) })
-	return withID(addrs, id)
-}
-
-func transportRank(addr ma.Multiaddr) int {
-	switch swarm.TransportOf(addr) {
-	case "tcp", "quic-v1":
-		return 0
-	}
-	return 1
-}
-
-func isLinkLocal(addr ma.Multiaddr) bool {
-	ip, err := manet.ToIP(addr)
-	return err == nil && ip.IsLinkLocalUnicast()
-}
-
-// withID has each address end in a peer's id.
-func withID(addrs []ma.Multiaddr, id peer.ID) (list []ma.Multiaddr) {
-	for _, addr := range addrs {
-		if transport, there := peer.SplitAddr(addr); transport != nil && (there == "" || there == id) {
-			one, err := peer.AddrInfoToP2pAddrs(&peer.AddrInfo{ID: id, Addrs: []ma.Multiaddr{transport}})
-			if err == nil {
-				list = append(list, one...)
-			}
-		}
-	}
-	return list
 }
 
 func newInviteList(a *app) *cobra.Command {

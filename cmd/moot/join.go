@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,13 +25,14 @@ type joinOptions struct {
 	runOptions
 	yes, run bool
 	name     string
+	file     string // that the line is in
 }
 
 func newJoin(a *app) *cobra.Command {
 	o := joinOptions{runOptions: newRunOptions()}
-	cmd := a.command("join LINE", "Join a network with an invite, and run the node", wants(1, 1), func(ctx context.Context, args []string) error { return a.joinByInvite(ctx, args[0], o) })
-	cmd.Use = "join LINE | join -"
-	cmd.Long = `Join a network for members only with the line that "moot invite" printed at one of its members; with - it is read from standard input, where nobody sees it in a list of processes. The command shows which network it is, who
+	cmd := a.command("join LINE", "Join a network with an invite, and run the node", wants(0, 1), func(ctx context.Context, args []string) error { return a.joinByInvite(ctx, args, o) })
+	cmd.Use = "join LINE | join - | join --file FILE"
+	cmd.Long = `Join a network for members only with the line that "moot invite" printed at one of its members; with - it is read from standard input, and with --file from a file, where nobody sees it in a list of processes. The command shows which network it is, who
 invites, and what follows from joining, and asks; --yes answers. Then the node's home is made, the members are asked to admit it, and the node runs as with "moot run", whose options it has.
 
 The network is the one whose genesis has the hash in the line: no other can pass for it. Where joining was broken off, the same command goes on. A home that has joined is run with "moot run".`
@@ -39,6 +41,7 @@ The network is the one whose genesis has the hash in the line: no other can pass
   moot join moot-invite-1.AQB… --name harbour-2 --run=false`
 	f := cmd.Flags()
 	f.BoolVarP(&o.yes, "yes", "y", false, "join without asking")
+	f.StringVar(&o.file, "file", "", "`FILE` with the line")
 	f.StringVar(&o.name, "name", "", "`NAME` of the node in the list of members, up to 64 bytes (default: the name of the machine)")
 	f.BoolVar(&o.run, "run", true, "run the node once it has joined")
 	addRunOptions(cmd, &o.runOptions)
@@ -46,8 +49,11 @@ The network is the one whose genesis has the hash in the line: no other can pass
 	return cmd
 }
 
-func (a *app) joinByInvite(ctx context.Context, text string, o joinOptions) error {
-	line, err := a.readLine(ctx, text, &o)
+func (a *app) joinByInvite(ctx context.Context, args []string, o joinOptions) error {
+	if (len(args) == 1) == (o.file != "") {
+		return advise(fault.New(fault.Invalid, "join: want the line that \"moot invite\" printed, or --file with it"), "say: moot join LINE")
+	}
+	line, err := a.readLine(ctx, strings.Join(args, ""), &o)
 	if err != nil {
 		return fmt.Errorf("join: %w", err)
 	}
@@ -78,8 +84,8 @@ func (a *app) readLine(ctx context.Context, text string, o *joinOptions) (*admis
 		return nil, err
 	}
 	stdin := text == "-"
-	if stdin {
-		data, err := a.readInput(ctx, "-", admission.MaxLine+2)
+	if stdin || o.file != "" {
+		data, err := a.readInput(ctx, cmp.Or(o.file, "-"), admission.MaxLine+2)
 		if err != nil {
 			return nil, err
 		}

@@ -46,7 +46,7 @@ type runOptions struct {
 	apiInsecure                      bool
 	logLevel, logFormat              *choice
 	cpuProfile                       string
-	validatorsSecret                 string
+	validatorsSecret, membersSecret  string
 	seat, seats                      int
 	seatOfPod                        bool
 }
@@ -97,6 +97,7 @@ func addRunOptions(cmd *cobra.Command, o *runOptions) {
 	f.BoolVar(&o.rejoin, "rejoin", false, "let a node that has left for good, or was expelled and admitted again, enter its network again, with its identity")
 	f.BoolVar(&o.ledger, "ledger", true, "keep the ledger, where the network has one; without it the node serves records only")
 	f.StringVar(&o.validatorsSecret, "validators-secret", "", "`file` with the secret by which validators vote one another in: one line of 32 bytes or more")
+	f.StringVar(&o.membersSecret, "members-secret", "", "`file` with the secret by which pods become members (moot init --members-secret), for whom this validator's operator keeps an invite open")
 	f.IntVar(&o.seat, "seat", -1, "`number` of this node's seat among the validators with that secret, from 0 on")
 	f.IntVar(&o.seats, "seats", 0, "how many validators with that secret there are to be")
 	f.BoolVar(&o.seatOfPod, "seat-of-pod", false, "take the seat from the number of this pod of a StatefulSet, and how many there are to be from its replicas")

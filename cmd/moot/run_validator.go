@@ -24,11 +24,16 @@ func (a *app) validatorConfig(o runOptions) (*node.ValidatorConfig, error) {
 	if o.validatorsSecret == "" {
 		return nil, nil
 	}
-	secret, err := readSecret(o.validatorsSecret)
+	secret, err := readSecret("validators'", o.validatorsSecret)
 	if err != nil {
 		return nil, err
 	}
 	v := &node.ValidatorConfig{Secret: secret, Seat: o.seat, Seats: func(context.Context) (int, error) { return o.seats, nil }}
+	if o.membersSecret != "" {
+		if v.MembersSecret, err = readSecret("members'", o.membersSecret); err != nil {
+			return nil, err
+		}
+	}
 	if o.seatOfPod {
 		pod, err := kubernetes.Here(a.lookupEnv, a.serviceAccount)
 		if err != nil {
@@ -53,6 +58,8 @@ func (a *app) validatorConfig(o runOptions) (*node.ValidatorConfig, error) {
 func (o *runOptions) checkSeat() error {
 	byHand := o.seat >= 0 || o.seats != 0
 	switch {
+	case o.validatorsSecret == "" && o.membersSecret != "":
+		return fault.New(fault.Invalid, "option --members-secret is for a node with --validators-secret: its operator keeps the invite open by which others enter")
 	case o.validatorsSecret == "" && (byHand || o.seatOfPod):
 		return fault.New(fault.Invalid, "options --seat, --seats and --seat-of-pod are for a node with --validators-secret")
 	case o.validatorsSecret == "":
@@ -69,8 +76,8 @@ func (o *runOptions) checkSeat() error {
 	return nil
 }
 
-// readSecret reads the validators' secret.
-func readSecret(file string) ([]byte, error) {
+// readSecret reads the secret that some have in common, in one line; whose says who.
+func readSecret(whose, file string) ([]byte, error) {
 	info, err := os.Stat(file)
 	if err == nil && (!info.Mode().IsRegular() || info.Size() > 2*enrol.MaxSecret) {
 		err = fault.New(fault.Invalid, "it is no file of one line")
@@ -80,11 +87,11 @@ func readSecret(file string) ([]byte, error) {
 		data, err = os.ReadFile(file)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the validators' secret %s: %w", file, err)
+		return nil, fmt.Errorf("read the %s secret %s: %w", whose, file, err)
 	}
 	secret := strings.TrimSpace(string(data))
 	if strings.ContainsAny(secret, "\r\n") || len(secret) < enrol.MinSecret || len(secret) > enrol.MaxSecret {
-		return nil, advise(fault.New(fault.Invalid, "the validators' secret %s: want one line of %d to %d bytes", file, enrol.MinSecret, enrol.MaxSecret), "make one with: openssl rand -base64 32")
+		return nil, advise(fault.New(fault.Invalid, "the %s secret %s: want one line of %d to %d bytes", whose, file, enrol.MinSecret, enrol.MaxSecret), "make one with: openssl rand -base64 32")
 	}
 	return []byte(secret), nil
 }

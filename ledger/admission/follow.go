@@ -2,6 +2,7 @@ package admission
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -49,6 +50,8 @@ type FollowerConfig struct {
 	Book    *Book
 	// Chain is the node's copy of the ledger; nil: it has none.
 	Chain Chain
+	// Lobby is that of the host. Where the node has no ledger, members that have it answer strangers in its place.
+	Lobby *Lobby
 	// Refused is told of members that refuse this node, and why; nil: nobody. It must not block.
 	Refused func(by peer.ID, err error)
 	// Logger may be nil.
@@ -62,6 +65,7 @@ type Follower struct {
 	server *rpc.Server
 	shown  *shown
 	doubts doubts
+	desk   *desk          // nil: there is no lobby
 	tasks  sync.WaitGroup // presentations under way
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -84,6 +88,13 @@ func Follow(cfg FollowerConfig) (*Follower, error) {
 		_ = f.client.Close()
 		return nil, fmt.Errorf("follow the members: %w", err)
 	}
+	if cfg.Lobby != nil {
+		if f.desk, err = openDesk(cfg); err != nil {
+			_ = f.server.Close()
+			_ = f.client.Close()
+			return nil, fmt.Errorf("follow the members: %w", err)
+		}
+	}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	cfg.Host.SetStreamHandler(LobbyProtocol(cfg.Network), f.present)
 	return f, nil
@@ -94,9 +105,9 @@ func (f *Follower) Close() error {
 	f.cfg.Host.RemoveStreamHandler(LobbyProtocol(f.cfg.Network))
 	f.cancel()
 	f.tasks.Wait()
-	err := f.server.Close()
-	if closing := f.client.Close(); err == nil {
-		err = closing
+	err := errors.Join(f.server.Close(), f.client.Close())
+	if f.desk != nil {
+		err = errors.Join(err, f.desk.close())
 	}
 	return err
 }

@@ -35,6 +35,7 @@ const (
 	lineVersion    = 1
 	domainKey      = "folkmoot/invite-key/1"
 	domainChecksum = "folkmoot/invite-line/1"
+	domainShared   = "folkmoot/invite-shared/1"
 )
 
 // Role is what a peer is to be that an invite admits.
@@ -82,6 +83,11 @@ func NewSecret() (s Secret, err error) {
 		err = fmt.Errorf("make a secret: %w", err)
 	}
 	return s, err
+}
+
+// SecretOf returns the secret of an invite that is not sent in a line: of all who have one text of 32 bytes or more that nobody can guess, such as the pods of a release.
+func SecretOf(text []byte) Secret {
+	return sha256.Sum256(append([]byte(domainShared), text...))
 }
 
 // Key returns the key of the invite to a network. Its account is the invite on the ledger.

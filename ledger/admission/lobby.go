@@ -2,11 +2,11 @@ package admission
 
 import (
 	"context"
-	"crypto/ed25519"
 	"encoding/binary"
 	"encoding/json"
 	"log/slog"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -65,6 +65,8 @@ type Lobby struct {
 	cfg       LobbyConfig
 	network   ledger.Hash
 	presented chan struct{} // one element for each receipt that is read
+	// desk is who answers in the place of this node, which has no ledger; nil: nobody.
+	desk atomic.Pointer[desk]
 
 	all       *rate.Limiter
 	places    *allowance.Each[netip.Prefix]
@@ -139,7 +141,7 @@ func (l *Lobby) answer(ctx context.Context, from peer.ID, remote ma.Multiaddr, s
 	}
 	switch kind := requestKind(first); {
 	case kind == askKind && n == askSize:
-		return l.ask(from, s)
+		return l.ask(ctx, from, s)
 	case kind == joinKind && n <= maxJoin:
 		return l.join(ctx, from, s, n)
 	case kind == presentKind && n >= 8 && n <= 8+MaxReceipt:
@@ -174,17 +176,32 @@ func (l *Lobby) invite(account ledger.AccountID, now time.Time) (ledger.OpenInvi
 }
 
 // ask tells what an invite is to. Who does not have its secret learns nothing, and costs one check of a signature.
-func (l *Lobby) ask(from peer.ID, s swarm.Talk) (verdict, []byte) {
+func (l *Lobby) ask(ctx context.Context, from peer.ID, s swarm.Talk) (verdict, []byte) {
 	data, err := readExactly(s, askSize)
 	if err != nil {
 		return refusedMalformed, nil
 	}
-	key, signature := ed25519.PublicKey(data[:ed25519.PublicKeySize]), data[ed25519.PublicKeySize:]
-	if !ed25519.Verify(key, askBytes(l.network, from, l.cfg.Self), signature) {
+	account, ok := parseAsk(l.network, from, l.cfg.Self, data)
+	if !ok {
 		return l.strange(from), nil
 	}
-	keys := ledger.KeySet{Threshold: 1, Keys: []ledger.PublicKey{ledger.PublicKey(key)}}
-	i, v := l.invite(keys.ID(), time.Now())
+	if d := l.elsewhere(); d != nil {
+		return d.passOn(ctx, from, askKind, data)
+	}
+	return l.offer(account)
+}
+
+// elsewhere returns who answers in the place of this node, where it has no ledger.
+func (l *Lobby) elsewhere() *desk {
+	if l.cfg.Ledger() != nil {
+		return nil
+	}
+	return l.desk.Load()
+}
+
+// offer says what the invite of an account is to.
+func (l *Lobby) offer(account ledger.AccountID) (verdict, []byte) {
+	i, v := l.invite(account, time.Now())
 	if v != granted {
 		return v, nil
 	}
@@ -224,6 +241,22 @@ func (l *Lobby) join(ctx context.Context, from peer.ID, s swarm.Talk, n int) (ve
 	if t == nil {
 		return l.strange(from), nil
 	}
+	d := l.elsewhere()
+	if d == nil {
+		return l.admit(ctx, from, o, data)
+	}
+	v, proof := d.passOn(ctx, from, joinKind, data)
+	if v == granted {
+		if err := l.cfg.Book.Adopt(proof); err != nil { // the stranger tries others, and so finds the one that tells the truth
+			l.cfg.Logger.Warn("a member with the ledger has shown a receipt that proves nothing", "error", err)
+			return refusedFailed, nil
+		}
+	}
+	return v, proof
+}
+
+// admit hands in the transaction that admits a peer, and returns the proof that it is a member.
+func (l *Lobby) admit(ctx context.Context, from peer.ID, o *ledger.Admit, transaction []byte) (verdict, []byte) {
 	if _, v := l.invite(o.By, time.Now()); v != granted {
 		return v, nil
 	}
@@ -231,7 +264,7 @@ func (l *Lobby) join(ctx context.Context, from peer.ID, s swarm.Talk, n int) (ve
 	if own == nil {
 		return refusedLedger, nil
 	}
-	code, err := own.Submit(ctx, data)
+	code, err := own.Submit(ctx, transaction)
 	if v := verdictOf(code, err); v != granted {
 		return v, nil
 	}

@@ -112,6 +112,19 @@ func appendAsk(key ed25519.PrivateKey, network ledger.Hash, from, to peer.ID) []
 	return append([]byte(key.Public().(ed25519.PublicKey)), ed25519.Sign(key, askBytes(network, from, to))...)
 }
 
+// parseAsk returns the account of the invite that a stranger asks a member about, whose key has signed for both.
+func parseAsk(network ledger.Hash, from, to peer.ID, data []byte) (account ledger.AccountID, ok bool) {
+	if len(data) != askSize {
+		return account, false
+	}
+	key, signature := ed25519.PublicKey(data[:ed25519.PublicKeySize]), data[ed25519.PublicKeySize:]
+	if !ed25519.Verify(key, askBytes(network, from, to), signature) {
+		return account, false
+	}
+	keys := ledger.KeySet{Threshold: 1, Keys: []ledger.PublicKey{ledger.PublicKey(key)}}
+	return keys.ID(), true
+}
+
 // An Offer is what a member says of an invite to who has its secret. Only the genesis can be checked, by its hash.
 type Offer struct {
 	Genesis json.RawMessage `json:"genesis"`

@@ -50,11 +50,14 @@ serviceMonitor:
   relabelings: [{sourceLabels: [__meta_kubernetes_pod_name], targetLabel: peer}]
   metricRelabelings: [{sourceLabels: [__name__], regex: "go_.*", action: drop}]
 `,
-	"monitoring with TLS":  "{serviceMonitor: {enabled: true}, api: {tls: {existingSecret: certificate, caKey: ca.pem}}}",
-	"validators":           "validators: 4",
-	"validators alone":     "{replicas: 0, validators: 4, extra: {replicas: 1}, validator: {existingSecret: ours, secretKey: the.secret, resources: {limits: {memory: 512Mi}}}, networkPolicy: {enabled: true, egress: true}}",
-	"validators, with all": "{validators: 7, api: {tls: {existingSecret: certificate}}, outside: {type: NodePort}, persistence: {retain: {whenDeleted: Delete}}, rbac: {create: false}}",
-	"validators' names":    "{validators: 4, fullnameOverride: a-name-that-is-as-long-as-a-stateful-sets-may-be-xxx, serviceAccount: {create: false, name: someone}}",
+	"monitoring with TLS":         "{serviceMonitor: {enabled: true}, api: {tls: {existingSecret: certificate, caKey: ca.pem}}}",
+	"validators":                  "validators: 4",
+	"members by a secret of ours": "{validators: 4, members: {existingSecret: ours, secretKey: the.secret}}",
+	"no members":                  "{validators: 4, members: {only: false}, extra: {replicas: 1}}",
+	"joins":                       "{join: {existingSecret: invite}, replicas: 2, extra: {replicas: 1}, outside: {type: NodePort}, networkPolicy: {enabled: true, egress: true}}",
+	"validators alone":            "{replicas: 0, validators: 4, extra: {replicas: 1}, validator: {existingSecret: ours, secretKey: the.secret, resources: {limits: {memory: 512Mi}}}, networkPolicy: {enabled: true, egress: true}}",
+	"validators, with all":        "{validators: 7, api: {tls: {existingSecret: certificate}}, outside: {type: NodePort}, persistence: {retain: {whenDeleted: Delete}}, rbac: {create: false}}",
+	"validators' names":           "{validators: 4, fullnameOverride: a-name-that-is-as-long-as-a-stateful-sets-may-be-xxx, serviceAccount: {create: false, name: someone}}",
 	"scheduling": `
 nodeSelector: {kubernetes.io/arch: arm64}
 tolerations: [{key: peers, operator: Exists, effect: NoSchedule}]

@@ -93,7 +93,12 @@ func (l *Lab) Host(name string) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Host{Name: namespace, lab: l, interfaces: map[*Link]string{}, addrs: map[*Link]Addrs{}}, nil
+	return l.Adopt(namespace), nil
+}
+
+// Adopt makes a namespace that is there a host, which can be attached to the lab's links. It stays when the lab is closed; its interfaces on the links go with them.
+func (l *Lab) Adopt(namespace string) *Host {
+	return &Host{Name: namespace, lab: l, interfaces: map[*Link]string{}, addrs: map[*Link]Addrs{}}
 }
 
 // Attach gives the host an interface on the link with addresses of its own.

@@ -348,6 +348,14 @@ func (c *Cluster) Kubeconfig() string {
 	return c.home.kubeconfig()
 }
 
+// Router returns the network namespace through which all that leaves the cluster goes; empty: the cluster is not of this package's making.
+func (c *Cluster) Router() string {
+	if c.existing != "" {
+		return ""
+	}
+	return c.network.lan()
+}
+
 // Nodes returns the names of the nodes.
 func (c *Cluster) Nodes() []string {
 	return slices.Clone(c.nodes)

@@ -32,8 +32,11 @@ const (
 	downPatience = time.Minute
 )
 
-// shared is the cluster of all tests, set by TestMain.
-var shared *cluster.Cluster
+var (
+	// shared is the cluster of all tests, and imageArchive the image under imageTag; set by TestMain.
+	shared       *cluster.Cluster
+	imageArchive string
+)
 
 func TestMain(m *testing.M) {
 	code, err := run(m)
@@ -60,6 +63,7 @@ func run(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	defer os.RemoveAll(filepath.Dir(archives[0]))
+	imageArchive = archives[0]
 	shared, err = cluster.Up(ctx, cluster.Options{Name: "e2e", Log: os.Stdout, Kubeconfig: kubeconfig})
 	if err != nil {
 		return 1, err

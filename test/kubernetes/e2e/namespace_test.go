@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/folkmoot/folkmoot/test/kubernetes/cluster"
 )
 
 const (
@@ -21,23 +23,30 @@ const (
 
 // A namespace is a test's own.
 type namespace struct {
-	t    *testing.T
-	name string
+	t       *testing.T
+	name    string
+	cluster *cluster.Cluster
 }
 
 // newNamespace makes a namespace with Pod Security "restricted". It is deleted when the test ends; when the test failed, what is in it is shown first.
 func newNamespace(t *testing.T, name string, labels ...string) *namespace {
 	t.Helper()
-	n := &namespace{t: t, name: name}
+	return newNamespaceIn(t, shared, name, labels...)
+}
+
+// newNamespaceIn is newNamespace in another cluster than that of all tests.
+func newNamespaceIn(t *testing.T, c *cluster.Cluster, name string, labels ...string) *namespace {
+	t.Helper()
+	n := &namespace{t: t, name: name, cluster: c}
 	ctx, cancel := context.WithTimeout(t.Context(), commandPatience)
 	defer cancel()
-	_, err := shared.Kubectl(ctx, "create", "namespace", name)
+	_, err := n.cluster.Kubectl(ctx, "create", "namespace", name)
 	check(t, err)
 	t.Cleanup(n.remove)
 	if len(labels) == 0 {
 		labels = []string{"pod-security.kubernetes.io/enforce=restricted"}
 	}
-	_, err = shared.Kubectl(ctx, append([]string{"label", "namespace", name}, labels...)...)
+	_, err = n.cluster.Kubectl(ctx, append([]string{"label", "namespace", name}, labels...)...)
 	check(t, err)
 	return n
 }
@@ -49,11 +58,11 @@ func (n *namespace) remove() {
 		n.dump(ctx)
 	}
 	// Nobody is to be waited for: what is in the namespace is of no use any more.
-	_, err := shared.Kubectl(ctx, "-n", n.name, "delete", "pods", "--all", "--grace-period=0", "--force", "--wait=false")
+	_, err := n.cluster.Kubectl(ctx, "-n", n.name, "delete", "pods", "--all", "--grace-period=0", "--force", "--wait=false")
 	if err != nil {
 		n.t.Error(err)
 	}
-	if _, err := shared.Kubectl(ctx, "delete", "namespace", n.name, "--wait=false"); err != nil {
+	if _, err := n.cluster.Kubectl(ctx, "delete", "namespace", n.name, "--wait=false"); err != nil {
 		n.t.Error(err)
 	}
 }
@@ -69,16 +78,16 @@ func (n *namespace) dump(ctx context.Context) {
 		{"get", "events", "--sort-by=.lastTimestamp"},
 		{"logs", "--selector=app.kubernetes.io/name=folkmoot", "--all-containers", "--prefix", fmt.Sprintf("--tail=%d", dumpedLines), "--max-log-requests=20"},
 	} {
-		out, err := shared.Kubectl(ctx, append([]string{"-n", n.name}, args...)...)
+		out, err := n.cluster.Kubectl(ctx, append([]string{"-n", n.name}, args...)...)
 		n.t.Logf("kubectl -n %s %s: %v\n%s", n.name, strings.Join(args, " "), err, out)
 	}
-	names, err := shared.Kubectl(ctx, "-n", n.name, "get", "pods", "--selector=app.kubernetes.io/name=folkmoot", "-o", "jsonpath={.items[*].metadata.name}")
+	names, err := n.cluster.Kubectl(ctx, "-n", n.name, "get", "pods", "--selector=app.kubernetes.io/name=folkmoot", "-o", "jsonpath={.items[*].metadata.name}")
 	if err != nil {
 		n.t.Log(err)
 	}
 	for name := range strings.FieldsSeq(string(names)) {
 		for _, command := range []string{"status", "peers"} {
-			out, err := shared.Kubectl(ctx, "-n", n.name, "exec", name, "--", "moot", command)
+			out, err := n.cluster.Kubectl(ctx, "-n", n.name, "exec", name, "--", "moot", command)
 			n.t.Logf("moot %s at %s: %v\n%s", command, name, err, out)
 		}
 	}
@@ -96,7 +105,7 @@ func (n *namespace) kubectl(args ...string) string {
 func (n *namespace) tryKubectl(args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(n.t.Context(), commandPatience)
 	defer cancel()
-	out, err := shared.Kubectl(ctx, append([]string{"-n", n.name}, args...)...)
+	out, err := n.cluster.Kubectl(ctx, append([]string{"-n", n.name}, args...)...)
 	return strings.TrimSpace(string(out)), err
 }
 
@@ -105,7 +114,7 @@ func (n *namespace) helm(args ...string) string {
 	n.t.Helper()
 	ctx, cancel := context.WithTimeout(n.t.Context(), commandPatience)
 	defer cancel()
-	out, err := shared.Helm(ctx, append([]string{"-n", n.name}, args...)...)
+	out, err := n.cluster.Helm(ctx, append([]string{"-n", n.name}, args...)...)
 	check(n.t, err)
 	return string(out)
 }

@@ -81,7 +81,7 @@ func (r *release) refuses(value, why string) {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(r.t.Context(), commandPatience)
 	defer cancel()
-	_, err := shared.Helm(ctx, "-n", r.namespace.name, "upgrade", r.name, chart(r.t), "--reuse-values", "--set", value)
+	_, err := r.cluster.Helm(ctx, "-n", r.namespace.name, "upgrade", r.name, chart(r.t), "--reuse-values", "--set", value)
 	if err == nil || !strings.Contains(err.Error(), why) {
 		r.t.Errorf("upgrade with %s: %v, want %q in it", value, err, why)
 	}
@@ -159,7 +159,13 @@ func (r *release) settle(peers int) time.Duration {
 // eventually waits until look returns nil.
 func (r *release) eventually(look func(context.Context) error) {
 	r.t.Helper()
-	deadline := time.Now().Add(settlePatience)
+	r.within(settlePatience, look)
+}
+
+// within is eventually with another patience.
+func (r *release) within(patience time.Duration, look func(context.Context) error) {
+	r.t.Helper()
+	deadline := time.Now().Add(patience)
 	for {
 		ctx, cancel := context.WithTimeout(r.t.Context(), lookPatience)
 		err := look(ctx)
@@ -168,7 +174,7 @@ func (r *release) eventually(look func(context.Context) error) {
 			return
 		}
 		if time.Now().After(deadline) {
-			r.t.Fatalf("still after %v: %v", settlePatience, err)
+			r.t.Fatalf("still after %v: %v", patience, err)
 		}
 		time.Sleep(lookInterval)
 	}
@@ -203,5 +209,5 @@ func (r *release) whole(ctx context.Context, peers int) error {
 }
 
 func (r *release) client(url string) (*client.Client, error) {
-	return client.New(url, client.Options{Token: r.token, HTTPClient: &http.Client{Transport: &http.Transport{DialContext: shared.DialContext}}})
+	return client.New(url, client.Options{Token: r.token, HTTPClient: &http.Client{Transport: &http.Transport{DialContext: r.cluster.DialContext}}})
 }

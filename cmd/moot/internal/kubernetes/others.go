@@ -3,6 +3,7 @@ package kubernetes
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"strconv"
 	"sync"
@@ -14,28 +15,74 @@ import (
 const (
 	// peerPort is the name of the port at which a node listens for others, in the pods of a chart.
 	peerPort = "moot"
-	// reachTimeout bounds how long a pod is tried.
+	// reachTimeout bounds how long pods are tried.
 	reachTimeout = 2 * time.Second
 	// maxOthers bounds how many pods are tried.
 	maxOthers = 256
+	// homeless is what a pod without a home says to whoever connects to the port of its node. It must not change: pods of two versions may meet.
+	homeless = "moot: this pod has no home yet\n"
+	// sayTimeout bounds the saying of it.
+	sayTimeout = time.Second
 )
 
-// OtherRuns returns a pod of the StatefulSet, other than this one, whose node runs, or says how many do; empty: none does, as far as can be told. A node runs only once its home is one of a network. It is fault.Unavailable when
-// the StatefulSet could not be asked for within askTimeout.
-func (p *Pod) OtherRuns(ctx context.Context) (who string, err error) {
+// Others is what is known of the other pods of a StatefulSet.
+type Others struct {
+	// Running is a pod whose node runs, which has a home therefore, or how many are ready; empty: none.
+	Running string
+	// Silent is a pod that is to be there and has not said that it has no home: it may have one; empty: there is none such.
+	Silent string
+}
+
+// AskOthers asks the other pods of the StatefulSet, as many as it is to have, whether they have a home. It is fault.Unavailable when the StatefulSet could not be asked for within askTimeout.
+func (p *Pod) AskOthers(ctx context.Context) (o Others, err error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	set, err := p.statefulSet(ctx)
 	if err != nil {
-		return "", fault.New(fault.Unavailable, "StatefulSet %s can't be asked for: %w", p.set, err)
+		return o, fault.New(fault.Unavailable, "StatefulSet %s can't be asked for: %w", p.set, err)
 	}
-	if who := p.reachable(ctx, set.others(p)); who != "" {
-		return who, nil
+	o = p.ask(ctx, set.others(p))
+	if n := set.ready(); o.Running == "" && n > 0 { // this one is not: its node has not begun
+		o.Running = fmt.Sprintf("one of %d pods of StatefulSet %s that are ready", n, p.set)
 	}
-	if n := set.ready(); n > 0 { // this one is not: its node has not begun
-		return fmt.Sprintf("one of %d pods of StatefulSet %s that are ready", n, p.set), nil
+	return o, nil
+}
+
+// SayHomeless has this pod say to whoever asks that it has no home, until stop is called. Where the StatefulSet names no port for its nodes nothing is said, and nobody asks.
+func (p *Pod) SayHomeless(ctx context.Context) (stop func(), err error) {
+	once, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	set, err := p.statefulSet(once)
+	if err != nil {
+		return nil, fault.New(fault.Unavailable, "StatefulSet %s can't be asked for: %w", p.set, err)
 	}
-	return "", nil
+	port := set.peerPort()
+	if port == 0 {
+		return func() {}, nil
+	}
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("", strconv.Itoa(int(port))))
+	if err != nil {
+		return nil, fmt.Errorf("say that this pod has no home: %w", err)
+	}
+	var saying sync.WaitGroup
+	saying.Go(func() { sayHomeless(l) })
+	return func() {
+		_ = l.Close()
+		saying.Wait()
+	}, nil
+}
+
+// sayHomeless answers until the listener closes. What is said fits every connection's buffer, so that nobody holds up the next one.
+func sayHomeless(l net.Listener) {
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		_ = conn.SetWriteDeadline(time.Now().Add(sayTimeout))
+		_, _ = io.WriteString(conn, homeless)
+		_ = conn.Close()
+	}
 }
 
 // podAddress is where a pod's node listens.
@@ -73,29 +120,51 @@ func (s *statefulSet) peerPort() int32 {
 	return 0
 }
 
-// reachable returns a pod that takes a connection, or nothing.
-func (p *Pod) reachable(ctx context.Context, list []podAddress) (who string) {
+// ask asks pods, all at once.
+func (p *Pod) ask(ctx context.Context, list []podAddress) (o Others) {
 	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
 	defer cancel()
 	reach := p.reach
 	if reach == nil {
 		reach = new(net.Dialer).DialContext
 	}
-	var mu sync.Mutex
+	answers := make([]answer, len(list))
 	var all sync.WaitGroup
-	for _, one := range list {
-		all.Go(func() {
-			conn, err := reach(ctx, "tcp", one.address)
-			if err != nil {
-				return
-			}
-			_ = conn.Close()
-			mu.Lock()
-			defer mu.Unlock()
-			who = "pod " + one.pod
-			cancel() // one is enough
-		})
+	for i, one := range list {
+		all.Go(func() { answers[i] = askPod(ctx, reach, one.address) })
 	}
 	all.Wait()
-	return who
+	for i, one := range list {
+		switch {
+		case answers[i] == runs && o.Running == "":
+			o.Running = "pod " + one.pod
+		case answers[i] == saysNothing && o.Silent == "":
+			o.Silent = "pod " + one.pod
+		}
+	}
+	return o
+}
+
+// answer is what a pod says.
+type answer int
+
+const (
+	saysNothing answer = iota
+	runs
+	hasNoHome
+)
+
+// askPod asks one. Whoever takes the connection and says something else, or nothing, is a node.
+func askPod(ctx context.Context, reach func(ctx context.Context, network, addr string) (net.Conn, error), address string) answer {
+	conn, err := reach(ctx, "tcp", address)
+	if err != nil {
+		return saysNothing
+	}
+	defer conn.Close()
+	_ = conn.SetReadDeadline(time.Now().Add(sayTimeout))
+	said := make([]byte, len(homeless))
+	if _, err := io.ReadFull(conn, said); err == nil && string(said) == homeless {
+		return hasNoHome
+	}
+	return runs
 }

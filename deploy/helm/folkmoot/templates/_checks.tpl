@@ -44,6 +44,20 @@
 {{- if and $ledger $containers (has "--open" (first $containers).args) }}
 {{- fail "validators: this release's network is open, and can't be given a ledger; install another release and move the records with moot export and moot import" }}
 {{- end }}
+{{- $joins := include "folkmoot.joins" . }}
+{{- if and $joins $ledger }}
+{{- fail "join.existingSecret: peers that join another network have no validators of their own here; set validators to 0" }}
+{{- end }}
+{{- if and $joins .Values.network }}
+{{- fail "join.existingSecret: the invite says which network it is to; leave network empty" }}
+{{- end }}
+{{- if and $joins $containers (has "--open" (first $containers).args) }}
+{{- fail "join.existingSecret: this release's peers are of an open network, and can't join another; install another release and move the records with moot export and moot import" }}
+{{- end }}
+{{- $inits := dig "spec" "template" "spec" "initContainers" list ($peers | default dict) }}
+{{- if and (not $joins) $inits (eq (first $inits).name "join") }}
+{{- fail "join.existingSecret: this release's peers have joined a network, and stay in it; keep the value" }}
+{{- end }}
 {{- if and (not $ledger) (lookup "apps/v1" "StatefulSet" .Release.Namespace (include "folkmoot.validatorsName" .)) }}
 {{- fail "validators: this release's network has a ledger, which stands still without validators; want at least one, or uninstall the release" }}
 {{- end }}

@@ -47,6 +47,21 @@
 {{- if gt (int .Values.validators) 0 }}true{{ end -}}
 {{- end }}
 
+{{/* Whether the pods of a network with a ledger become members by a Secret, if it is for members only. */}}
+{{- define "folkmoot.membersOnly" -}}
+{{- /* Values of releases from before are reused without these. */ -}}
+{{- if and (include "folkmoot.hasLedger" .) (dig "only" false (.Values.members | default dict)) }}true{{ end -}}
+{{- end }}
+
+{{- define "folkmoot.membersSecret" -}}
+{{- default (printf "%s-members" (include "folkmoot.fullname" .)) .Values.members.existingSecret -}}
+{{- end }}
+
+{{/* Whether the peers join another network by an invite. */}}
+{{- define "folkmoot.joins" -}}
+{{- if dig "existingSecret" "" (.Values.join | default dict) }}true{{ end -}}
+{{- end }}
+
 {{- define "folkmoot.validatorsName" -}}
 {{- include "folkmoot.shorten" (list (printf "%s-validator" (include "folkmoot.fullname" .)) 52) -}}
 {{- end }}
@@ -114,5 +129,5 @@ app.kubernetes.io/component: {{ index . 1 }}
 
 {{/* How a peer outside the cluster is run. */}}
 {{- define "folkmoot.joinCommand" -}}
-moot run{{ if not (include "folkmoot.hasLedger" .) }} --network {{ include "folkmoot.network" . }} --open{{ end }}
+moot run{{ if not (or (include "folkmoot.hasLedger" .) (include "folkmoot.joins" .)) }} --network {{ include "folkmoot.network" . }} --open{{ end }}
 {{- end }}

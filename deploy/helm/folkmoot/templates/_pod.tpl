@@ -11,6 +11,8 @@ resources  of the container
 {{- $extra := eq .component "extra" -}}
 {{- $validator := eq .component "validator" -}}
 {{- $ledger := include "folkmoot.hasLedger" .root -}}
+{{- $members := include "folkmoot.membersOnly" .root -}}
+{{- $joins := include "folkmoot.joins" .root -}}
 {{- $outside := and (eq .component "peer") (ne .root.Values.outside.type "None") -}}
 {{- with $root.Values -}}
 metadata:
@@ -83,17 +85,29 @@ spec:
     - {{ toYaml (hasKey . "labelSelector" | ternary . (merge (deepCopy .) $own)) | nindent 6 | trim }}
     {{- end }}
   {{- end }}
-  {{- if $ledger }}
+  {{- if or $ledger $joins }}
   initContainers:
-    - name: genesis
+    - name: {{ if $joins }}join{{ else }}genesis{{ end }}
       image: {{ include "folkmoot.image" $root }}
       imagePullPolicy: {{ .image.pullPolicy }}
       args:
+        {{- if $joins }}
+        - join
+        - --file=/etc/moot/join/line
+        - --name=$(MOOT_POD_NAME)
+        - --yes
+        - --run=false
+        {{- else }}
         - init
         - --network={{ include "folkmoot.network" $root }}
         - --genesis-configmap={{ include "folkmoot.genesisName" $root }}
+        {{- if $members }}
+        - --members-secret=/etc/moot/members/secret
+        - --dns={{ include "folkmoot.peersName" $root }}:{{ int .p2p.port }}
+        {{- end }}
         {{- if $validator }}
         - --validator
+        {{- end }}
         {{- end }}
       env:
         - name: MOOT_POD_NAME
@@ -109,6 +123,12 @@ spec:
       {{- end }}
       volumeMounts:
         - { name: data, mountPath: /var/lib/moot }
+        {{- if $members }}
+        - { name: members, mountPath: /etc/moot/members, readOnly: true }
+        {{- end }}
+        {{- if $joins }}
+        - { name: join, mountPath: /etc/moot/join, readOnly: true }
+        {{- end }}
   {{- end }}
   containers:
     - name: moot
@@ -156,15 +176,18 @@ spec:
         {{- end }}
         {{- if $validator }}
         - { name: validators, mountPath: /etc/moot/validators, readOnly: true }
+        {{- if $members }}
+        - { name: members, mountPath: /etc/moot/members, readOnly: true }
+        {{- end }}
         {{- end }}
         {{- /* Parts of a snapshot of the ledger's state, while one is fetched. */}}
-        {{- if $ledger }}
+        {{- if or $ledger $joins }}
         - { name: tmp, mountPath: /tmp }
         {{- end }}
         {{- if .api.tls.existingSecret }}
         - { name: tls, mountPath: /etc/moot/tls, readOnly: true }
         {{- end }}
-  {{- if or $extra $ledger $outside .api.tls.existingSecret }}
+  {{- if or $extra $ledger $joins $outside .api.tls.existingSecret }}
   volumes:
     {{- if $extra }}
     - name: data
@@ -176,9 +199,25 @@ spec:
       configMap:
         name: {{ include "folkmoot.fullname" $root }}-outside
     {{- end }}
-    {{- if $ledger }}
+    {{- if or $ledger $joins }}
     - name: tmp
       emptyDir: {}
+    {{- end }}
+    {{- if $members }}
+    - name: members
+      secret:
+        secretName: {{ include "folkmoot.membersSecret" $root }}
+        defaultMode: 0440
+        items:
+          - { key: {{ .members.secretKey }}, path: secret }
+    {{- end }}
+    {{- if $joins }}
+    - name: join
+      secret:
+        secretName: {{ .join.existingSecret }}
+        defaultMode: 0440
+        items:
+          - { key: {{ .join.key }}, path: line }
     {{- end }}
     {{- if $validator }}
     - name: validators
@@ -202,7 +241,7 @@ spec:
 {{- $root := .root -}}
 {{- with $root.Values -}}
 - run
-{{- if not (include "folkmoot.hasLedger" $root) }}
+{{- if not (or (include "folkmoot.hasLedger" $root) (include "folkmoot.joins" $root)) }}
 - --network={{ include "folkmoot.network" $root }}
 - --open
 {{- end }}
@@ -210,6 +249,9 @@ spec:
 {{- if eq $.component "validator" }}
 - --validators-secret=/etc/moot/validators/secret
 - --seat-of-pod
+{{- if include "folkmoot.membersOnly" $root }}
+- --members-secret=/etc/moot/members/secret
+{{- end }}
 {{- end }}
 {{- if ne (int .p2p.port) 4242 }}
 {{- $port := int .p2p.port }}
@@ -225,7 +267,7 @@ spec:
 - --bootstrap={{ . }}
 {{- end }}
 - --mdns={{ .discovery.mdns }}
-{{- if ne (toString .p2p.relay) "auto" }}
+{{- if not (has (toString .p2p.relay) (list "auto" "<nil>")) }}
 - --relay={{ .p2p.relay }}
 {{- end }}
 {{- if .p2p.privateWAN }}
