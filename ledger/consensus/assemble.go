@@ -177,7 +177,7 @@ func (b *builder) sameGenesis() error {
 
 func (b *builder) startApplication(context.Context) error {
 	c := &b.engine.cfg
-	b.conns = guardedConns{guard: b.guard, clock: b.engine.clock, log: c.Logger, keepBelow: b.history.keepBelow, follows: c.Follows, height: new(atomic.Int64)}
+	b.conns = guardedConns{guard: b.guard, clock: b.engine.clock, log: c.Logger, keepBelow: b.history.keepBelow, follows: c.Follows, height: new(atomic.Int64), pacer: pacer{b.comet.Consensus}}
 	if c.Signer != nil {
 		key, err := c.Signer.GetPubKey()
 		if err != nil {
@@ -316,7 +316,9 @@ func (b *builder) build(ctx context.Context) error {
 	b.state = cs.NewState(c.Consensus, b.chain.Copy(), executor, b.blocks, b.pool, b.proofs)
 	b.state.SetLogger(b.log)
 	if b.engine.cfg.Signer != nil {
-		b.state.SetPrivValidator(waitingSigner{b.engine.cfg.Signer, b.engine})
+		b.state.SetPrivValidator(voter{b.engine.cfg.Signer, b.engine, func(v *types.Vote) {
+			_, _ = b.state.AddVote(v, "") // it puts the vote into a queue, and has no error to tell
+		}})
 	}
 	b.reactor = &consensusReactor{Reactor: cs.NewReactor(b.state, b.sync), guard: b.guard, turn: now, whole: b.engine.cfg.Peers.Whole, began: b.engine.consensusBegan(b.state)}
 	b.reactor.SetLogger(b.log)

@@ -31,6 +31,7 @@ const (
 	mixes    // proposes them beside those that are good
 	floods   // proposes what is no envelope
 	withheld // proposes blocks that nobody gets
+	partly   // proposes blocks of which everybody gets the first part
 	votesTwice
 )
 
@@ -83,14 +84,41 @@ func (b *traitor) ProcessProposal(ctx context.Context, r *abci.RequestProcessPro
 	return b.Application.ProcessProposal(ctx, r)
 }
 
-// SignProposal sends a proposal whose block stays here.
+// SignProposal sends a proposal whose block stays here, or all but its first part.
 func (b *traitor) SignProposal(chain string, p *cmtproto.Proposal) error {
-	if err := b.PrivValidator.SignProposal(chain, p); err != nil || b.does.Load() != withheld {
+	if err := b.PrivValidator.SignProposal(chain, p); err != nil {
 		return err
 	}
-	b.send(cs.DataChannel, &cmtcons.Proposal{Proposal: *p})
+	switch b.does.Load() {
+	case withheld:
+		b.send(cs.DataChannel, &cmtcons.Proposal{Proposal: *p})
+	case partly:
+		if err := b.sendFirstPart(chain, p); err != nil {
+			return err
+		}
+	default:
+		return nil
+	}
 	b.times.Add(1)
 	return errors.New("the block is withheld")
+}
+
+// sendFirstPart sends a proposal in place of another with the first part of its block, which there need not be: nobody gets the rest of it.
+func (b *traitor) sendFirstPart(chain string, p *cmtproto.Proposal) (err error) {
+	block := types.NewPartSetFromData(make([]byte, 2*types.BlockPartSizeBytes), types.BlockPartSizeBytes)
+	other := *p
+	header := block.Header()
+	other.BlockID.PartSetHeader = header.ToProto()
+	if other.Signature, err = b.key.Sign(types.ProposalSignBytes(chain, &other)); err != nil {
+		return err
+	}
+	part, err := block.GetPart(0).ToProto()
+	if err != nil {
+		return err
+	}
+	b.send(cs.DataChannel, &cmtcons.Proposal{Proposal: other})
+	b.send(cs.DataChannel, &cmtcons.BlockPart{Height: p.Height, Round: p.Round, Part: *part})
+	return nil
 }
 
 // SignVote votes for a second block.
@@ -148,7 +176,7 @@ func TestTraitor(t *testing.T) {
 	for _, part := range []struct {
 		name string
 		does int32
-	}{{"wrong signatures", forges}, {"wrong signatures among good ones", mixes}, {"no envelopes", floods}, {"withheld blocks", withheld}} {
+	}{{"wrong signatures", forges}, {"wrong signatures among good ones", mixes}, {"no envelopes", floods}, {"withheld blocks", withheld}, {"withheld parts of blocks", partly}} {
 		b.begin(part.does)
 		from := good[0].engine.LatestHeight() + 2                           // the next block may have been proposed before
 		for i := 0; i < turns || b.times.Load() == 0 && i < 20*turns; i++ { // on a busy machine its turn may be over before it knows

@@ -133,8 +133,11 @@ func (e *Engine) run(ctx context.Context) (next sequel, err error) {
 	e.mu.Lock() // nobody reads from here on
 	e.parts = nil
 	e.mu.Unlock()
-	if next == resumed {
+	switch next {
+	case resumed:
 		e.kept = p.pool.ReapMaxTxs(-1)
+	case roomy:
+		e.kept = p.spreader.handedIn() // what failed without room may hold the pool's lock for ever
 	}
 	return next, errors.Join(err, p.close())
 }
@@ -165,8 +168,11 @@ func (e *Engine) follow(ctx context.Context, p *parts) (next sequel, err error) 
 	defer context.AfterFunc(ctx, p.store.NoWait)()
 	work, stop := context.WithCancel(ctx)
 	defer stop()
-	attend := e.attend(work, p)
-	hurry := make(chan struct{}) // closed when CometBFT may wait for itself, or for the disk
+	watching, stopWatching := context.WithCancel(ctx)
+	defer stopWatching()
+	attend, watch := e.attend(work, p), new(errgroup.Group)
+	watch.Go(func() error { e.watch(watching, p); return nil })
+	hurry := make(<-chan struct{}) // closed when CometBFT may wait for itself, or for the disk
 	select {
 	case <-ctx.Done():
 	case <-e.failed:
@@ -174,17 +180,21 @@ func (e *Engine) follow(ctx context.Context, p *parts) (next sequel, err error) 
 			p.handOver(ctx)
 		}
 		if !e.sound.Load() {
-			close(hurry)
+			hurry = e.failed
 		}
 	case <-e.pausing():
-		next = roomy
-		close(hurry)
+		next, hurry = roomy, e.pausing()
 	case <-p.renewed:
-		next = resumed
+		next, hurry = resumed, e.pausing() // the disk may get full meanwhile
 	}
 	stop()
 	_ = attend.Wait()
 	err = p.stop(hurry)
+	stopWatching()
+	_ = watch.Wait()
+	if next == resumed && e.Paused() != nil {
+		next = roomy
+	}
 	switch {
 	case next == resumed && err == nil:
 		return resumed, nil
@@ -215,7 +225,7 @@ func (e *Engine) attend(ctx context.Context, p *parts) *errgroup.Group {
 			group.Go(func() error { p.blocksync.meet(ctx); return nil })
 		}
 	}
-	for _, part := range []func(context.Context, *parts){e.followTargets, e.keepPeers, e.watch, e.watchOthers} {
+	for _, part := range []func(context.Context, *parts){e.followTargets, e.keepPeers, e.watchOthers} {
 		group.Go(func() error { part(ctx, p); return nil })
 	}
 	group.Go(func() error { p.spreader.run(ctx); return nil })

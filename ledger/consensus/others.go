@@ -31,10 +31,12 @@ const (
 
 // others looks at the chains of other nodes.
 type others struct {
-	engine   *Engine
-	parts    *parts
-	asker    *asker
-	provider *provider
+	engine *Engine
+	parts  *parts
+	asker  *asker
+
+	mu       sync.Mutex
+	provider *provider // guarded by mu
 	target   int64     // the highest block that somebody was seen to have
 	quiet    time.Time // since when nobody had a block that is not here
 }
@@ -249,7 +251,7 @@ func (o *others) compare(ctx context.Context, of peer.ID, chain *sm.State) (heig
 		return 0, true, nil
 	}
 	if t.base > here+1 { // who does not keep the next block may still show the way from the genesis to its last
-		if err := o.provider.shown(ctx, of, t.height); err != nil {
+		if err := o.shown(ctx, of, t.height); err != nil {
 			o.engine.cfg.Logger.Debug("ledger: a later block is not shown", "peer", of, "height", t.height, "error", err)
 			return 0, true, nil
 		}
@@ -265,6 +267,26 @@ func (o *others) compare(ctx context.Context, of peer.ID, chain *sm.State) (heig
 	}
 	o.parts.conns.witness(next.commit)
 	return here + 1, true, nil
+}
+
+// shown returns nil when a peer shows the header of a block to which the chain leads from the genesis. With keys of former validators a liar can lead the provider astray, to where nobody else's headers follow: so a peer
+// whose header does not follow is asked with a new one, which takes the place of the old one if it leads there.
+func (o *others) shown(ctx context.Context, of peer.ID, height int64) error {
+	o.mu.Lock()
+	p := o.provider
+	o.mu.Unlock()
+	err := p.shown(ctx, of, height)
+	if err == nil || ctx.Err() != nil || !p.followed() {
+		return err
+	}
+	p = newProvider(ctx, o.parts.genesis, o.asker)
+	if err := p.shown(ctx, of, height); err != nil {
+		return err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.provider = p
+	return nil
 }
 
 // signed returns the header of a block that a peer has, which the validators that are known here for that height have signed.

@@ -140,6 +140,13 @@ func (p *provider) shown(ctx context.Context, by peer.ID, height int64) error {
 	return err
 }
 
+// followed reports whether there were changes of validators since the genesis.
+func (p *provider) followed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.steps) > 0
+}
+
 // AppHash returns the root of the state after a block. It is an error, too, when the two blocks after it are not there yet, of which State needs the headers.
 func (p *provider) AppHash(ctx context.Context, height uint64) ([]byte, error) {
 	tip, err := p.tip(ctx, height)

@@ -4,11 +4,17 @@ import (
 	"bytes"
 	"context"
 	"testing"
+	"time"
 
+	cmted25519 "github.com/cometbft/cometbft/crypto/ed25519"
+	sm "github.com/cometbft/cometbft/state"
+	"github.com/cometbft/cometbft/store"
+	"github.com/cometbft/cometbft/types"
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/ledger/consensus/consensustest"
+	"github.com/folkmoot/folkmoot/ledger/consensus/light"
 	"github.com/folkmoot/folkmoot/swarm/rpc"
 )
 
@@ -124,10 +130,42 @@ func TestForgedAnswers(t *testing.T) {
 	if hash, err := v.engine.BlockHash(height); err != nil || !bytes.Equal(h.Hash(), hash[:]) {
 		t.Errorf("another block: %v", err)
 	}
+	// One that was led astray, with keys of former validators, where the chain did not go.
+	astray := newProvider(t.Context(), GenesisDoc(n.genesis), provider.asker)
+	forged := forgedStep(t, v, 2)
+	if _, err := astray.chain.Step(&forged); err != nil {
+		t.Fatal(err)
+	}
+	astray.steps = append(astray.steps, keptStep{2, forged})
+	if err := astray.shown(t.Context(), v.host.ID(), height); err == nil {
+		t.Error("it leads to the right chain")
+	}
+	o := &others{parts: &parts{genesis: GenesisDoc(n.genesis)}, asker: provider.asker, provider: astray}
+	if err := o.shown(t.Context(), v.host.ID(), height); err != nil || o.provider == astray {
+		t.Errorf("who was led astray sees nothing of the others' blocks any more: %v", err)
+	}
 	if _, err := provider.AppHash(t.Context(), 1<<40); err == nil {
 		t.Error("a block that there is not has a root")
 	}
 	if _, err := provider.AppHash(t.Context(), 0); err == nil {
 		t.Error("block 0 has a root")
 	}
+}
+
+// forgedStep is a change of validators at a height that there never was, which the only validator has signed.
+func forgedStep(t *testing.T, v *chainNode, height int64) (step light.Step) {
+	t.Helper()
+	next := types.NewValidatorSet([]*types.Validator{types.NewValidator(newCulprit().key.PubKey(), 10)})
+	err := v.engine.Read(func(blocks *store.BlockStore, _ sm.Store) (err error) {
+		h := blocks.LoadBlockMeta(height).Header
+		h.NextValidatorsHash = next.Hash()
+		key := cmted25519.PrivKey(keyIn(t, v.net.keys).Bytes())
+		step.Signed, err = light.Encode(&h, commitOf(t, key, &h, blocks.LoadBlockCommit(height), time.Second))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	step.Next = light.Validators(next)
+	return step
 }

@@ -7,11 +7,8 @@ import (
 	"syscall"
 	"time"
 
-	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
-
 	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/internal/guardfs"
-	"github.com/folkmoot/folkmoot/ledger/consensus/signer"
 )
 
 const (
@@ -118,31 +115,4 @@ func (e *Engine) goOn() {
 	e.full, e.paused = false, make(chan struct{})
 	e.progress.again(time.Now())
 	e.cfg.Logger.Info("ledger: the disk has room again, and this node takes part again")
-}
-
-// A waitingSigner signs nothing while the disk has no room for the note that it did, and pauses the engine instead: CometBFT does not try again what it could not sign, and would wait for its own vote for ever.
-type waitingSigner struct {
-	*signer.Signer
-	engine *Engine
-}
-
-// SignProposal signs a proposal.
-func (s waitingSigner) SignProposal(chain string, p *cmtproto.Proposal) error {
-	return s.sign(func() error { return s.Signer.SignProposal(chain, p) })
-}
-
-// SignVote signs a vote.
-func (s waitingSigner) SignVote(chain string, v *cmtproto.Vote) error {
-	return s.sign(func() error { return s.Signer.SignVote(chain, v) })
-}
-
-func (s waitingSigner) sign(f func() error) error {
-	err := error(fault.New(fault.Full, "the disk has no room"))
-	if !s.engine.low(pauseBelow) {
-		err = f()
-	}
-	if fault.KindOf(err) == fault.Full {
-		s.engine.pause()
-	}
-	return err
 }

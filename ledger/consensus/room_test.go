@@ -92,6 +92,7 @@ func TestSuddenlyFull(t *testing.T) {
 	}
 	cause.Store(nil)
 	eventually(t, "the engine to go on", func() bool { return node.engine.Health() == nil })
+	eventually(t, "a block with what waited", func() bool { return node.app.has("two") })
 	n.commit("three", node, node)
 
 	cause.Store(&full)
@@ -145,6 +146,45 @@ func TestBrokenApplication(t *testing.T) {
 	if err := node.engine.Health(); fault.KindOf(err) != fault.Internal {
 		t.Errorf("health: %v", err)
 	}
+}
+
+// TestFullWhenTheBarIsLifted: the disk gets full while the parts stop to be made anew, as they are when a bar was lifted, and one of them waits for room. The engine goes on by itself when there is some, with what waited for a block.
+func TestFullWhenTheBarIsLifted(t *testing.T) {
+	t.Parallel()
+	n := newNet(t, "lifted", 1, tcp4)
+	node := n.nodes[0]
+	disk := vfs.NewCrashableMem()
+	setRoom(disk, goOnAbove)
+	node.fs = disk
+	node.start()
+	n.commit("one", node, node)
+	reached, room := make(chan struct{}), make(chan struct{})
+	node.app.breakWith(func(int64) error {
+		close(reached)
+		<-room
+		return nil
+	})
+	if err := node.engine.Submit(t.Context(), []byte("two")); err != nil {
+		t.Fatal(err)
+	}
+	<-reached
+	if err := node.engine.Submit(t.Context(), []byte("three")); err != nil {
+		t.Fatal(err)
+	}
+	p, err := node.engine.running()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.renew()
+	eventually(t, "the parts to stop", func() bool { return !p.swtch.IsRunning() })
+	setRoom(disk, pauseBelow-1)
+	eventually(t, "a pause", func() bool { return node.engine.Paused() != nil })
+	node.app.breakWith(nil)
+	close(room)
+	setRoom(disk, goOnAbove)
+	eventually(t, "the engine to go on", func() bool { return node.engine.Ready() == nil })
+	eventually(t, "blocks with what waited", func() bool { return node.app.has("two") && node.app.has("three") })
+	n.commit("four", node, node)
 }
 
 // TestFailureWhilePartsAreMade: what has failed while its parts were made anew does not take part any more.

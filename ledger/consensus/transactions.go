@@ -2,6 +2,8 @@ package consensus
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,6 +27,7 @@ const (
 
 // handed is what is known of a transaction that was handed in here.
 type handed struct {
+	tx    types.Tx
 	sent  time.Time
 	again time.Duration // how long after that it is sent once more
 }
@@ -54,9 +57,21 @@ func newTransactionReactor(r *mempool.Reactor, pool func() (types.Txs, error), c
 // spread sends what was handed in here to all peers.
 func (r *transactionReactor) spread(tx types.Tx) {
 	r.mu.Lock()
-	r.own[tx.Key()] = handed{time.Now(), againAfter}
+	r.own[tx.Key()] = handed{tx, time.Now(), againAfter}
 	r.mu.Unlock()
 	r.broadcast(tx)
+}
+
+// handedIn returns what was handed in here and waits for a block, or did a moment ago, oldest first. It needs no lock of the pool's.
+func (r *transactionReactor) handedIn() types.Txs {
+	r.mu.Lock()
+	list := slices.SortedFunc(maps.Values(r.own), func(a, b handed) int { return a.sent.Compare(b.sent) })
+	r.mu.Unlock()
+	txs := make(types.Txs, len(list))
+	for i := range list {
+		txs[i] = list[i].tx
+	}
+	return txs
 }
 
 // passOn sends what somebody else has handed in to all peers.
@@ -196,7 +211,7 @@ func (r *transactionReactor) due(now time.Time) (list []types.Tx) {
 		case !ok && now.Sub(h.sent) >= relayInterval: // not one that came while the pool was read
 			delete(r.own, k)
 		case ok && now.Sub(h.sent) >= h.again && fits(tx):
-			r.own[k] = handed{now, min(2*h.again, maxAgain)}
+			r.own[k] = handed{tx, now, min(2*h.again, maxAgain)}
 		}
 	}
 	waiting := make(map[types.TxKey]time.Time)

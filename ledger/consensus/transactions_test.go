@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -223,4 +224,26 @@ func TestPassOn(t *testing.T) {
 	if key := types.Tx("good").Key(); !r.mine(key) || len(r.own) > 0 {
 		t.Errorf("brought to peers that come: %t; %d are sent again and again", r.mine(key), len(r.own))
 	}
+}
+
+// TestHandedIn: what is kept over a pause is what was handed in here and is in no block yet, oldest first.
+func TestHandedIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pool := types.Txs{types.Tx("one"), types.Tx("two"), types.Tx("other's")}
+		r, _ := spreading(t, func() (types.Txs, error) { return pool, nil })
+		r.passOn(pool[2])
+		for _, tx := range pool[:2] {
+			time.Sleep(time.Millisecond)
+			r.spread(tx)
+		}
+		if got := r.handedIn(); !reflect.DeepEqual(got, pool[:2]) {
+			t.Errorf("%q was handed in", got)
+		}
+		pool = pool[1:]
+		time.Sleep(2 * relayInterval)
+		r.due(time.Now())
+		if got := r.handedIn(); !reflect.DeepEqual(got, pool[:1]) {
+			t.Errorf("%q waits", got)
+		}
+	})
 }

@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"testing"
 	"time"
 
@@ -289,5 +290,34 @@ func TestMove(t *testing.T) {
 	}
 	if s, err = Open(barred, second); err != nil || fault.KindOf(s.Barred()) != fault.Forbidden {
 		t.Errorf("a move lifts the bar: %v", err)
+	}
+}
+
+// TestVoted: the vote that was given is told where another is asked for, and no vote that was not the last.
+func TestVoted(t *testing.T) {
+	s, _ := create1(t)
+	given := vote(cmtproto.PrevoteType, 7, 0, 'a', noon)
+	if s.Voted(vote(cmtproto.PrevoteType, 7, 0, 'a', noon)) {
+		t.Error("voted before")
+	}
+	if err := s.SignVote(chain, given); err != nil {
+		t.Fatal(err)
+	}
+	for _, other := range []*cmtproto.Vote{vote(cmtproto.PrecommitType, 7, 0, 'a', noon), vote(cmtproto.PrevoteType, 7, 1, 'a', noon), vote(cmtproto.PrevoteType, 8, 0, 'a', noon), vote(cmtproto.PrevoteType, 6, 0, 'a', noon)} {
+		if s.Voted(other) {
+			t.Errorf("a vote is told that was never given: %v", other)
+		}
+	}
+	asked := vote(cmtproto.PrevoteType, 7, 0, 'b', noon.Add(time.Second))
+	if !s.Voted(asked) || !reflect.DeepEqual(asked, given) {
+		t.Errorf("the vote that is told is %v, and %v was given", asked, given)
+	}
+	none := vote(cmtproto.PrecommitType, 7, 0, 'a', noon)
+	none.BlockID = cmtproto.BlockID{}
+	if err := s.SignVote(chain, none); err != nil {
+		t.Fatal(err)
+	}
+	if asked = vote(cmtproto.PrecommitType, 7, 0, 'b', noon); !s.Voted(asked) || !reflect.DeepEqual(asked, none) {
+		t.Errorf("the vote that is told is %v, and %v was given", asked, none)
 	}
 }

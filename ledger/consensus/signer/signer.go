@@ -14,6 +14,7 @@ import (
 
 	"github.com/cometbft/cometbft/crypto"
 	cmted25519 "github.com/cometbft/cometbft/crypto/ed25519"
+	"github.com/cometbft/cometbft/libs/protoio"
 	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
 	"github.com/cometbft/cometbft/types"
 
@@ -221,6 +222,28 @@ func (s *Signer) SignVote(chain string, v *cmtproto.Vote) error {
 		}
 	}
 	return nil
+}
+
+// Voted makes a vote the one that was signed at its height, round and step, whatever that was for, with its time and signature. It reports whether that is the last that was signed, and known.
+func (s *Signer) Voted(v *cmtproto.Vote) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := prevote
+	if v.Type == cmtproto.PrecommitType {
+		at = precommit
+	}
+	if s.state.compare(v.Height, v.Round, at) != 0 || s.state.bytes == nil || s.barred() != nil {
+		return false
+	}
+	var signed cmtproto.CanonicalVote
+	if err := protoio.UnmarshalDelimited(s.state.bytes, &signed); err != nil {
+		return false
+	}
+	v.BlockID, v.Timestamp, v.Signature = cmtproto.BlockID{}, signed.Timestamp, bytes.Clone(s.state.signature)
+	if id := signed.BlockID; id != nil {
+		v.BlockID = cmtproto.BlockID{Hash: id.Hash, PartSetHeader: cmtproto.PartSetHeader{Total: id.PartSetHeader.Total, Hash: id.PartSetHeader.Hash}}
+	}
+	return true
 }
 
 // Witness tells the signer that a commit holds its precommit of the given height and round, with its signature where that is known, or nil. If it never gave that, it is barred. For a key that is barred already it is proof that
