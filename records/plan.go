@@ -98,7 +98,7 @@ func (t *table) planPull(s disk.Shard, state *shardState, now time.Time, skip fu
 		if state.level == LevelSynced {
 			return
 		}
-		if next = t.again(state, now, skip); next == "" {
+		if next = t.again(state, &p, now, skip); next == "" {
 			todo.waiting = true
 			return
 		}

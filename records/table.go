@@ -302,10 +302,15 @@ func (state *shardState) asked(id peer.ID) bool {
 	return slices.ContainsFunc(state.evidence, func(e evidence) bool { return e.peer == id })
 }
 
-// again returns a member that did not count when it was asked, a while ago, and may by now.
-func (t *table) again(state *shardState, now time.Time, skip func(peer.ID) bool) peer.ID {
+// again returns a member that did not count when it was asked, a while ago, and may by now. Who was no holder and is none is asked rarely: in a network that begins with nothing that is nearly everybody, and to ask them
+// all again and again would be most of what it takes to form.
+func (t *table) again(state *shardState, p *placement, now time.Time, skip func(peer.ID) bool) peer.ID {
 	for _, e := range state.evidence {
-		if !e.certain() && now.Sub(e.at) >= askAgain && !now.Before(t.waits[e.peer].until) && !skip(e.peer) {
+		pause := askAgain
+		if e.standpoint == (standpoint{}) && !p.holds(e.peer) {
+			pause = askAgainLimit
+		}
+		if !e.certain() && now.Sub(e.at) >= pause && !now.Before(t.waits[e.peer].until) && !skip(e.peer) {
 			return e.peer
 		}
 	}
