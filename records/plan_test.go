@@ -21,7 +21,7 @@ func TestMembersThatDoNotCountAreAskedLessAndLess(t *testing.T) {
 	pass := func(d time.Duration) {
 		clear(asked)
 		for end := w.now.Add(d); w.now.Before(end); w.wait(retryPause) {
-			for id, j := range w.plan(w.now, func(peer.ID) bool { return false }, new(shardSet)).jobs {
+			for id, j := range w.plan(w.now, func(peer.ID) bool { return false }, new(shardSet), disk.Shards).jobs {
 				if j.pull != (shardSet{}) {
 					asked[id]++
 				}
@@ -69,7 +69,7 @@ func TestWhoHoldsNothingIsAskedRarely(t *testing.T) {
 	p := w.topology.place(s)
 	asked := map[peer.ID]int{}
 	for end := w.now.Add(50 * time.Second); w.now.Before(end); w.wait(retryPause) {
-		for id, j := range w.plan(w.now, func(peer.ID) bool { return false }, new(shardSet)).jobs {
+		for id, j := range w.plan(w.now, func(peer.ID) bool { return false }, new(shardSet), disk.Shards).jobs {
 			if j.pull.has(s) {
 				asked[id]++
 			}
@@ -124,7 +124,7 @@ func BenchmarkPlan(b *testing.B) {
 					}
 				}
 				for b.Loop() {
-					for _, j := range w.plan(w.now, func(peer.ID) bool { return false }, &stored).jobs {
+					for _, j := range w.plan(w.now, func(peer.ID) bool { return false }, &stored, disk.Shards).jobs {
 						w.finish(j)
 					}
 				}
