@@ -38,8 +38,8 @@ func (p *plan) job(id peer.ID) *job {
 	return p.jobs[id]
 }
 
-// plan returns what is to be done now, by peer, and marks it as being done; finish ends that. skip says who can't be asked at the moment. stored are the shards that this peer has records of.
-func (t *table) plan(now time.Time, skip func(peer.ID) bool, stored *shardSet) *plan {
+// plan returns what is to be done now, by peer, for up to room of them, and marks it as being done; finish ends that. skip says who can't be asked at the moment. stored are the shards that this peer has records of.
+func (t *table) plan(now time.Time, skip func(peer.ID) bool, stored *shardSet, room int) *plan {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	todo := &plan{jobs: map[peer.ID]*job{}}
@@ -61,7 +61,17 @@ func (t *table) plan(now time.Time, skip func(peer.ID) bool, stored *shardSet) *
 			t.planHand(s, nil, now, skip, todo)
 		}
 	}
+	for id, j := range todo.jobs {
+		if len(todo.jobs) > room {
+			t.unplan(j)
+			delete(todo.jobs, id)
+			todo.waiting = true
+		}
+	}
 	for id := range again {
+		if todo.jobs[id] == nil {
+			continue
+		}
 		if t.waits == nil {
 			t.waits = map[peer.ID]wait{}
 		}
@@ -98,7 +108,7 @@ func (t *table) planPull(s disk.Shard, state *shardState, now time.Time, skip fu
 		if state.level == LevelSynced {
 			return
 		}
-		if next = t.again(state, now, skip); next == "" {
+		if next = t.again(state, &p, now, skip); next == "" {
 			todo.waiting = true
 			return
 		}
@@ -146,6 +156,11 @@ func (t *table) planHand(s disk.Shard, state *shardState, now time.Time, skip fu
 func (t *table) finish(j *job) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.unplan(j)
+}
+
+// unplan takes back that a job is being done.
+func (t *table) unplan(j *job) {
 	for s := range j.pull.all() {
 		if state := t.shards[s]; state != nil {
 			state.busy = false

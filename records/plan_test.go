@@ -21,7 +21,7 @@ func TestMembersThatDoNotCountAreAskedLessAndLess(t *testing.T) {
 	pass := func(d time.Duration) {
 		clear(asked)
 		for end := w.now.Add(d); w.now.Before(end); w.wait(retryPause) {
-			for id, j := range w.plan(w.now, func(peer.ID) bool { return false }, new(shardSet)).jobs {
+			for id, j := range w.plan(w.now, func(peer.ID) bool { return false }, new(shardSet), disk.Shards).jobs {
 				if j.pull != (shardSet{}) {
 					asked[id]++
 				}
@@ -53,6 +53,49 @@ func TestMembersThatDoNotCountAreAskedLessAndLess(t *testing.T) {
 	within("after a member came", 2, 8)
 }
 
+// TestWhoHoldsNothingIsAskedRarely: of those that did not count, the holders may soon, and the others hardly ever.
+func TestWhoHoldsNothingIsAskedRarely(t *testing.T) {
+	w := newTableWorld(newRNG(t), 40)
+	w.show(w.peers, nil)
+	s := w.shard(t, true)
+	before := w.topology.place(s)
+	dead := map[peer.ID]routing.State{}
+	for _, i := range before.holders {
+		if id := before.id(i); id != w.self {
+			dead[id] = routing.Dead
+		}
+	}
+	w.show(w.peers, dead)
+	p := w.topology.place(s)
+	asked := map[peer.ID]int{}
+	for end := w.now.Add(50 * time.Second); w.now.Before(end); w.wait(retryPause) {
+		for id, j := range w.plan(w.now, func(peer.ID) bool { return false }, new(shardSet), disk.Shards).jobs {
+			if j.pull.has(s) {
+				asked[id]++
+			}
+			for of := range j.pull.all() {
+				said := standpoint{}
+				if p.holds(id) {
+					said.level = LevelPartial
+				}
+				w.learn(of, id, said, w.now)
+			}
+			w.finish(j)
+		}
+	}
+	for _, id := range w.peers[1:] {
+		n := asked[id]
+		switch {
+		case dead[id] != 0 && n > 0:
+			t.Errorf("a dead member is asked %d times", n)
+		case dead[id] == 0 && p.holds(id) && n < 4:
+			t.Errorf("a holder is asked %d times", n)
+		case dead[id] == 0 && !p.holds(id) && n != 1:
+			t.Errorf("a member that holds nothing is asked %d times", n)
+		}
+	}
+}
+
 // keep has the peer look at no more than some of the shards that it holds, which take less time.
 func (w *tableWorld) keep(n int) {
 	for s := range disk.Shard(disk.Shards) {
@@ -81,7 +124,7 @@ func BenchmarkPlan(b *testing.B) {
 					}
 				}
 				for b.Loop() {
-					for _, j := range w.plan(w.now, func(peer.ID) bool { return false }, &stored).jobs {
+					for _, j := range w.plan(w.now, func(peer.ID) bool { return false }, &stored, disk.Shards).jobs {
 						w.finish(j)
 					}
 				}

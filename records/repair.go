@@ -157,7 +157,7 @@ func (r *repairer) launch(ctx context.Context, now time.Time) time.Duration {
 	for _, s := range r.s.holder.disk.Occupied() {
 		stored.add(s)
 	}
-	todo := r.s.table.plan(now, skip, &stored)
+	todo := r.s.table.plan(now, skip, &stored, room)
 	r.lookUp(ctx, todo.lost, skip, &room)
 	for id, j := range todo.jobs {
 		m, known := topology.view.Member(id)

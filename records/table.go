@@ -63,8 +63,9 @@ func (w wait) next(now time.Time) wait {
 
 type shardState struct {
 	standpoint
-	// evidence is what the members said that the shard was compared with since it began to catch up.
+	// evidence is what the members said that the shard was compared with since it began to catch up, and walked how far all of them were asked.
 	evidence []evidence
+	walked   walked
 	// strangers are the other holders that came, or came back, since this peer has the shard, and were not compared with yet.
 	strangers []peer.ID
 	// agreed are the other holders that had the same as this one, and as of when.
@@ -80,6 +81,13 @@ type shardState struct {
 	busy  bool // being compared
 	// settled says that the shard was seen at full count since this peer started.
 	settled bool
+}
+
+// walked says that of the members of a place, in the order in which they are asked, so many need not be asked any more. A peer that catches up looks at all its shards at each step, and all members of
+// each would be most of its work.
+type walked struct {
+	place *place
+	n     int
 }
 
 type evidence struct {
@@ -120,7 +128,7 @@ func (t *table) set(s disk.Shard, state *shardState, level Level, now time.Time)
 		state.strangers = nil
 	}
 	if level == LevelSynced {
-		state.evidence = nil // it has served
+		state.evidence, state.walked = nil, walked{} // it has served
 	}
 	if unmet := len(state.strangers) > 0; unmet != state.unmet {
 		state.unmet = unmet
@@ -258,7 +266,7 @@ func (t *table) displaced(s disk.Shard, state *shardState, p *placement, now tim
 	case state.level == LevelLeaving:
 		state.handed = slices.DeleteFunc(state.handed, func(h handing) bool { return !p.holds(h.peer) })
 	case state.level.counts():
-		state.evidence, state.agreed, state.doubts, state.review = nil, nil, nil, time.Time{}
+		state.evidence, state.walked, state.agreed, state.doubts, state.review = nil, walked{}, nil, nil, time.Time{}
 		t.set(s, state, LevelLeaving, now)
 	default:
 		t.set(s, state, LevelNone, now)
@@ -279,33 +287,66 @@ func (t *topology) isHere(id peer.ID) bool {
 // unasked returns the next member to compare a shard with, or "" when all who can answer were: the other holders first, then those who may have held the shard before. Those for
 // whom skip returns true are left out.
 func (t *table) unasked(state *shardState, p *placement, skip func(peer.ID) bool) peer.ID {
-	asked := func(i int) bool {
+	if state.walked.place != p.place {
+		state.walked = walked{place: p.place}
+	}
+	said := 0
+	for n := state.walked.n; ; n++ {
+		i, ok := p.inTurn(n)
+		if !ok {
+			return ""
+		}
 		r := &p.members[i]
-		return r.id == t.self || !r.here() || r.state == routing.Away || skip != nil && skip(r.id) || state.asked(r.id) || t.shunned != nil && t.shunned(r.id)
-	}
-	// Every shard begins with another holder, so that the work is spread.
-	for n := range p.holders {
-		if i := p.holders[(n+int(p.shard))%len(p.holders)]; !asked(i) {
-			return p.id(i)
+		done := r.id == t.self || !r.here() || r.state == routing.Away || state.saidAfter(&said, r.id)
+		if done && n == state.walked.n {
+			state.walked.n++
+		}
+		if !done && !(skip != nil && skip(r.id)) && !(t.shunned != nil && t.shunned(r.id)) {
+			return r.id
 		}
 	}
-	for _, i := range p.others() {
-		if !asked(i) {
-			return p.id(i)
-		}
+}
+
+// inTurn returns the member that is asked about the shard after n others. Every shard begins with another holder, so that the work is spread.
+func (p *placement) inTurn(n int) (member int, ok bool) {
+	if n < len(p.holders) {
+		return p.holders[(n+int(p.shard))%len(p.holders)], true
 	}
-	return ""
+	others := p.others()
+	if n -= len(p.holders); n >= len(others) {
+		return 0, false
+	}
+	return others[n], true
 }
 
 // asked reports whether a member said how it stands in the shard.
 func (state *shardState) asked(id peer.ID) bool {
-	return slices.ContainsFunc(state.evidence, func(e evidence) bool { return e.peer == id })
+	from := 0
+	return state.saidAfter(&from, id)
 }
 
-// again returns a member that did not count when it was asked, a while ago, and may by now.
-func (t *table) again(state *shardState, now time.Time, skip func(peer.ID) bool) peer.ID {
+// saidAfter reports whether a member said how it stands in the shard. It looks from the given place in the evidence on, all round, and moves that behind what it found: members are asked in nearly the order in which they
+// are looked for.
+func (state *shardState) saidAfter(from *int, id peer.ID) bool {
+	for k := range state.evidence {
+		at := (*from + k) % len(state.evidence)
+		if state.evidence[at].peer == id {
+			*from = at + 1
+			return true
+		}
+	}
+	return false
+}
+
+// again returns a member that did not count when it was asked, a while ago, and may by now. Who was no holder and is none is asked rarely: in a network that begins with nothing that is nearly everybody, and to ask them
+// all again and again would be most of what it takes to form.
+func (t *table) again(state *shardState, p *placement, now time.Time, skip func(peer.ID) bool) peer.ID {
 	for _, e := range state.evidence {
-		if !e.certain() && now.Sub(e.at) >= askAgain && !now.Before(t.waits[e.peer].until) && !skip(e.peer) {
+		pause := askAgain
+		if e.standpoint == (standpoint{}) && !p.holds(e.peer) {
+			pause = askAgainLimit
+		}
+		if !e.certain() && now.Sub(e.at) >= pause && !now.Before(t.waits[e.peer].until) && !skip(e.peer) {
 			return e.peer
 		}
 	}
@@ -320,8 +361,11 @@ func (t *table) learn(s disk.Shard, from peer.ID, said standpoint, now time.Time
 	if state == nil || t.topology == nil || state.level == LevelSynced || state.level == LevelLeaving {
 		return
 	}
-	state.evidence = slices.DeleteFunc(state.evidence, func(e evidence) bool { return e.peer == from })
-	state.evidence = append(state.evidence, evidence{from, said, now})
+	if i := slices.IndexFunc(state.evidence, func(e evidence) bool { return e.peer == from }); i >= 0 {
+		state.evidence[i] = evidence{from, said, now}
+	} else {
+		state.evidence = append(state.evidence, evidence{from, said, now})
+	}
 	if said.certain() {
 		delete(t.waits, from)
 	}

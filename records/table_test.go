@@ -61,7 +61,7 @@ func (w *tableWorld) shard(t *testing.T, held bool) disk.Shard {
 func (w *tableWorld) compareAll(say func(s disk.Shard, id peer.ID) standpoint) {
 	none := func(peer.ID) bool { return false }
 	for range 100 {
-		jobs := w.plan(w.now, none, new(shardSet)).jobs
+		jobs := w.plan(w.now, none, new(shardSet), disk.Shards).jobs
 		for id, j := range jobs {
 			for s := range j.pull.all() {
 				w.learn(s, id, say(s, id), w.now)

@@ -101,7 +101,7 @@ func (t *table) lapse(now time.Time) (any bool) {
 		switch {
 		case state == nil:
 		case state.level == LevelSynced:
-			state.evidence, state.agreed = nil, nil
+			state.evidence, state.walked, state.agreed = nil, walked{}, nil
 			state.resumed = true
 			t.set(disk.Shard(i), state, LevelUnsynced, now)
 			any = true

@@ -65,7 +65,7 @@ func TestLapseWhileHandingOver(t *testing.T) {
 	var stored shardSet
 	stored.add(leaving)
 	handed := false
-	for _, j := range w.plan(w.now, func(peer.ID) bool { return false }, &stored).jobs {
+	for _, j := range w.plan(w.now, func(peer.ID) bool { return false }, &stored, disk.Shards).jobs {
 		handed = handed || j.hand.has(leaving)
 	}
 	if !handed {

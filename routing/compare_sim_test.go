@@ -3,10 +3,7 @@
 package routing
 
 import (
-	"encoding/json"
-	"errors"
 	"flag"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/folkmoot/folkmoot/bench/measure"
 	"github.com/folkmoot/folkmoot/bench/plot"
 )
 
@@ -48,7 +46,11 @@ func TestFullSizeWaysCompared(t *testing.T) {
 			results = append(results, compared{situation, r.method, r.peers, r.hops, r.messages, r.bytes / 1024, r.dials, float64(r.median.Milliseconds()), r.bogus, r.String()})
 		})
 	}
-	results = keepResults(t, results)
+	results, err := measure.Keep(*compareResults, results)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.SortStableFunc(results, func(a, b compared) int { return a.Peers - b.Peers })
 	tables := make(tables)
 	for _, r := range results {
 		tables[r.Situation] = append(tables[r.Situation], r.Line)
@@ -60,37 +62,6 @@ func TestFullSizeWaysCompared(t *testing.T) {
 	draw(t, results, "routing-messages.svg", "Messages for one question", "messages", func(r compared) float64 { return r.Messages })
 	draw(t, results, "routing-bytes.svg", "Bytes for one question", "KiB", func(r compared) float64 { return r.KiB })
 	draw(t, results, "routing-latency.svg", "Median time of an answer, 10 ms from peer to peer", "ms", func(r compared) float64 { return r.Median })
-}
-
-// keepResults adds results to the file of all, and returns these.
-func keepResults(t *testing.T, results []compared) (all []compared) {
-	if *compareResults == "" {
-		return results
-	}
-	f, err := os.OpenFile(*compareResults, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o644)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	enc := json.NewEncoder(f)
-	for _, r := range results {
-		if err := enc.Encode(r); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		t.Fatal(err)
-	}
-	for dec := json.NewDecoder(f); ; {
-		var r compared
-		if err := dec.Decode(&r); errors.Is(err, io.EOF) {
-			slices.SortStableFunc(all, func(a, b compared) int { return a.Peers - b.Peers })
-			return all
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, r)
-	}
 }
 
 func draw(t *testing.T, results []compared, file, title, unit string, y func(compared) float64) {

@@ -62,7 +62,10 @@ func TestCrowdComesTogether(t *testing.T) {
 			began := cpuTime()
 			gather(t, n, 0, func(t *testing.T, c *crowd) {
 				start := time.Now()
-				for c.complete() < n && time.Since(start) < 5*time.Minute {
+				for i := 0; c.complete() < n && time.Since(start) < 5*time.Minute; i++ {
+					if i%5 == 0 {
+						t.Logf("after %v %d of %d are complete, with %v of CPU and %.1f dials for each", time.Since(start), c.complete(), n, (cpuTime()-began)/time.Duration(n), float64(c.wires.Dialled())/float64(n))
+					}
 					time.Sleep(time.Second)
 				}
 				t.Logf("%d of %d have all others in view %v after the last began, with %v of CPU and %.1f dials for each",

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -52,12 +53,14 @@ func gather(t *testing.T, n, maxView int, f func(t *testing.T, c *crowd)) {
 	t.Logf("seed %d", seed)
 	synctest.Test(t, func(t *testing.T) {
 		c := &crowd{t: t, rng: rand.New(rand.NewPCG(seed, 0)), wires: wires.New(labLatency)}
-		defer func() {
+		defer func() { // all at once: those left would look after those that are gone
+			var stopping sync.WaitGroup
+			defer stopping.Wait()
 			for _, n := range c.nodes {
 				c.wires.Silence(n.addr)
 			}
 			for _, n := range c.nodes {
-				n.stop()
+				stopping.Go(n.stop)
 			}
 		}()
 		for range n {

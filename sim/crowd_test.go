@@ -10,7 +10,6 @@ import (
 	mathrand "math/rand/v2"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,16 +36,24 @@ const (
 	crowdLatency = 5 * time.Millisecond
 	// crowdRepair is how soon after peers were replaced all records are back at their full count.
 	crowdRepair = 90 * time.Second
+	// crowdForms bounds how long peers may take to find one another, and stores to be in sync.
+	crowdForms = 3 * time.Minute
+	// crowdCallers is how many operations are under way at once.
+	crowdCallers = 16
+	// joinEvery is the time from one peer's beginning to the next one's.
+	joinEvery = 20 * time.Millisecond
 )
 
 // A crowd is a network of so many peers that none has all others in view: memberships, look-ups and record stores as they are, links, clocks and disks simulated.
 type crowd struct {
 	t       *testing.T
-	rng     *mathrand.Rand
 	wires   *wires.Wires
 	network swarm.NetworkID
 	maxView int
-	peers   []*crowdPeer // all that there ever were
+
+	mu    sync.Mutex
+	rng   *mathrand.Rand // guarded by mu
+	peers []*crowdPeer   // guarded by mu; all that there ever were
 }
 
 type crowdPeer struct {
@@ -57,14 +64,14 @@ type crowdPeer struct {
 	host           host.Host
 	addr           ma.Multiaddr
 	hash           [sha256.Size]byte // of its id
-	dead           bool
-	cancel         context.CancelFunc // of the membership
-	closed         atomic.Bool
+	dead           bool              // guarded by crowd.mu
+	ctx            context.Context   // of the membership
+	cancel         context.CancelFunc
 	parts          sync.WaitGroup
 }
 
-// gatherCrowd runs body in a crowd of n peers whose views hold at most maxView.
-func gatherCrowd(t *testing.T, n, maxView int, body func(t *testing.T, c *crowd)) {
+// inCrowd runs body in a crowd without peers, whose views will hold at most maxView; 0: as many as in production.
+func inCrowd(t *testing.T, maxView int, body func(t *testing.T, c *crowd)) {
 	seed := seedOf(t, 0)
 	t.Logf("seed %d", seed)
 	synctest.Test(t, func(t *testing.T) {
@@ -74,9 +81,16 @@ func gatherCrowd(t *testing.T, n, maxView int, body func(t *testing.T, c *crowd)
 		}
 		c := &crowd{t: t, rng: mathrand.New(mathrand.NewPCG(seed, 0)), wires: wires.New(crowdLatency), network: id, maxView: maxView}
 		defer c.end()
+		body(t, c)
+	})
+}
+
+// gatherCrowd runs body in a crowd of n peers none of which has all in view, but at most maxView.
+func gatherCrowd(t *testing.T, n, maxView int, body func(t *testing.T, c *crowd)) {
+	inCrowd(t, maxView, func(t *testing.T, c *crowd) {
 		for range n {
 			c.join()
-			time.Sleep(20 * time.Millisecond)
+			time.Sleep(joinEvery)
 		}
 		time.Sleep(10 * time.Second)
 		for _, p := range c.peers {
@@ -92,13 +106,15 @@ func gatherCrowd(t *testing.T, n, maxView int, body func(t *testing.T, c *crowd)
 	})
 }
 
-// end silences all peers, so that nobody waits for anybody, and stops them.
+// end silences all peers, so that nobody waits for anybody, and stops them, all at once: those left would look after those that are gone.
 func (c *crowd) end() {
+	var stopping sync.WaitGroup
+	defer stopping.Wait()
 	for _, p := range c.peers {
 		c.wires.Silence(p.addr)
 	}
 	for _, p := range c.peers {
-		p.stop()
+		stopping.Go(p.stop)
 	}
 }
 
@@ -128,9 +144,10 @@ func (c *crowd) join() *crowdPeer {
 	if p.membership, err = routing.NewMembership(routing.Config{Host: p.host, Key: key, Network: c.network, MaxView: c.maxView}); err != nil {
 		c.t.Fatal(err)
 	}
-	var ctx context.Context
-	ctx, p.cancel = context.WithCancel(context.Background())
-	p.run(func() error { return p.membership.Run(ctx) })
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	p.run(func() error { return p.membership.Run(p.ctx) })
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.peers = append(c.peers, p)
 	return p
 }
@@ -143,7 +160,7 @@ func (p *crowdPeer) run(part func() error) {
 	})
 }
 
-// open opens the peer's store. It counts itself as one that has met others as soon as it has.
+// open opens the peer's store.
 func (p *crowdPeer) open() {
 	lookup, err := routing.NewLookup(routing.LookupConfig{Membership: p.membership})
 	if err != nil {
@@ -157,22 +174,20 @@ func (p *crowdPeer) open() {
 		p.crowd.t.Fatal(err)
 	}
 	p.run(func() error { return p.Run(context.Background()) }) // until it is closed
+	first := len(p.crowd.peers) == 1
 	p.run(func() error {
 		defer close(joined)
-		for !p.closed.Load() && p.membership.View().Count(routing.Alive) == 1 {
-			time.Sleep(10 * time.Millisecond)
-		}
+		_ = routing.AwaitJoined(p.ctx, p.membership, func() bool { return !first }) // or it ends
 		return nil
 	})
 }
 
 func (p *crowdPeer) stop() {
-	p.closed.Store(true)
+	p.cancel()
 	var err error
 	if p.Store != nil {
 		err = p.Close()
 	}
-	p.cancel()
 	p.parts.Wait()
 	if err := errors.Join(err, p.membership.Close(), p.host.Close()); err != nil {
 		p.crowd.t.Error(err)
@@ -180,17 +195,32 @@ func (p *crowdPeer) stop() {
 }
 
 func (c *crowd) alive() []*crowdPeer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	return slices.DeleteFunc(slices.Clone(c.peers), func(p *crowdPeer) bool { return p.dead })
 }
 
 // pick returns a peer that lives.
 func (c *crowd) pick() *crowdPeer {
 	alive := c.alive()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	return alive[c.rng.IntN(len(alive))]
+}
+
+// some returns n peers that live, at random.
+func (c *crowd) some(n int) []*crowdPeer {
+	alive := c.alive()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.rng.Shuffle(len(alive), func(i, j int) { alive[i], alive[j] = alive[j], alive[i] })
+	return alive[:n]
 }
 
 // kill silences peers for good.
 func (c *crowd) kill(peers ...*crowdPeer) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for _, p := range peers {
 		p.dead = true
 		c.wires.Silence(p.addr)
@@ -233,6 +263,69 @@ func (c *crowd) read(keys []string) (roundTrips []float64) {
 	}
 	slices.Sort(roundTrips)
 	return roundTrips
+}
+
+// load has callers do something with each of count keys through random peers. It returns how long each took, in round trips, sorted.
+func (c *crowd) load(count int, do func(p *crowdPeer, key string)) (roundTrips []float64) {
+	var mu sync.Mutex
+	var callers sync.WaitGroup
+	next := 0
+	for range crowdCallers {
+		callers.Go(func() {
+			for {
+				mu.Lock()
+				i := next
+				next++
+				mu.Unlock()
+				if i >= count {
+					return
+				}
+				p, began := c.pick(), time.Now()
+				do(p, fmt.Sprint("key", i))
+				took := float64(time.Since(began)) / float64(2*crowdLatency)
+				mu.Lock()
+				roundTrips = append(roundTrips, took)
+				mu.Unlock()
+			}
+		})
+	}
+	callers.Wait()
+	slices.Sort(roundTrips)
+	return roundTrips
+}
+
+// awaitMesh waits until every peer that lives has exactly these in view as alive.
+func (c *crowd) awaitMesh() {
+	c.t.Helper()
+	alive := c.alive()
+	c.await("not all peers see one another", func(p *crowdPeer) bool { return p.membership.View().Count(routing.Alive) == len(alive) })
+}
+
+// awaitSynced waits until every store that lives is in sync.
+func (c *crowd) awaitSynced() {
+	c.t.Helper()
+	c.await("not all stores are in sync", func(p *crowdPeer) bool {
+		s := p.Stats()
+		return s.ShardsHeld > 0 && s.ShardsSynced == s.ShardsHeld
+	})
+}
+
+func (c *crowd) await(otherwise string, holds func(p *crowdPeer) bool) {
+	c.t.Helper()
+	for start := time.Now(); ; time.Sleep(time.Second) {
+		lacking := 0
+		for _, p := range c.alive() {
+			if !holds(p) {
+				lacking++
+			}
+		}
+		switch {
+		case lacking == 0:
+			return
+		case time.Since(start) > crowdForms:
+			c.t.Fatalf("%s after %v: %d peers", otherwise, time.Since(start), lacking)
+		}
+	}
 }
 
 // census returns who has a copy of each record.
@@ -325,9 +418,7 @@ func TestSmallViews(t *testing.T) {
 			t.Errorf("p99 of reads is %.1f round trips", p99)
 		}
 		replaced := n / 16
-		alive := c.alive()
-		c.rng.Shuffle(len(alive), func(i, j int) { alive[i], alive[j] = alive[j], alive[i] })
-		c.kill(alive[:replaced]...)
+		c.kill(c.some(replaced)...)
 		for range replaced {
 			c.add()
 		}

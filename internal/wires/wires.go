@@ -26,7 +26,8 @@ type Wires struct {
 	listeners map[string]*wireListener // guarded by mu; by address
 	dials     int                      // guarded by mu
 
-	bytes atomic.Int64
+	bytes  atomic.Int64
+	writes atomic.Int64
 }
 
 // New returns wires on which data takes the given time from end to end.
@@ -45,6 +46,9 @@ func (w *Wires) Silence(addr ma.Multiaddr) {
 
 // Carried returns how many bytes were sent over all streams, those included that were lost.
 func (w *Wires) Carried() int64 { return w.bytes.Load() }
+
+// Written returns how often something was written to a stream: a request or an answer is one write, and what begins a stream some more.
+func (w *Wires) Written() int64 { return w.writes.Load() }
 
 // Dialled returns how many connections were dialled.
 func (w *Wires) Dialled() int {
@@ -333,6 +337,7 @@ func (s *wireStream) Write(p []byte) (int, error) {
 		return 0, net.ErrClosed
 	}
 	s.conn.local.wires.bytes.Add(int64(len(p)))
+	s.conn.local.wires.writes.Add(1)
 	if !lost(s.conn.local, s.conn.remote) {
 		var err error
 		s.out.change(func() {

@@ -42,18 +42,18 @@ type candidate struct {
 // candidates is a bounded list: those that came by themselves, and then the others, each in the order of arrival.
 type candidates struct {
 	list []*candidate
+	byID map[peer.ID]*candidate
+	// told is how many of them each source told of.
+	told map[peer.ID]int
 	// window is how many may be probed directly at once.
 	window window
 }
 
-func (cs *candidates) find(id peer.ID) *candidate {
-	for _, c := range cs.list {
-		if c.id == id {
-			return c
-		}
-	}
-	return nil
+func newCandidates() candidates {
+	return candidates{byID: make(map[peer.ID]*candidate), told: make(map[peer.ID]int), window: newWindow()}
 }
+
+func (cs *candidates) find(id peer.ID) *candidate { return cs.byID[id] }
 
 // met adds or revives a candidate that is connected to this node.
 func (cs *candidates) met(now time.Time, id peer.ID, p place) {
@@ -126,22 +126,33 @@ func (cs *candidates) add(now time.Time, id, source peer.ID, p place) *candidate
 	if len(cs.list) >= MaxCandidates {
 		return nil
 	}
-	n := 0
-	for _, c := range cs.list {
-		if c.source == source {
-			n++
-		}
-	}
-	if n >= MaxPerSource {
+	if cs.told[source] >= MaxPerSource {
 		return nil
 	}
 	c := &candidate{place: p, id: id, source: source, since: now}
-	cs.list = append(cs.list, c)
+	cs.list, cs.byID[id] = append(cs.list, c), c
+	cs.told[source]++
 	return c
 }
 
 func (cs *candidates) remove(id peer.ID) {
-	cs.list = slices.DeleteFunc(cs.list, func(c *candidate) bool { return c.id == id })
+	if gone := cs.byID[id]; gone != nil {
+		cs.drop(func(c *candidate) bool { return c == gone })
+	}
+}
+
+// drop removes those of whom gone says so.
+func (cs *candidates) drop(gone func(*candidate) bool) {
+	cs.list = slices.DeleteFunc(cs.list, func(c *candidate) bool {
+		if !gone(c) {
+			return false
+		}
+		delete(cs.byID, c.id)
+		if cs.told[c.source]--; cs.told[c.source] == 0 {
+			delete(cs.told, c.source)
+		}
+		return true
+	})
 }
 
 // failed puts a candidate's next try off, or drops it after the last.
@@ -160,7 +171,7 @@ func (cs *candidates) failed(now time.Time, t *Timing, id peer.ID) {
 
 // probeCandidates probes those whose time has come, first come first served, and drops those that there is no room for any more.
 func (m *Machine) probeCandidates() {
-	m.candidates.list = slices.DeleteFunc(m.candidates.list, func(c *candidate) bool {
+	m.candidates.drop(func(c *candidate) bool {
 		return !c.probing && !m.now.Before(c.next) && !m.wants(&c.place)
 	})
 	room, vouchers, probes := m.candidates.window.size(), maxVouchers, maxProbes-m.waiting()

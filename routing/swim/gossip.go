@@ -159,6 +159,9 @@ func (m *Machine) Receive(now time.Time, from peer.ID, msg Message) {
 	for _, r := range msg.Rumours {
 		m.heed(from, r)
 	}
+	if len(msg.Claims) > 0 {
+		m.probeCandidates()
+	}
 	m.pump()
 }
 
@@ -182,7 +185,7 @@ func (m *Machine) Learn(now time.Time, from peer.ID, claims []*Claim, present []
 	m.pump()
 }
 
-// hear takes in one verified claim.
+// hear takes in one verified claim. The caller has candidates probed when it has taken in all.
 func (m *Machine) hear(from peer.ID, c *Claim) {
 	if c.ID == m.self.ID {
 		if c.Incarnation > m.self.Incarnation {
@@ -199,7 +202,6 @@ func (m *Machine) hear(from peer.ID, c *Claim) {
 	if mem == nil {
 		if p := m.placeOf(c.ID); m.returns(c) && m.wants(&p) {
 			m.candidates.heard(m.now, c, from, p, m.youngerPause(c))
-			m.probeCandidates()
 		}
 		return
 	}
