@@ -181,12 +181,18 @@ func (t *table) apply(topology *topology, now time.Time) {
 	if t.topology == nil || len(came) > 0 {
 		t.gained = now
 	}
+	gone := topology.lostSince(t.topology)
 	t.topology = topology
 	t.changes++
 	clear(t.waits)
 	for i := range disk.Shards {
-		t.applyShard(disk.Shard(i), came, now)
+		t.applyShard(disk.Shard(i), came, gone, now)
 	}
+}
+
+// lostSince reports whether somebody was here and is not.
+func (t *topology) lostSince(before *topology) bool {
+	return before == nil || slices.ContainsFunc(before.members, func(r resident) bool { return r.here() && !t.isHere(r.id) })
 }
 
 // cameSince returns who is here and was not, of those who are near.
@@ -203,7 +209,8 @@ func (t *topology) cameSince(before *topology) (came []peer.ID) {
 	return came
 }
 
-func (t *table) applyShard(s disk.Shard, came []peer.ID, now time.Time) {
+// applyShard takes over who holds a shard now. came are those who came, and gone says that somebody is not here any more.
+func (t *table) applyShard(s disk.Shard, came []peer.ID, gone bool, now time.Time) {
 	state := t.shards[s]
 	if state == nil && (!t.topology.knows(s) || !t.topology.mayHold(s)) {
 		return // no holder
@@ -232,7 +239,9 @@ func (t *table) applyShard(s disk.Shard, came []peer.ID, now time.Time) {
 	if state.level == LevelSynced {
 		return
 	}
-	state.evidence = slices.DeleteFunc(state.evidence, func(e evidence) bool { return !t.topology.isHere(e.peer) })
+	if gone {
+		state.evidence = slices.DeleteFunc(state.evidence, func(e evidence) bool { return !t.topology.isHere(e.peer) })
+	}
 	if state.level == LevelPartial && t.unasked(state, &p, nil) != "" {
 		t.set(s, state, LevelUnsynced, now)
 	}
@@ -353,12 +362,12 @@ func (t *table) again(state *shardState, p *placement, now time.Time, skip func(
 	return ""
 }
 
-// learn notes that a shard was compared with a member: this peer has all that the member had.
+// learn notes that a shard was compared with a member: this peer has all that the member had. What somebody said who is not here any more is not counted.
 func (t *table) learn(s disk.Shard, from peer.ID, said standpoint, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	state := t.shards[s]
-	if state == nil || t.topology == nil || state.level == LevelSynced || state.level == LevelLeaving {
+	if state == nil || t.topology == nil || state.level == LevelSynced || state.level == LevelLeaving || !t.topology.isHere(from) {
 		return
 	}
 	if i := slices.IndexFunc(state.evidence, func(e evidence) bool { return e.peer == from }); i >= 0 {

@@ -16,7 +16,7 @@ import (
 const crowdTrips = 10
 
 // TestLosingATenth: so many peers form one network, a tenth of which is lost at once while records are written.
-func TestLosingATenth(t *testing.T) { loseATenth(t, sized(40, 128), sized(60, 1000)) }
+func TestLosingATenth(t *testing.T) { loseATenth(t, sized(20, 64), sized(60, 500)) }
 
 func loseATenth(t *testing.T, n, count int) {
 	inCrowd(t, 0, func(t *testing.T, c *crowd) {
