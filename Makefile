@@ -43,13 +43,13 @@ vet:
 
 # One processor per test binary: Go 1.26's race detector crashes (SIGSEGV in maybeRunChan) when two processors read timer channels of one
 # testing/synctest bubble at once, because they share one race context. Packages still run side by side.
-# The three longest attacks, in which peers answer for many simulated minutes, are left to parallel.
-race: SKIP = -skip '^TestAttackWith(AFlood|EndlessMessages|Lies)$$'
+# The three longest attacks, in which peers answer for many simulated minutes, are left to parallel, and the network of partial views to sim-full.
+race: SKIP = -skip '^Test(AttackWith(AFlood|EndlessMessages|Lies)|SmallViews)$$'
 race:
 	@$(STAGE) 'tests$(if $(RACE), with the race detector,; no C compiler here, so without the race detector)' $(GO) test $(RACE) -cpu 1 -timeout 40m $(SKIP) $(TESTFLAGS) ./...
 
 simulated:
-	@$(STAGE) 'simulated networks' $(GO) test -timeout 8m $(TESTFLAGS) ./sim
+	@$(STAGE) 'simulated networks' $(GO) test -timeout 8m -skip '^TestSmallViews$$' $(TESTFLAGS) ./sim
 
 # Simulated networks are left to simulated, race and sim-full, and whole ledgers in real time, a quarter of a minute or more each, to race.
 parallel: SKIP = -skip '^Test(ChangesStay|ClockBehind|FirstTransaction|ForgedAnswers|ForgedSnapshots|Join|NoQuorum|NoSnapshots|NewcomersToALargeNetworkConnectToFew|OldEvidence|OldVolume|Pruning|Recover|ResumeAlone|ResumeFetchesWhatOthersHave|RestartsUnderLoad|RestoreTheOnlyValidator|RestoredValidator|Room|Stall|StateSync|StopWhileFetching|Traitor|Trust|ValidatorsVoteOneAnotherIn|WrongState)$$'
@@ -59,6 +59,7 @@ parallel: ## Every test without the e2e tag on all processors, without the race 
 # The garbage collector runs half as often as it would: the networks fit in memory all the same. The largest ones are left to crowd.
 sim-full: ## The proofs at full size, each with its seeds in the output
 	@$(STAGE) 'simulated networks at full size' env GOGC=$${GOGC:-200} $(GO) test -tags sim -v -timeout 60m -skip '^(TestSmallViews|TestCrowdScale|TestCrowdOfAThousand)$$' $(TESTFLAGS) ./sim
+	@$(STAGE) 'a simulated network of partial views' $(GO) test -v -timeout 15m -run '^TestSmallViews$$' $(TESTFLAGS) ./sim
 	@$(STAGE) 'the ledger at full size' $(GO) test -tags sim -v -timeout 30m -run FullSize $(TESTFLAGS) ./ledger ./ledger/consensus ./ledger/replica
 	@$(STAGE) 'ways of routing compared' $(GO) test -tags sim -v -timeout 30m -run FullSize $(TESTFLAGS) ./routing
 
