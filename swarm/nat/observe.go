@@ -37,6 +37,14 @@ type observed struct {
 
 	mu   sync.Mutex
 	seen map[network.Conn]sighting // guarded by mu
+	// outside holds the connections, from whichever port, at whose other end the node is seen at an IP address that it does not have.
+	outside map[network.Conn]outsider // guarded by mu
+}
+
+// outsider is a peer on the other side of a NAT, with the address of the NAT that it sees.
+type outsider struct {
+	peer peer.ID
+	nat  netip.Addr
 }
 
 // sighting is where one peer sees the node.
@@ -49,21 +57,26 @@ type sighting struct {
 }
 
 func newObserved(n network.Network) *observed {
-	return &observed{network: n, seen: make(map[network.Conn]sighting)}
+	return &observed{network: n, seen: make(map[network.Conn]sighting), outside: make(map[network.Conn]outsider)}
 }
 
-// note takes in what a peer says and returns whether the address is news. What can't be right, or was seen over another port than the one listened on, is left out.
-func (o *observed) note(c network.Conn, addr ma.Multiaddr) bool {
+// note takes in what a peer says and returns whether that is news: an address, or the first that somebody sees of a NAT. What can't be right is left out. A node that is reached by those on its own side dials from any port; of what
+// is seen over another port than the one listened on, only that there is a NAT counts.
+func (o *observed) note(c network.Conn, addr ma.Multiaddr, own []ma.Multiaddr) bool {
 	if c == nil || addr == nil || c.IsClosed() || swarm.IsRelayed(c.RemoteMultiaddr()) {
 		return false
 	}
 	transport := swarm.TransportOf(addr)
-	if transport != swarm.TransportOf(c.RemoteMultiaddr()) || transport != "tcp" && transport != "quic-v1" || !dialable(addr) || !o.listens(c.LocalMultiaddr()) {
+	if transport != swarm.TransportOf(c.RemoteMultiaddr()) || transport != "tcp" && transport != "quic-v1" || !dialable(addr) {
 		return false
+	}
+	crossed := o.noteOutside(c, addr, own)
+	if !o.listens(c.LocalMultiaddr()) {
+		return crossed
 	}
 	from, err := manet.ToIP(c.RemoteMultiaddr())
 	if err != nil {
-		return false
+		return crossed
 	}
 	ip, _ := netip.AddrFromSlice(from)
 	o.mu.Lock()
@@ -75,8 +88,38 @@ func (o *observed) note(c network.Conn, addr ma.Multiaddr) bool {
 	if c.IsClosed() { // forget may have been called already
 		return false
 	}
+	fresh = fresh || crossed
 	o.seen[c] = sighting{by: c.RemotePeer(), from: ip.Unmap(), addr: addr, transport: transport, outbound: c.Stat().Direction == network.DirOutbound}
 	return fresh
+}
+
+// noteOutside takes note of a peer that sees the node at an IP address which is none of its own, and returns whether nobody else does.
+func (o *observed) noteOutside(c network.Conn, addr ma.Multiaddr, own []ma.Multiaddr) (first bool) {
+	at, ok := ipOf(addr)
+	if !ok || len(own) == 0 || slices.ContainsFunc(own, func(a ma.Multiaddr) bool { ip, ok := ipOf(a); return ok && ip == at }) {
+		return false
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if c.IsClosed() {
+		return false
+	}
+	first = true
+	for _, other := range o.outside {
+		first = first && other.nat != at
+	}
+	o.outside[c] = outsider{c.RemotePeer(), at}
+	return first
+}
+
+// ipOf returns the IP address in an address.
+func ipOf(a ma.Multiaddr) (netip.Addr, bool) {
+	ip, err := manet.ToIP(a)
+	if err != nil {
+		return netip.Addr{}, false
+	}
+	addr, ok := netip.AddrFromSlice(ip)
+	return addr.Unmap(), ok
 }
 
 // forget drops what was seen over a connection that is closed.
@@ -84,6 +127,7 @@ func (o *observed) forget(c network.Conn) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	delete(o.seen, c)
+	delete(o.outside, c)
 }
 
 // listens says whether a connection's local address has a port that is listened on.
@@ -156,6 +200,9 @@ func (o *observed) outsiders(own []ma.Multiaddr) map[peer.ID]bool {
 		if !ma.Contains(own, s.addr) {
 			outside[s.by] = true
 		}
+	}
+	for _, s := range o.outside {
+		outside[s.peer] = true
 	}
 	return outside
 }

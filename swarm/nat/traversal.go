@@ -262,7 +262,7 @@ func (t *Traversal) Run(ctx context.Context) error {
 			if !ok {
 				return nil
 			}
-			if e, ok := e.(event.EvtPeerIdentificationCompleted); ok && t.observed.note(e.Conn, e.ObservedAddr) {
+			if e, ok := e.(event.EvtPeerIdentificationCompleted); ok && t.observed.note(e.Conn, e.ObservedAddr, t.own.Load().addrs) {
 				t.judge.hurry()
 			}
 		}

@@ -75,11 +75,57 @@ func (listening) ListenAddresses() []ma.Multiaddr { return addrsOf("/ip4/10.0.0.
 
 // What is said over a connection that closes at that moment is not kept: nobody would forget it.
 func TestNothingIsKeptOfClosedConnections(t *testing.T) {
-	o := newObserved(listening{})
-	if o.note(&closing{}, ma.StringCast("/ip4/30.0.0.1/tcp/4242")) || len(o.seen) > 0 {
-		t.Errorf("%d sightings are kept", len(o.seen))
+	seen := ma.StringCast("/ip4/30.0.0.1/tcp/4242")
+	for _, own := range [][]ma.Multiaddr{nil, addrsOf("/ip4/10.0.0.1/tcp/4242")} {
+		for looks := range 2 { // closed at either of two looks
+			o := newObserved(listening{})
+			if o.note(&closing{looks: -looks}, seen, own) && len(o.seen) == 0 || len(o.seen)+len(o.outside) > 1 {
+				t.Errorf("%d sightings are kept, and %d outsiders", len(o.seen), len(o.outside))
+			}
+		}
+		o, open := newObserved(listening{}), &closing{looks: -9}
+		if !o.note(open, seen, own) {
+			t.Error("what is said over an open connection is not kept")
+		}
+		if o.forget(open); len(o.seen)+len(o.outside) > 0 {
+			t.Error("what was said over a connection that is closed now is kept")
+		}
 	}
-	if !o.note(&closing{looks: -9}, ma.StringCast("/ip4/30.0.0.1/tcp/4242")) {
-		t.Error("what is said over an open connection is not kept")
+}
+
+// dialled is a connection from a port that is not listened on.
+type dialled struct {
+	network.Conn
+	to peer.ID
+}
+
+func (d dialled) IsClosed() bool                { return false }
+func (d dialled) RemotePeer() peer.ID           { return d.to }
+func (d dialled) RemoteMultiaddr() ma.Multiaddr { return ma.StringCast("/ip4/20.0.0.2/tcp/1") }
+func (d dialled) LocalMultiaddr() ma.Multiaddr  { return ma.StringCast("/ip4/10.0.0.1/tcp/39999") }
+
+// A node that those on its own side reach dials from any port. The first who sees it at the address of a NAT is news all the same, and is asked before the others.
+func TestOutsidersAreKnownWhateverThePort(t *testing.T) {
+	o, own := newObserved(listening{}), addrsOf("/ip4/10.0.0.1/tcp/4242", "/ip6/fd00::1/tcp/4242")
+	for _, c := range []struct {
+		by   peer.ID
+		at   string
+		news bool
+	}{
+		{"neighbour", "/ip4/10.0.0.1/tcp/39999", false},
+		{"relay", "/ip4/30.0.0.1/tcp/1025", true},
+		{"other", "/ip4/30.0.0.1/tcp/1026", false},
+		{"further", "/ip4/30.0.0.2/tcp/1027", true},
+	} {
+		if news := o.note(dialled{to: c.by}, ma.StringCast(c.at), own); news != c.news {
+			t.Errorf("%s sees it at %s: news %t", c.by, c.at, news)
+		}
+	}
+	outside := o.outsiders(own)
+	if len(outside) != 3 || outside["neighbour"] || len(o.addrs()) > 0 {
+		t.Errorf("outside are %v, and the node is told to be at %v", outside, o.addrs())
+	}
+	if o.forget(dialled{to: "relay"}); o.outsiders(own)["relay"] {
+		t.Error("who is not connected any more is outside still")
 	}
 }

@@ -93,12 +93,12 @@ func TestTwoClusters(t *testing.T) {
 	// What the first writes into the ledger is at the second, which follows it.
 	first.mootAt("folkmoot-validator-0", "ledger", "account", "new", "bank")
 	first.mootAt("folkmoot-validator-0", "ledger", "asset", "define", "EUR", "--issuer", "bank")
+	height := first.ledgerOf("folkmoot-validator-0").Height
 	second.within(sitesPatience, func(context.Context) error {
-		out, err := second.tryKubectl("exec", "folkmoot-0", "-c", "moot", "--", "moot", "ledger", "asset", "list")
-		if err == nil && !strings.Contains(out, "EUR") {
-			err = fmt.Errorf("the assets are\n%s", out)
+		if has := second.ledgerOf("folkmoot-0"); has.Height < height || has.Syncing {
+			return fmt.Errorf("the second has block %d of %d, syncing: %t", has.Height, height, has.Syncing)
 		}
-		return err
+		return nil
 	})
 	if members := first.mootAt("folkmoot-0", "members", "list"); strings.Count(members, "folkmoot-") != 4 {
 		t.Errorf("the members are\n%s", members)
@@ -166,6 +166,13 @@ func (r *release) statusOf(pod string) (node v1.Node, err error) {
 		err = json.Unmarshal([]byte(out), &node)
 	}
 	return node, err
+}
+
+// ledgerOf returns what a pod says of the ledger.
+func (r *release) ledgerOf(pod string) (state v1.Ledger) {
+	r.t.Helper()
+	check(r.t, json.Unmarshal([]byte(r.mootAt(pod, "ledger", "status", "--json")), &state))
+	return state
 }
 
 // throughRelay waits until a pod knows that it can't be dialled, and is reached through a relay.
