@@ -177,7 +177,7 @@ func (b *builder) sameGenesis() error {
 
 func (b *builder) startApplication(context.Context) error {
 	c := &b.engine.cfg
-	b.conns = guardedConns{guard: b.guard, clock: b.engine.clock, log: c.Logger, keepBelow: b.history.keepBelow, follows: c.Follows, height: new(atomic.Int64), pacer: pacer{b.comet.Consensus}}
+	b.conns = guardedConns{guard: b.guard, clock: b.engine.clock, log: c.Logger, keepBelow: b.history.keepBelow, follows: c.Follows, height: new(atomic.Int64)}
 	if c.Signer != nil {
 		key, err := c.Signer.GetPubKey()
 		if err != nil {

@@ -38,30 +38,31 @@ func TestEnormousHeight(t *testing.T) {
 	n.agree()
 }
 
-// TestBlocksOfAnotherChain: a peer whose blocks are of another history of the network, signed by validators of its own and more than there are of the right one, is not followed, and does not keep a node from following the others.
+// TestBlocksOfAnotherChain: a peer whose blocks are of another history of the network, signed by a validator of its own and more than there are of the right one, is not followed, and does not keep a node from following the others.
 func TestBlocksOfAnotherChain(t *testing.T) {
 	t.Parallel()
-	n := newNet(t, "two-chains", 1, tcp4)
+	n := newNet(t, "two-chains", 4, tcp4)
 	forger := newNet(t, "two-chains", 1, tcp4)
-	validator, liar := n.nodes[0], forger.nodes[0]
+	liar := forger.nodes[0]
 	n.start()
 	forger.start()
-	for i := range 5 {
+	for i := range 6 {
 		forger.commit(fmt.Sprint("forged", i), liar, liar)
 	}
 	for i := range 3 {
-		n.commit(fmt.Sprint("tx", i), validator, validator)
+		n.commit(fmt.Sprint("tx", i), n.nodes[i], n.nodes...)
+	}
+	late := n.addNode(false)
+	for _, node := range n.nodes {
+		forger.peers.Admit(consensustest.InfoOf(node.host))
 	}
 	n.peers.Admit(consensustest.InfoOf(liar.host))
-	late := n.addNode(false)
-	forger.peers.Admit(consensustest.InfoOf(validator.host))
-	forger.peers.Admit(consensustest.InfoOf(late.host))
 	began := time.Now()
 	late.start()
 	eventually(t, "the late node to take part", func() bool { return !late.engine.Status().Syncing })
 	t.Logf("it takes part after %s", time.Since(began).Round(time.Second))
-	n.commit("after", late, validator, late)
-	if late.app.has("forged0") || validator.app.has("forged0") || liar.app.has("tx0") {
+	n.commit("after", late, n.nodes...)
+	if late.app.has("forged0") || n.nodes[0].app.has("forged0") || liar.app.has("tx0") {
 		t.Error("a node has what is of the other chain")
 	}
 	n.agree()

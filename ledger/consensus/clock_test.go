@@ -1,35 +1,37 @@
 package consensus
 
 import (
-	"context"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
-	abci "github.com/cometbft/cometbft/abci/types"
 	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
-	sm "github.com/cometbft/cometbft/state"
-	"github.com/cometbft/cometbft/store"
 	"github.com/cometbft/cometbft/types"
 
 	"github.com/folkmoot/folkmoot/ledger/consensus/consensustest"
 	"github.com/folkmoot/folkmoot/ledger/consensus/signer"
 )
 
-// judged is an application that is held up when it judges a proposal: that is in the log by then, and no vote for it is signed.
-type judged struct {
-	*app
-	hold func(height int64)
+// held is a validator that is held up when it has signed a vote, which is in no log yet.
+type held struct {
+	types.PrivValidator
+	wanted  atomic.Bool // the next prevote
+	reached chan int64  // its height
+	resume  chan struct{}
 }
 
-func (j judged) ProcessProposal(ctx context.Context, r *abci.RequestProcessProposal) (*abci.ResponseProcessProposal, error) {
-	j.hold(r.Height)
-	return j.app.ProcessProposal(ctx, r)
+func (h *held) SignVote(chain string, v *cmtproto.Vote) error {
+	err := h.PrivValidator.SignVote(chain, v)
+	if v.Type == cmtproto.PrevoteType && h.wanted.CompareAndSwap(true, false) {
+		h.reached <- v.Height
+		<-h.resume
+	}
+	return err
 }
 
-// TestVotedAndTheClockSetBack: a chain of one is stopped after it has signed a vote and before that is in its log, and its clock, which was ahead, is right when it starts again. It judges the proposal otherwise than before, and yet
+// TestVotedAndTheClockSetBack: a chain of one is killed after it has signed a vote and before that is in its log, and its clock, which was ahead, is right when it starts again. It judges the proposal otherwise than before, and yet
 // its vote counts that it gave: its signer gives no other, and the chain would wait for a vote for ever.
 func TestVotedAndTheClockSetBack(t *testing.T) {
 	t.Parallel()
@@ -37,41 +39,24 @@ func TestVotedAndTheClockSetBack(t *testing.T) {
 	node := n.nodes[0]
 	fs := vfs.NewCrashableMem()
 	node.fs = fs
-	var holds atomic.Bool
-	reached, resume := make(chan int64), make(chan struct{})
-	node.application = func() abci.Application {
-		return judged{node.app, func(height int64) {
-			if holds.CompareAndSwap(true, false) {
-				reached <- height
-				<-resume
-			}
-		}}
-	}
 	node.start()
 	n.commit("one", node, node)
-	holds.Store(true)
-	height := <-reached
+	p, err := node.engine.running()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &held{PrivValidator: node.signer, reached: make(chan int64), resume: make(chan struct{})}
+	p.state.SetPrivValidator(h)
+	h.wanted.Store(true)
+	height := <-h.reached
 	after := &testNode{t: t, net: n, dir: t.TempDir(), host: consensustest.NewHost(t, n.id, tcp4), fs: fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 0})}
 	copyTree(t, filepath.Join(node.dir, "wal"), filepath.Join(after.dir, "wal"))
 	copyTree(t, filepath.Join(node.dir, "signer"), filepath.Join(after.dir, "signer"))
 	moveTree(t, after.fs, filepath.Join(node.dir, "chain"), filepath.Join(after.dir, "chain"))
-	close(resume)
-	eventually(t, "the block", func() bool { return node.engine.LatestHeight() >= height })
-	var block types.BlockID
-	err := node.engine.Read(func(blocks *store.BlockStore, _ sm.Store) error {
-		block = blocks.LoadBlockMeta(height).BlockID
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	close(h.resume)
 	node.halt()
 
 	if after.signer, err = signer.Open(filepath.Join(after.dir, "signer"), n.genesis.ChainID); err != nil {
-		t.Fatal(err)
-	}
-	vote := &cmtproto.Vote{Type: cmtproto.PrevoteType, Height: height, BlockID: block.ToProto(), Timestamp: time.Now()}
-	if err := after.signer.SignVote(n.genesis.ChainID, vote); err != nil {
 		t.Fatal(err)
 	}
 	n.nodes = append(n.nodes, after)

@@ -206,7 +206,7 @@ func (c *Config) comet() *cfg.Config {
 	o.Consensus.TimeoutPropose, o.Consensus.TimeoutProposeDelta = t.Propose, t.Propose/2
 	o.Consensus.TimeoutPrevote, o.Consensus.TimeoutPrevoteDelta = t.Vote, t.Vote/2
 	o.Consensus.TimeoutPrecommit, o.Consensus.TimeoutPrecommitDelta = t.Vote, t.Vote/2
-	o.Consensus.TimeoutCommit, o.Consensus.SkipTimeoutCommit = 0, false // see pacer
+	o.Consensus.TimeoutCommit, o.Consensus.SkipTimeoutCommit = 0, true
 	o.Consensus.CreateEmptyBlocks, o.Consensus.CreateEmptyBlocksInterval = true, t.Heartbeat
 	o.Consensus.PeerGossipSleepDuration, o.Consensus.PeerQueryMaj23SleepDuration = gossipSleep, querySleep
 	o.Consensus.DoubleSignCheckHeight = 0 // the signer does it

@@ -113,7 +113,6 @@ type guardedConns struct {
 	// follows says why the application can't carry out the block of a height, or returns nil, and height is that of the block that was carried out last.
 	follows func(height int64) error
 	height  *atomic.Int64
-	pacer   pacer
 }
 
 // stopBefore stops the engine when the application can't carry out the block of a height, and returns why.
@@ -167,7 +166,6 @@ func (c guardedConsensus) FinalizeBlock(ctx context.Context, r *abci.RequestFina
 		c.conns.tellSigner(r)
 	}
 	c.conns.height.Store(r.Height)
-	c.conns.pacer.after(r.Txs)
 	v, err := recovered(func() (*abci.ResponseFinalizeBlock, error) { return c.AppConnConsensus.FinalizeBlock(ctx, r) })
 	if err != nil {
 		err = fmt.Errorf("execute block %d: %w", r.Height, err)

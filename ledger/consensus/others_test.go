@@ -163,7 +163,8 @@ func TestResumeAlone(t *testing.T) {
 	n.commit("lost and gone on", back, back)
 
 	// Its owner was wrong, as another node has what was given up: there are two histories, and it says so and stops.
-	back.mayFail = true
+	// The other one finds that out, too, when it hears of the blocks of this one before it is seen.
+	back.mayFail, follower.mayFail = true, true
 	follower.start()
 	select {
 	case <-back.engine.Failed():

@@ -37,7 +37,6 @@ func amount(n uint64) ledger.Amount { return ledger.NewAmount(n) }
 
 // TestMoney: an asset is defined, issued and moved at one node, and seen by all.
 func TestMoney(t *testing.T) {
-	t.Parallel() // it waits more than it works
 	n := newNet(t, 4)
 	n.start()
 	bank, ann, bob := newPerson(t), newPerson(t), newPerson(t)
@@ -73,7 +72,6 @@ func TestMoney(t *testing.T) {
 
 // TestRefused: what can be in no block, or would fail, is refused with the reason.
 func TestRefused(t *testing.T) {
-	t.Parallel() // it waits more than it works
 	n := newNet(t, 1)
 	n.start()
 	at := n.nodes[0]
@@ -124,7 +122,6 @@ func TestRefused(t *testing.T) {
 
 // TestOverspending: of transactions that together spend more than there is, as many are applied as the money reaches for, wherever they are handed in, and the others are recorded as failed.
 func TestOverspending(t *testing.T) {
-	t.Parallel() // it waits more than it works
 	n := newNet(t, 4)
 	n.start()
 	bank, ann, bob := newPerson(t), newPerson(t), newPerson(t)
@@ -166,7 +163,6 @@ func TestOverspending(t *testing.T) {
 
 // TestLittleRoom: where a block has room for one transaction of an account, those that come at once come into one block after the other, each in an envelope alone that was in a block before.
 func TestLittleRoom(t *testing.T) {
-	t.Parallel() // it waits more than it works
 	limits := ledger.DefaultLimits()
 	limits.AccountTransactions = 1
 	n := newNetOf(t, 2, limits)
@@ -188,7 +184,6 @@ func TestLittleRoom(t *testing.T) {
 
 // TestRestartsUnderLoad: one node after the other is stopped and started while transfers go on. What was acknowledged stays, nothing happens twice, and all agree.
 func TestRestartsUnderLoad(t *testing.T) {
-	t.Parallel() // it waits more than it works
 	rng := newRand(t)
 	n := newNet(t, 4)
 	n.start()
@@ -249,7 +244,6 @@ func TestRestartsUnderLoad(t *testing.T) {
 
 // TestNoQuorum: without two thirds of the power nothing is acknowledged, and nothing is lost.
 func TestNoQuorum(t *testing.T) {
-	t.Parallel() // it waits more than it works
 	n := newNet(t, 4)
 	n.start()
 	ann := newPerson(t)
@@ -277,7 +271,6 @@ func TestNoQuorum(t *testing.T) {
 
 // TestReceipts: a receipt convinces somebody who has the genesis, or one block, and any byte that differs is found out. Receipts stay good when all validators have changed.
 func TestReceipts(t *testing.T) {
-	t.Parallel() // it waits more than it works
 	rng := newRand(t)
 	n := newNet(t, 1)
 	late := n.addNode()

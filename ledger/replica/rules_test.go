@@ -36,7 +36,6 @@ func (n *node) stoppedBefore(height int64, anybody ledger.AccountID, later *ledg
 
 // TestUnknownRules: nodes stop before a block whose rules they don't know, all of them at the same one, and stop there again when they are started once more. One that comes later does too.
 func TestUnknownRules(t *testing.T) {
-	t.Parallel() // it waits more than it works
 	n := newNet(t, 2)
 	n.start()
 	bank := newPerson(t)

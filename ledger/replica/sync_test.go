@@ -11,7 +11,6 @@ import (
 
 // TestJoin: a node that fetches all blocks and one that fetches the state come to the same, though all validators have changed meanwhile; and receipts of the latter lead from the genesis.
 func TestJoin(t *testing.T) {
-	t.Parallel() // it waits more than it works
 	n := newNet(t, 1)
 	n.every, n.sync = 10, consensus.Sync{Mode: consensus.Blocks}
 	second := n.addNode()

@@ -12,7 +12,7 @@ import (
 )
 
 func BenchmarkBlocks(b *testing.B) {
-	for _, accounts := range []int{1000, 100_000} {
+	for _, accounts := range []int{1000, 100_000, 1_000_000} {
 		b.Run(fmt.Sprint("accounts=", accounts), func(b *testing.B) { benchmarkBlocks(b, accounts, 2000) })
 	}
 }
