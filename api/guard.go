@@ -23,13 +23,10 @@ func isHealthPath(path string) bool {
 	return path == livePath || path == readyPath || path == recordsReadyPath
 }
 
-// profilesPrefix is the path of what tells how the program runs.
-const profilesPrefix = "/debug/pprof/"
-
 // scopeOf is the one place that says what a request needs.
 func scopeOf(method, path string) apitoken.Scope {
 	switch {
-	case path == leavePath || path == backupPath || strings.HasPrefix(path, profilesPrefix):
+	case path == leavePath || path == backupPath:
 		return apitoken.Admin
 	case listens(method) || method == http.MethodOptions:
 		return apitoken.Read

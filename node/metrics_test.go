@@ -33,7 +33,7 @@ Besides, there are Go's own (` + "`go_…`" + `) and those of the process (` + "
 |---|---|---|---|
 `
 
-var descText = regexp.MustCompile(`^Desc\{fqName: "([^"]+)", help: "((?:[^"\\]|\\.)*)", constLabels: \{\}, variableLabels: \{([^}]*)\}`)
+var descText = regexp.MustCompile(`^Desc\{fqName: "([^"]+)", help: "((?:[^"\\]|\\.)*)", unit: "[^"]*", constLabels: \{\}, variableLabels: \{([^}]*)\}`)
 
 // described is a metric as it is described.
 type described struct{ name, kind, help, labels string }

@@ -16,7 +16,7 @@ func newToken(a *app) *cobra.Command {
 	cmd := commandGroup("token", "Give out tokens for the node's API", nil)
 	cmd.Long = `Make, list and revoke tokens for the API of the node of --home. The home keeps what is needed to recognise them, and not the tokens. The node need not run; one that does heeds a change at the next request.
 
-A token with the scope read sees everything but backups; write covers read, and changes records, publishes, pings and hands in transactions; admin covers both, and ends the node, backs it up and profiles it.
+A token with the scope read sees everything but backups; write covers read, and changes records, publishes, pings and hands in transactions; admin covers both, and ends the node and backs it up.
 The token of --token-file may everything.`
 	cmd.Example = `  moot token new grafana --scope read
   moot token list

@@ -24,7 +24,7 @@ const (
 	Read Scope = "read"
 	// Write changes records, publishes, pings and hands in transactions.
 	Write Scope = "write"
-	// Admin ends the node, backs it up and profiles it.
+	// Admin ends the node and backs it up.
 	Admin Scope = "admin"
 )
 
