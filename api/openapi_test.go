@@ -70,7 +70,7 @@ type operation struct {
 // routes are the documented ones; each is asked for below.
 var routes = []string{
 	"DELETE /v1/leave", "POST /v1/leave", "POST /v1/backup",
-	"GET /livez", "GET /metrics", "GET /openapi.json", "GET /readyz", "GET /readyz/records", "GET /v1/node", "GET /v1/members", "GET /v1/peers", "GET /v1/peers/{id}",
+	"GET /livez", "GET /metrics", "GET /openapi.json", "GET /readyz", "GET /readyz/records", "GET /v1/node", "GET /v1/doctor", "GET /v1/members", "GET /v1/peers", "GET /v1/peers/{id}",
 	"POST /v1/peers/{id}/ping", "POST /v1/ping", "GET /v1/providers/{key}", "PUT /v1/providers/{key}", "GET /v1/records",
 	"GET /v1/ledger", "GET /v1/ledger/accounts/{account}", "GET /v1/ledger/anchors/{digest}", "GET /v1/ledger/assets/{asset}", "GET /v1/ledger/blocks/{height}", "GET /v1/ledger/genesis",
 	"GET /v1/ledger/history/{account}", "GET /v1/ledger/receipts/balances/{account}", "GET /v1/ledger/receipts/transactions/{id}",

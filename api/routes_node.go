@@ -17,6 +17,10 @@ func (r *routes) nodeRoutes() {
 		Summary: "This node: id, network, addresses, peers by state, records",
 	}, r.getNode)
 	handle(r, huma.Operation{
+		OperationID: "get-doctor", Method: http.MethodGet, Path: "/v1/doctor", Tags: tags,
+		Summary: "What is wrong with this node and around it, and what mends it",
+	}, r.doctor)
+	handle(r, huma.Operation{
 		OperationID: "list-peers", Method: http.MethodGet, Path: "/v1/peers", Tags: tags,
 		Summary: "Every peer known and the node itself, sorted by id",
 	}, r.listPeers)
@@ -45,6 +49,12 @@ func (r *routes) getNode(ctx context.Context, _ *struct{}) (*document[v1.Node], 
 	}
 	node.Addresses = notNil(node.Addresses)
 	return &document[v1.Node]{node}, nil
+}
+
+func (r *routes) doctor(ctx context.Context, _ *struct{}) (*document[v1.Diagnosis], error) {
+	d, err := r.backend.Doctor(ctx)
+	d.Checks, d.Findings = notNil(d.Checks), notNil(d.Findings)
+	return documentOf(d, err)
 }
 
 func (r *routes) listPeers(ctx context.Context, _ *struct{}) (*document[v1.Peers], error) {

@@ -78,7 +78,7 @@ func TestOnlyTheCommandsThatExist(t *testing.T) {
 		names = append(names, cmd.Name())
 	}
 	slices.Sort(names)
-	want := []string{"backup", "bench", "completion", "demo", "export", "find", "get", "holders", "import", "init", "invite", "join", "leave", "ledger", "ls", "members", "peers", "ping", "provide", "providers", "publish",
+	want := []string{"backup", "bench", "completion", "demo", "doctor", "export", "find", "get", "holders", "import", "init", "invite", "join", "leave", "ledger", "ls", "members", "peers", "ping", "provide", "providers", "publish",
 		"put", "restore", "rm", "run", "shell", "status", "subscribe", "token", "version", "watch"}
 	if !slices.Equal(names, want) {
 		t.Errorf("commands %q, want %q", names, want)

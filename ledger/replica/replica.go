@@ -186,6 +186,9 @@ func (r *Replica) Health() error { return r.engine.Health() }
 // Engine returns how agreement is doing.
 func (r *Replica) Engine() consensus.Status { return r.engine.Status() }
 
+// Turnout tells who voted for the last block but one. It is fault.NotFound before there are two.
+func (r *Replica) Turnout() (consensus.Turnout, error) { return r.engine.Turnout() }
+
 // Moved returns a channel that is closed after the next block.
 func (r *Replica) Moved() <-chan struct{} {
 	r.mu.Lock()
