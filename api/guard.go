@@ -135,7 +135,7 @@ func (g *guard) check(r *http.Request, c caller, file bool) *problem {
 	}
 	switch {
 	case c.presented && (g.needsToken || g.tokens.Len() > 0):
-		return statusProblem(http.StatusUnauthorized, "the token is not, or is no longer, one of this node's: moot token list shows those that are, moot token new makes one")
+		return statusProblem(http.StatusUnauthorized, "the token is not, or is no longer, one of this node's (moot reads it from --token-file or MOOT_TOKEN): moot token list shows those that are")
 	case g.needsToken:
 		return statusProblem(http.StatusUnauthorized,
 			"this node asks for a token: send Authorization: Bearer TOKEN (moot reads it from --token-file or MOOT_TOKEN; moot token new makes one)")
