@@ -125,6 +125,7 @@ func TestFeed(t *testing.T) {
 			t.Errorf("looked %d times since the last reader went", n-looks)
 		}
 		expect(t, openWatch(t, f, cursor), v1.NetworkState)
+		synctest.Wait() // until the feed has looked once more
 		s.set(func(p *picture) { p.records.Below = 0 })
 		other := openWatch(t, f, "aaaaaaaaaa.7")
 		expect(t, other, v1.NetworkState)

@@ -35,6 +35,9 @@ type picture struct {
 
 // newPicture completes a picture.
 func newPicture(p picture) *picture {
+	if p.network.Links == nil { // JSON has a list all the same
+		p.network.Links = []v1.Link{}
+	}
 	p.peers, p.links = make(map[string]v1.Peer, len(p.network.Peers)), make(map[string][]v1.Link)
 	for _, peer := range p.network.Peers {
 		p.peers[peer.ID] = peer
