@@ -12,6 +12,8 @@ import (
 type Backend interface {
 	// Node describes the node.
 	Node(ctx context.Context) (v1.Node, error)
+	// Doctor says what is wrong with the node and around it, and what mends it. It takes some seconds.
+	Doctor(ctx context.Context) (v1.Diagnosis, error)
 	// Ready returns nil when the node can serve, and otherwise why not.
 	Ready(ctx context.Context) error
 	// RecordsReady returns nil when the node can serve and has, at some time since it started, been in sync in all that it holds and seen that at full count; otherwise what is missing.
@@ -37,6 +39,7 @@ type Backend interface {
 	Standing(ctx context.Context) (v1.Standing, error)
 	ListRecords(ctx context.Context, opts ListOptions) (v1.Page, error)
 
+	NetworkSource
 	EventSource
 	Topics
 

@@ -17,6 +17,10 @@ func (r *routes) nodeRoutes() {
 		Summary: "This node: id, network, addresses, peers by state, records",
 	}, r.getNode)
 	handle(r, huma.Operation{
+		OperationID: "get-doctor", Method: http.MethodGet, Path: "/v1/doctor", Tags: tags,
+		Summary: "What is wrong with this node and around it, and what mends it",
+	}, r.doctor)
+	handle(r, huma.Operation{
 		OperationID: "list-peers", Method: http.MethodGet, Path: "/v1/peers", Tags: tags,
 		Summary: "Every peer known and the node itself, sorted by id",
 	}, r.listPeers)
@@ -47,15 +51,26 @@ func (r *routes) getNode(ctx context.Context, _ *struct{}) (*document[v1.Node], 
 	return &document[v1.Node]{node}, nil
 }
 
+func (r *routes) doctor(ctx context.Context, _ *struct{}) (*document[v1.Diagnosis], error) {
+	d, err := r.backend.Doctor(ctx)
+	d.Checks, d.Findings = notNil(d.Checks), notNil(d.Findings)
+	return documentOf(d, err)
+}
+
 func (r *routes) listPeers(ctx context.Context, _ *struct{}) (*document[v1.Peers], error) {
 	peers, err := r.backend.Peers(ctx)
 	if err != nil {
 		return nil, err
 	}
+	return &document[v1.Peers]{v1.Peers{Peers: listed(peers)}}, nil
+}
+
+// listed makes lists of none of what JSON would write as null.
+func listed(peers []v1.Peer) []v1.Peer {
 	for i := range peers {
 		peers[i].Addresses = notNil(peers[i].Addresses)
 	}
-	return &document[v1.Peers]{v1.Peers{Peers: notNil(peers)}}, nil
+	return notNil(peers)
 }
 
 func (r *routes) listMembers(ctx context.Context, _ *struct{}) (*document[v1.Members], error) {

@@ -87,3 +87,10 @@ func (c *clock) rest(ctx context.Context) error {
 	c.ceiling = c.last + 1
 	return nil
 }
+
+// behind returns by how much the wall clock is behind the newest stamp given out or seen.
+func (c *clock) behind() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.last.Time().Sub(c.now())
+}

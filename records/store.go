@@ -316,6 +316,10 @@ func (s *Store) Stats() Stats {
 	return stats
 }
 
+// ClockBehind returns by how much this machine's clock is behind the newest version that was written or seen here, which others' clocks are in; 0 or less: it is not. Just after a start, it may be up to five seconds by the
+// node's own doing.
+func (s *Store) ClockBehind() time.Duration { return s.holder.clock.behind() }
+
 // currentTopology returns the view as it is now, prepared for placing.
 func (s *Store) currentTopology() *topology {
 	view := s.cfg.Viewer.View()

@@ -54,6 +54,7 @@ type Backend struct {
 	standing  v1.Standing
 	leave     leave
 	log       changeLog
+	network   networkLog
 	topics    map[string][]*subscription
 }
 
@@ -129,6 +130,21 @@ func (b *Backend) Members(ctx context.Context) (v1.Members, error) {
 	}
 	defer b.mu.Unlock()
 	return v1.Members{Height: Height, Members: []v1.Member{{ID: Self, Name: "self", By: Account, Self: true}}}, nil
+}
+
+// Doctor implements api.Backend: it tells of one thing where the node is not ready.
+func (b *Backend) Doctor(ctx context.Context) (v1.Diagnosis, error) {
+	if err := b.enter(ctx, "Doctor"); err != nil {
+		return v1.Diagnosis{}, err
+	}
+	defer b.mu.Unlock()
+	d := v1.Diagnosis{Healthy: b.notReady == nil, Time: b.now().UTC(), Checks: []string{"peers", "disk"}, Findings: []v1.Finding{
+		{Check: "disk", Severity: v1.SeverityWarning, Summary: "the disk takes 80ms to sync a small file: each write waits for that", Command: "iostat -x 1 5"},
+	}}
+	if b.notReady != nil {
+		d.Findings = append([]v1.Finding{{Check: "peers", Severity: v1.SeverityProblem, Summary: b.notReady.Error()}}, d.Findings...)
+	}
+	return d, nil
 }
 
 // Node implements api.Backend.

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 
 	v1 "github.com/folkmoot/folkmoot/api/v1"
@@ -45,11 +46,7 @@ type call struct {
 func (c *Client) do(ctx context.Context, what call) (http.Header, []byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	req, err := c.request(ctx, what)
-	if err != nil {
-		return nil, nil, err
-	}
-	resp, err := c.http.Do(req)
+	resp, err := c.ask(ctx, what)
 	if err != nil {
 		return nil, nil, c.transportError(ctx, err)
 	}
@@ -62,6 +59,29 @@ func (c *Client) do(ctx context.Context, what call) (http.Header, []byte, error)
 		return nil, nil, c.transportError(ctx, err)
 	}
 	return resp.Header, body, nil
+}
+
+// maxPause is the longest that a node may ask its caller to wait.
+const maxPause = 5 * time.Second
+
+// ask makes the call, and again when the node says that it was asked too often (429), which it says before it does anything, while there is time.
+func (c *Client) ask(ctx context.Context, what call) (*http.Response, error) {
+	for {
+		req, err := c.request(ctx, what)
+		if err != nil {
+			return nil, err
+		}
+		resp, err := c.http.Do(req)
+		if err != nil || resp.StatusCode != http.StatusTooManyRequests {
+			return resp, err
+		}
+		seconds, err := strconv.Atoi(resp.Header.Get("Retry-After"))
+		pause := time.Duration(seconds) * time.Second
+		if end, ok := ctx.Deadline(); err != nil || pause <= 0 || pause > maxPause || ok && time.Until(end) < pause || !sleep(ctx, pause) {
+			return resp, nil
+		}
+		resp.Body.Close()
+	}
 }
 
 func (c *Client) request(ctx context.Context, what call) (*http.Request, error) {

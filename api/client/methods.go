@@ -36,6 +36,11 @@ func (c *Client) Node(ctx context.Context) (v1.Node, error) {
 	return document[v1.Node](ctx, c, call{method: http.MethodGet, path: "/v1/node"})
 }
 
+// Doctor says what is wrong with the node and around it, and what mends it.
+func (c *Client) Doctor(ctx context.Context) (v1.Diagnosis, error) {
+	return document[v1.Diagnosis](ctx, c, call{method: http.MethodGet, path: "/v1/doctor"})
+}
+
 // Ready returns nil when the node can serve, and otherwise why not.
 func (c *Client) Ready(ctx context.Context) error {
 	_, err := document[v1.Health](ctx, c, call{method: http.MethodGet, path: "/readyz"})

@@ -33,11 +33,7 @@ func (c *Client) stream(ctx context.Context, what call, read func(io.Reader) err
 	defer cancel(nil)
 	silence := time.AfterFunc(c.timeout, func() { cancel(errSilent) })
 	defer silence.Stop()
-	req, err := c.request(ctx, what)
-	if err != nil {
-		return err
-	}
-	resp, err := c.http.Do(req)
+	resp, err := c.ask(ctx, what)
 	if err != nil {
 		return c.streamError(ctx, err)
 	}

@@ -67,10 +67,10 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 no quorum, incomplet
 	root.AddGroup(&cobra.Group{ID: groupNode, Title: "Run a node:"}, &cobra.Group{ID: groupNetwork, Title: "See the network:"},
 		&cobra.Group{ID: groupRecords, Title: "Keep records:"}, &cobra.Group{ID: groupLedger, Title: "Keep the ledger:"}, &cobra.Group{ID: groupTools, Title: "More:"})
 	addGroup(root, groupNode, newDemo(a), newInit(a), newRun(a), newJoin(a), newLeave(a))
-	addGroup(root, groupNetwork, newInvite(a), newMembers(a), newStatus(a), newPeers(a), newFind(a), newPing(a), newPublish(a), newSubscribe(a))
+	addGroup(root, groupNetwork, newInvite(a), newMembers(a), newStatus(a), newDoctor(a), newPeers(a), newFind(a), newPing(a), newPublish(a), newSubscribe(a))
 	addGroup(root, groupRecords, newPut(a), newGet(a), newRemove(a), newList(a), newWatch(a), newHolders(a), newProvide(a), newProviders(a), newImport(a), newExport(a), newShell(a))
 	addGroup(root, groupLedger, newLedger(a))
-	addGroup(root, groupTools, newBenchCommand(a), newBackup(a), newRestore(a), newCompletion(a), newVersion(a))
+	addGroup(root, groupTools, newBenchCommand(a), newToken(a), newBackup(a), newRestore(a), newCompletion(a), newVersion(a))
 	root.SetHelpCommandGroupID(groupTools)
 	return root
 }

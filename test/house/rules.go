@@ -149,7 +149,7 @@ func Folkmoot() Rules {
 			},
 		},
 		Fuzzed: []string{"backup", "swarm", "swarm/nat", "swarm/rpc", "routing", "pubsub", "records", "records/disk", "discovery/peercache", "ledger", "ledger/state", "ledger/tree",
-			"ledger/consensus", "ledger/consensus/light", "ledger/consensus/gate", "ledger/consensus/signer", "ledger/consensus/application", "ledger/enrol", "ledger/admission", "ledger/receipt", "api/ledgerdoc", "api/v1", "cmd/moot/internal/accounts",
+			"ledger/consensus", "ledger/consensus/light", "ledger/consensus/gate", "ledger/consensus/signer", "ledger/consensus/application", "ledger/enrol", "ledger/admission", "ledger/receipt", "api/ledgerdoc", "api/v1", "internal/apitoken", "cmd/moot/internal/accounts",
 			"cmd/moot/internal/payments"},
 		MaxLines: 500,
 		Text: []TextRule{

@@ -1,0 +1,227 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+
+	v1 "github.com/folkmoot/folkmoot/api/v1"
+	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/internal/machine"
+	"github.com/folkmoot/folkmoot/routing"
+	"github.com/folkmoot/folkmoot/swarm"
+)
+
+const (
+	// lookTime bounds what is asked of others.
+	lookTime = 5 * time.Second
+	// maxEntrances is how many addresses are tried, and maxSuspects how many peers are named.
+	maxEntrances = 8
+	maxSuspects  = 8
+	// syncs is how often the disk is tried; the middle one counts.
+	syncs = 5
+)
+
+// Doctor implements api.Backend.
+func (b backend) Doctor(ctx context.Context) (v1.Diagnosis, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	return diagnose(b.n.facts(ctx)), nil
+}
+
+// facts looks at the node, its machine and those around it.
+func (n *Node) facts(ctx context.Context) *facts {
+	f := &facts{now: time.Now().UTC(), version: n.cfg.Version, versions: map[string]int{}, kubernetes: os.Getenv("KUBERNETES_SERVICE_HOST") != "", reachability: n.reachability()}
+	for _, m := range n.View().Members {
+		if m.ID == n.ID() {
+			continue
+		}
+		switch m.State {
+		case routing.Alive:
+			f.alive++
+			f.versions[m.Version]++
+		case routing.Suspect:
+			if len(f.suspect) < maxSuspects {
+				f.suspect = append(f.suspect, m.ID.String())
+			}
+		}
+	}
+	var asking sync.WaitGroup
+	if f.alive == 0 {
+		asking.Go(func() { n.lookAround(ctx, f) })
+	}
+	asking.Go(func() { f.standing, f.standingErr = backend{n}.Standing(ctx) })
+	f.sync, f.syncErr = syncTime(n.cfg.Home)
+	f.free, f.total, _ = machine.Disk(n.cfg.Home)
+	stats := n.store.Stats()
+	f.quota, f.used, f.behind = stats.Quota, stats.DiskBytes, n.store.ClockBehind()
+	f.files, f.limit = n.descriptors()
+	f.quic = slices.ContainsFunc(n.host.Network().ListenAddresses(), func(a ma.Multiaddr) bool { return strings.Contains(a.String(), "/quic-v1") })
+	f.udpBuffer = machine.UDPBuffer(wantedUDPBuffer)
+	n.ledgerFacts(ctx, f)
+	asking.Wait()
+	return f
+}
+
+func (n *Node) ledgerFacts(ctx context.Context, f *facts) {
+	if n.ledger == nil {
+		return
+	}
+	l, err := ledgerBackend{n, n.ledger}.Status(ctx)
+	if f.ledgerProblem = l.Problem; err != nil {
+		f.ledgerProblem = err.Error()
+	}
+	f.behind = max(f.behind, n.ledger.Engine().Behind)
+	if t, err := n.ledger.Turnout(); err == nil {
+		f.power, f.voted = t.Power, t.Voted
+		for _, key := range t.Absent {
+			f.absent = append(f.absent, key.String())
+		}
+	}
+}
+
+// descriptors returns how many files the process has open, and how many it may.
+func (n *Node) descriptors() (open, limit int) {
+	families, err := n.metrics.Gather()
+	if err != nil {
+		return 0, 0
+	}
+	for _, family := range families {
+		switch family.GetName() {
+		case "process_open_fds":
+			open = int(family.GetMetric()[0].GetGauge().GetValue())
+		case "process_max_fds":
+			limit = int(min(family.GetMetric()[0].GetGauge().GetValue(), 1<<30))
+		}
+	}
+	return open, limit
+}
+
+// lookAround finds out why a node is alone.
+func (n *Node) lookAround(ctx context.Context, f *facts) {
+	if f.mdns = n.cfg.MDNS; f.mdns {
+		f.multicast = multicast(ctx)
+	}
+	f.names, f.bootstrap, f.failures = map[string]error{}, map[string]entrance{}, map[string]error{}
+	for _, name := range n.cfg.DNS {
+		host, _, err := net.SplitHostPort(name)
+		if err != nil {
+			host = name
+		}
+		_, f.names[name] = net.DefaultResolver.LookupHost(ctx, host)
+	}
+	var mu sync.Mutex
+	var trying sync.WaitGroup
+	for _, address := range n.cfg.Bootstrap[:min(len(n.cfg.Bootstrap), maxEntrances)] {
+		trying.Go(func() {
+			result, err := n.enter(ctx, address)
+			mu.Lock()
+			defer mu.Unlock()
+			f.bootstrap[address.String()], f.failures[address.String()] = result, err
+		})
+	}
+	trying.Wait()
+}
+
+// enter tries an address that others were said to be at.
+func (n *Node) enter(ctx context.Context, address ma.Multiaddr) (entrance, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookTime/2)
+	defer cancel()
+	transport, _ := peer.SplitAddr(address)
+	if kind, target, err := manet.DialArgs(transport); err == nil && strings.HasPrefix(kind, "tcp") {
+		conn, err := (&net.Dialer{}).DialContext(ctx, kind, target)
+		switch {
+		case errors.Is(err, syscall.ECONNREFUSED):
+			return entranceRefused, nil
+		case err != nil && ctx.Err() != nil:
+			return entranceSilent, nil
+		case err != nil:
+			return entranceFailed, err
+		}
+		conn.Close()
+	}
+	id, err := swarm.LearnPeerID(ctx, address)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return entranceSilent, nil
+	case err != nil:
+		return entranceFailed, err
+	case id == n.ID():
+		return entranceFailed, fault.New(fault.Invalid, "that is this node itself: name another")
+	}
+	if err := n.host.Connect(ctx, peer.AddrInfo{ID: id, Addrs: []ma.Multiaddr{transport}}); err != nil {
+		return entranceFailed, err
+	}
+	spoken, err := n.host.Peerstore().SupportsProtocols(id, routing.MembershipProtocol(n.home.NetworkID))
+	if err == nil && len(spoken) == 0 {
+		return entranceForeign, nil
+	}
+	return entranceOpen, err
+}
+
+// multicast returns why packets to the group of mDNS don't come back to this machine, which they do where multicast works.
+func multicast(ctx context.Context) error {
+	group := &net.UDPAddr{IP: net.IPv4(224, 0, 0, 251), Port: 5353}
+	conn, err := net.ListenMulticastUDP("udp4", nil, group)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	sender, err := (&net.Dialer{}).DialContext(ctx, "udp4", group.String())
+	if err != nil {
+		return err
+	}
+	defer sender.Close()
+	question := make([]byte, 12) // a DNS message that asks nothing (RFC 1035, section 4.1.1)
+	if _, err := sender.Write(question); err != nil {
+		return err
+	}
+	port := sender.LocalAddr().(*net.UDPAddr).Port
+	if err := conn.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
+		return err
+	}
+	buffer := make([]byte, 64)
+	for {
+		_, from, err := conn.ReadFromUDP(buffer)
+		if err != nil {
+			return fmt.Errorf("what is sent to %s is not delivered: %w", group, err)
+		}
+		if from.Port == port {
+			return nil
+		}
+	}
+}
+
+// syncTime returns how long the disk takes to sync a small file.
+func syncTime(dir string) (time.Duration, error) {
+	file, err := os.CreateTemp(dir, ".doctor-*")
+	if err != nil {
+		return 0, err
+	}
+	defer os.Remove(file.Name())
+	defer file.Close()
+	var took []time.Duration
+	for range syncs {
+		start := time.Now()
+		if _, err := file.Write(make([]byte, 4<<10)); err != nil {
+			return 0, err
+		}
+		if err := file.Sync(); err != nil {
+			return 0, err
+		}
+		took = append(took, time.Since(start))
+	}
+	slices.Sort(took)
+	return took[syncs/2], nil
+}
