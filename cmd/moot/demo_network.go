@@ -15,6 +15,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/folkmoot/folkmoot/dashboard"
 	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/node"
 	"github.com/folkmoot/folkmoot/routing"
@@ -77,12 +78,15 @@ func openDemoPeer(home, zone string, bootstrap []ma.Multiaddr) (*demoPeer, error
 		}
 		listen = append(listen, addr)
 	}
+	page, err := dashboard.Files()
+	if err != nil {
+		return nil, err
+	}
 	p := &demoPeer{home: home, stops: make(chan struct{}), starts: make(chan struct{}), config: node.Config{
 		Home: home, Zone: zone, Listen: listen, Bootstrap: bootstrap, AwayGrace: demoAwayGrace,
-		API:     node.APIConfig{Listen: "127.0.0.1:0"},
+		API:     node.APIConfig{Listen: "127.0.0.1:0", UI: page},
 		Version: thisBuild().Version, Rejoin: true, // what was made to leave can be started again
 	}}
-	var err error
 	if p.node, err = node.New(p.config); err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import { Store } from "./store";
 /** The most entries of the feed, and of blocks, that are kept: the page may be open for weeks. */
 const maxFeed = 60;
 const maxBlocks = 40;
+const maxRecalled = 12;
 
 /** One thing that happened. */
 export interface Happening {
@@ -127,6 +128,7 @@ function take(event: NetworkEvent): void {
     case "state": {
       if (!event.state) return;
       const peers = new Map(event.state.peers.map((peer) => [peer.id, peer]));
+      if (now.peers.size === 0) recall(event.state.peers);
       live.set({ peers, links: linksOf(event.state.links), mesh: event.state.mesh, partial: event.state.partial, records: event.state.records, ledger: event.state.ledger });
       return;
     }
@@ -160,6 +162,12 @@ function take(event: NetworkEvent): void {
     case "block":
       if (event.block) takeBlock(event.block, time);
   }
+}
+
+/** Begins the feed with what is known of the time before the page was opened. */
+function recall(peers: Peer[]): void {
+  const told = peers.filter((peer) => !peer.self && peer.since).sort((a, b) => (a.since! < b.since! ? -1 : 1));
+  for (const peer of told.slice(-maxRecalled)) tellPeer(undefined, peer, new Date(peer.since!));
 }
 
 function linksOf(links: Link[]): Map<string, Link[]> {

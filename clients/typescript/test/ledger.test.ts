@@ -11,7 +11,7 @@ interface Vectors {
   }[];
 }
 
-// Made by the Go code: go test ./clients/typescript -update.
+// Made by the Go code: go test ./ledger -run TypeScript -update-typescript, and the receipts by moot demo.
 const read = (name: string) => readFileSync(new URL(`../../test/data/${name}`, import.meta.url), "utf8");
 
 test("transfers are encoded and signed as by the Go code", () => {

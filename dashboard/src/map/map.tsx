@@ -18,19 +18,32 @@ interface View {
 }
 
 const whole: View = { zoom: 1, x: 0, y: 0 };
-const frame = { left: -640, top: -520, width: 1280, height: 1040 };
+/** Height of the picture; its width follows from the room that there is. */
+const height = 1060;
 
 /** Draws peers around this node. It can be gone through by arrow keys, and the table of peers says the same. */
 export function NetworkMap({ peers, links, mesh }: { peers: ReadonlyMap<string, Peer>; links: ReadonlyMap<string, Link[]>; mesh: boolean }) {
   const { placed, arcs, rings } = useMemo(() => layout(peers.values()), [peers]);
   const [view, setView] = useState(whole);
+  const [room, setRoom] = useState({ width: 2 * height, unit: 1.8 });
   const [picked, pick] = useState<string>();
   const svg = useRef<SVGSVGElement>(null);
   const drag = useDrag(svg, view, setView);
   useEffect(() => wheel(svg.current!, setView), []);
+  useEffect(() => {
+    const look = new ResizeObserver(([entry]) => {
+      const box = entry!.contentRect;
+      if (box.height > 0) setRoom({ width: height * Math.max(1, box.width / box.height), unit: height / Math.min(box.height, box.width) });
+    });
+    look.observe(svg.current!);
+    return () => look.disconnect();
+  }, []);
+  // Letters and dots have their size on the screen, whatever the size of the picture; zoomed in they grow, but less than distances do.
+  const unit = room.unit / Math.sqrt(view.zoom);
+  const narrow = room.width < 1.15 * height;
 
   const named = placed.length <= namedPeers || view.zoom > 2.5;
-  const size = placed.length <= 12 ? 15 : placed.length <= 48 ? 11 : placed.length <= 120 ? 8 : 6.5;
+  const size = unit * (placed.length <= 12 ? 9 : placed.length <= 48 ? 6.5 : placed.length <= 120 ? 5 : 3.8);
   const current = placed.find((p) => p.peer.id === picked);
   const alive = placed.filter((p) => p.peer.state === "alive").length;
 
@@ -50,7 +63,7 @@ export function NetworkMap({ peers, links, mesh }: { peers: ReadonlyMap<string, 
   return (
     <div class="map">
       <svg
-        ref={svg} viewBox={`${frame.left} ${frame.top} ${frame.width} ${frame.height}`} tabIndex={0} role="application" aria-roledescription="map"
+        ref={svg} viewBox={`${-room.width / 2} ${-height / 2} ${room.width} ${height}`} tabIndex={0} role="application" aria-roledescription="map"
         aria-label={`Map of ${plural(placed.length, "other peer")}, ${alive} alive. Arrow keys go from one to the next, Enter opens it, plus and minus zoom.`}
         onKeyDown={onKey} class={drag.active ? "dragged" : ""} {...drag.handlers}
       >
@@ -58,16 +71,16 @@ export function NetworkMap({ peers, links, mesh }: { peers: ReadonlyMap<string, 
           {rings.map((ring) => (
             <g key={ring.micros} class="ring">
               <circle r={ring.radius} />
-              <text y={-ring.radius - 6} font-size={15 / Math.sqrt(view.zoom)}>{duration(ring.micros)}</text>
+              <text y={-ring.radius + 4 * unit} font-size={11 * unit}>{duration(ring.micros)}</text>
             </g>
           ))}
-          {arcs.map((arc) => <ZoneArc key={arc.zone} arc={arc} />)}
+          {arcs.map((arc) => <ZoneArc key={arc.zone} arc={arc} unit={unit} within={narrow} />)}
           {placed.length <= meshedPeers && <Chords placed={placed} links={links} mesh={mesh} picked={picked} />}
           {placed.map((p) => <Line key={p.peer.id} placed={p} picked={p.peer.id === picked} />)}
-          <g class="self"><circle r="30" /><circle r="12" class="core" /><text y="56" font-size="20">this node</text></g>
+          <g class="self"><circle r={17 * unit} /><circle r={7 * unit} class="core" /><text y={32 * unit} font-size={12.5 * unit}>this node</text></g>
           {placed.map((p) => (
-            <Dot key={p.peer.id} placed={p} size={size / Math.sqrt(view.zoom)} named={named || p.peer.id === picked} picked={p.peer.id === picked}
-              onPick={(on) => pick(on ? p.peer.id : undefined)} zoom={view.zoom} />
+            <Dot key={p.peer.id} placed={p} size={size} unit={unit} named={named || p.peer.id === picked} picked={p.peer.id === picked}
+              onPick={(on) => pick(on ? p.peer.id : undefined)} />
           ))}
         </g>
       </svg>
@@ -111,16 +124,17 @@ function Chords({ placed, links, mesh, picked }: { placed: Placed[]; links: Read
   return <>{pairs.map(([a, b]) => <path key={a.peer.id + b.peer.id} class={`chord ${picked === a.peer.id || picked === b.peer.id ? "picked" : ""}`} d={`M${a.x} ${a.y}L${b.x} ${b.y}`} />)}</>;
 }
 
-function ZoneArc({ arc }: { arc: Arc }) {
-  const radius = 482;
+function ZoneArc({ arc, unit, within }: { arc: Arc; unit: number; within: boolean }) {
+  const radius = 500;
   const point = (angle: number, r = radius) => `${r * Math.cos(angle)} ${r * Math.sin(angle)}`;
   const middle = (arc.from + arc.to) / 2;
   const big = arc.to - arc.from > Math.PI ? 1 : 0;
-  const side = Math.cos(middle);
+  const side = within ? -Math.cos(middle) : Math.cos(middle);
+  const at = radius + (within ? -10 : 10) * unit;
   return (
     <g class="zone">
       <path d={`M${point(arc.from)}A${radius} ${radius} 0 ${big} 1 ${point(Math.min(arc.to, arc.from + 2 * Math.PI - 0.01))}`} />
-      <text x={(radius + 14) * Math.cos(middle)} y={(radius + 14) * Math.sin(middle) + 6} text-anchor={side > 0.3 ? "start" : side < -0.3 ? "end" : "middle"} font-size="17">{arc.zone}</text>
+      <text x={at * Math.cos(middle)} y={at * Math.sin(middle) + 4 * unit} text-anchor={side > 0.3 ? "start" : side < -0.3 ? "end" : "middle"} font-size={12.5 * unit}>{arc.zone}</text>
     </g>
   );
 }
@@ -130,21 +144,21 @@ interface DotProps {
   size: number;
   named: boolean;
   picked: boolean;
-  zoom: number;
+  unit: number;
   onPick: (on: boolean) => void;
 }
 
-function Dot({ placed: { peer, x, y, angle }, size, named, picked, onPick, zoom }: DotProps) {
+function Dot({ placed: { peer, x, y, angle }, size, named, picked, onPick, unit }: DotProps) {
   const side = Math.cos(angle);
   const right = side >= -0.2;
-  const text = 18 / Math.sqrt(zoom);
-  const at = size + 8 / zoom;
+  const text = 12.5 * unit;
+  const at = size + 5 * unit;
   const name = `dot ${peer.leaving ? "leaving" : ""} ${peer.state} ${picked ? "picked" : ""}`;
   return (
     <g class={name} transform={`translate(${x} ${y})`} onPointerEnter={() => onPick(true)} onPointerLeave={() => onPick(false)} onClick={() => go(to("network", peer.id))}>
-      <circle class="hit" r={Math.max(size + 4, 14 / zoom)} />
-      {picked && <circle class="halo" r={size + 6 / zoom} />}
-      {peer.relay && <circle class="halo relay" r={size + 4 / zoom} />}
+      <circle class="hit" r={Math.max(size + 3 * unit, 10 * unit)} />
+      {picked && <circle class="halo" r={size + 4 * unit} />}
+      {peer.relay && <circle class="halo relay" r={size + 3 * unit} />}
       <Shape state={peer.state} size={size} />
       {named && (
         <text x={right ? at : -at} y={text * 0.1} text-anchor={right ? "start" : "end"} font-size={text}>
@@ -186,9 +200,9 @@ function zoomed(view: View, by: number, x = 0, y = 0): View {
 }
 
 function bounded({ zoom, x, y }: View): View {
-  const most = { x: (frame.width / 2) * (zoom - 1), y: (frame.height / 2) * (zoom - 1) };
-  const within = (value: number, bound: number) => Math.min(Math.max(value, -bound), bound);
-  return { zoom, x: within(x, most.x), y: within(y, most.y) };
+  const most = (height / 2) * (zoom - 1);
+  const within = (value: number) => Math.min(Math.max(value, -most), most);
+  return { zoom, x: within(x), y: within(y) };
 }
 
 /** Zooms by the wheel with Ctrl, which is what pinching on a touchpad sends; without it the wheel scrolls the page. */

@@ -53,7 +53,7 @@ function Headline({ peers }: { peers: Peer[] }) {
         <Tile href="#/network" name="peers alive" value={`${alive}`} of={silent ? `of ${peers.length}` : undefined} />
         <Tile href="#/records" name={total === 1 ? "record" : "records"} value={total === undefined ? "…" : count(total)} />
         <Tile href="#/records" name="copies of each" value={records ? `${records.wanted}` : "…"} of={records && records.wanted < records.copies ? `${records.copies} wanted` : undefined} />
-        {ledger && <Tile href="#/ledger" name="block" value={count(ledger.height)} of={ledger.problem ? "stands still" : undefined} />}
+        {ledger && <Tile href="#/ledger" name={ledger.height === 1 ? "block" : "blocks"} value={count(ledger.height)} of={ledger.problem ? "stands still" : undefined} />}
       </ul>
     </div>
   );

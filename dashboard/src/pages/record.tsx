@@ -73,7 +73,7 @@ function ValueCard({ record }: { record: StoredRecord }) {
       <Value bytes={record.value} name={record.key} />
       <Facts of={[
         ["Written", written && `${moment(written)} (${ago(written)} ago)`], ["Author", <AuthorLink id={record.author} />],
-        ["Copies known", record.copies], ["Expires", record.expires && moment(record.expires)], ["Version", <Long text={record.version} what="version" />],
+        ["Heard by this read", `${record.copies} copies`], ["Expires", record.expires && moment(record.expires)], ["Version", <Long text={record.version} what="version" />],
       ]} />
     </Card>
   );

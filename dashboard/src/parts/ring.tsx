@@ -3,7 +3,7 @@ import { shortID } from "../live";
 import { turnOfKey, turnOfPeer, type Turn } from "../keyring";
 
 const radius = 150;
-const frame = 460;
+const frame = { width: 480, height: 356 };
 
 const at = (turn: Turn, r: number) => ({ x: r * Math.sin(turn * 2 * Math.PI), y: -r * Math.cos(turn * 2 * Math.PI) });
 
@@ -16,7 +16,7 @@ export function KeyRing({ holding, peers }: { holding: Holding; peers: ReadonlyM
   const all = new Set([...peers.keys(), ...holders.keys()]);
   const mark = at(key, radius);
   return (
-    <svg class="keyring" viewBox={`${-frame / 2} ${-frame / 2} ${frame} ${frame}`} role="img" aria-label={`${stored} of ${holding.wanted} copies on the ring of keys`}>
+    <svg class="keyring" viewBox={`${-frame.width / 2} ${-frame.height / 2} ${frame.width} ${frame.height}`} role="img" aria-label={`${stored} of ${holding.wanted} copies on the ring of keys`}>
       <circle class="track" r={radius} />
       {[...holders.values()].map((h) => {
         const p = at(turnOfPeer(h.id), radius);
