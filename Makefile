@@ -14,7 +14,7 @@ GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 STAGE := scripts/stage
 
-.PHONY: help build image test test-all vet race simulated parallel sim-full crowd chart lint format-check static vulnerabilities completion fuzz e2e kubernetes bench fmt clean packages
+.PHONY: help build image test test-all vet race simulated parallel sim-full crowd chart lint format-check static vulnerabilities completion fuzz observability e2e kubernetes bench fmt clean packages
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,7 +27,7 @@ image: ## Write the container image as dist/moot-VERSION.tar, for amd64 and arm6
 
 test: vet parallel simulated ## Quick checks with Go alone: go vet, then the tests without the e2e tag, but for the longest; test-all has all, under the race detector, too
 
-test-all: packages vet race parallel sim-full lint chart vulnerabilities completion fuzz e2e kubernetes ## Everything: test, lint, vulnerabilities, fuzzing, end-to-end tests, Kubernetes
+test-all: packages vet race parallel sim-full lint observability chart vulnerabilities completion fuzz e2e kubernetes ## Everything: test, lint, vulnerabilities, fuzzing, end-to-end tests, Kubernetes
 
 # The race detector needs a C compiler.
 RACE = $(shell command -v $$($(GO) env CC) >/dev/null && echo -race)
@@ -71,6 +71,10 @@ static:
 chart: ## Lint and test the Helm chart without a cluster, and package it into dist/ (Linux)
 	@$(STAGE) 'Helm chart' $(GO) test -tags kubernetes -count 1 -timeout 20m $(TESTFLAGS) ./test/chart/...
 	@$(STAGE) 'Helm chart, packaged' $(GO) run ./test/chart/pack
+
+observability: ## Check the alert rules, and what makes them fire, with promtool (Debian: prometheus)
+	@$(STAGE) 'alert rules' promtool check rules deploy/observability/alerts.yaml
+	@$(STAGE) 'alert rules, fired' promtool test rules deploy/observability/alerts_test.yaml
 
 vulnerabilities: ## Look for known vulnerabilities in what the program calls
 	@$(STAGE) 'govulncheck' scripts/check-vulnerabilities $(GOVULNCHECK)

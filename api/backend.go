@@ -37,6 +37,7 @@ type Backend interface {
 	Standing(ctx context.Context) (v1.Standing, error)
 	ListRecords(ctx context.Context, opts ListOptions) (v1.Page, error)
 
+	NetworkSource
 	EventSource
 	Topics
 

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -42,10 +43,19 @@ type Config struct {
 	Backend Backend
 	// Ledger may be nil: then there is none.
 	Ledger Ledger
-	// Listen is HOST:PORT. On an address that is not a loopback one Token is needed, and TLSCert and TLSKey unless Insecure is set.
+	// Listen is HOST:PORT. On an address that is not a loopback one Token or Tokens are needed, and TLSCert and TLSKey unless Insecure is set.
 	Listen string
-	// Token is what each request must carry (RFC 6750), but for health checks. Empty on a loopback address: everybody on the machine may call.
+	// Token is one that may everything. Requests must carry it or one of Tokens (RFC 6750), but for health checks and the dashboard's files. Where it is empty and the address is a loopback one,
+	// everybody on the machine may call, unless RequireTokens is set.
 	Token string
+	// Tokens are further ones, with scopes; nil: none.
+	Tokens Tokens
+	// RequireTokens asks for a token on loopback addresses, too.
+	RequireTokens bool
+	// Rate is how many requests a second each token, or each address of callers without one, may make; 0 means DefaultRate, less than 0 that there is no bound. Callers of this machine without a token have none.
+	Rate int
+	// UI holds the files of a dashboard, which is served at /; nil: there is none.
+	UI fs.FS
 	// TLSCert and TLSKey are PEM files; they are read again when they change.
 	TLSCert, TLSKey string
 	// Insecure serves an address that is not a loopback one without TLS, for where something in front encrypts.
@@ -88,14 +98,20 @@ func (c *Config) Validate() error {
 
 // validateExposed holds for an address that other machines reach.
 func (c *Config) validateExposed() error {
-	if c.Token == "" {
-		return fault.New(fault.Invalid, "--api-listen %s is no loopback address: give a token with --token-file", c.Listen)
+	if c.Token == "" && (c.Tokens == nil || c.Tokens.Len() == 0) {
+		return fault.New(fault.Invalid, "--api-listen %s is no loopback address: give a token with --token-file, or make one with moot token new", c.Listen)
 	}
 	if c.TLSCert == "" && !c.Insecure {
 		return fault.New(fault.Invalid,
 			"--api-listen %s is no loopback address: give a certificate with --api-tls-cert and --api-tls-key, or say --api-insecure to serve without TLS", c.Listen)
 	}
 	return nil
+}
+
+// IsLoopback tells whether HOST:PORT is on this machine's loopback interface.
+func IsLoopback(listen string) bool {
+	host, _, err := net.SplitHostPort(listen)
+	return err == nil && isLoopback(host)
 }
 
 // isLoopback tells whether host, without a port, is a name or IP address of this machine's loopback interface.

@@ -121,21 +121,31 @@ func (r *routes) serve(hctx huma.Context, f *flow, open func(ctx context.Context
 func (r *routes) watch(hctx huma.Context, f *flow, opts WatchOptions) error {
 	return r.serve(hctx, f, func(ctx context.Context) (io.Closer, func(context.Context) error, error) {
 		w, err := r.backend.Watch(ctx, opts)
-		e := eventAnswer{flow: f, watch: w}
+		e := eventAnswer[v1.Event]{flow: f, source: w, name: func(e *v1.Event) string { return e.Event }}
 		return w, e.run, err
 	})
 }
 
+// eventSource is a watch that tells events of type E.
+type eventSource[E any] interface {
+	Next(ctx context.Context) (E, error)
+	Cursor() string
+}
+
 // eventAnswer is the answer of a watch.
-type eventAnswer struct {
-	flow  *flow
-	watch Watch
+type eventAnswer[E any] struct {
+	flow   *flow
+	source eventSource[E]
+	// name returns the type of an event.
+	name func(*E) string
+	// brief says that cursors are so short that each event has one.
+	brief bool
 	// marked is when the cursor was told last, and behind says that there were events since.
 	marked time.Time
 	behind bool
 }
 
-func (e *eventAnswer) run(ctx context.Context) error {
+func (e *eventAnswer[E]) run(ctx context.Context) error {
 	if err := e.mark(fmt.Sprintf("retry: %d\n", retryAfter.Milliseconds())); err != nil {
 		return err
 	}
@@ -154,24 +164,24 @@ func (e *eventAnswer) run(ctx context.Context) error {
 }
 
 // next waits for an event until it is time to tell the cursor.
-func (e *eventAnswer) next(ctx context.Context) (v1.Event, error) {
+func (e *eventAnswer[E]) next(ctx context.Context) (E, error) {
 	due := e.marked.Add(eventBeat)
 	if e.behind {
 		due = e.marked.Add(cursorDelay)
 	}
 	ctx, cancel := context.WithDeadline(ctx, due)
 	defer cancel()
-	return e.watch.Next(ctx)
+	return e.source.Next(ctx)
 }
 
 // tell sends an event. Its id is left out where one was told a moment ago: in a large network a cursor is longer than most events.
-func (e *eventAnswer) tell(event *v1.Event) error {
+func (e *eventAnswer[E]) tell(event *E) error {
 	data, err := json.Marshal(event)
 	if err != nil {
 		return err
 	}
-	lines := "event: " + event.Event + "\n"
-	if e.behind = time.Since(e.marked) < cursorDelay; !e.behind {
+	lines := "event: " + e.name(event) + "\n"
+	if e.behind = !e.brief && time.Since(e.marked) < cursorDelay; !e.behind {
 		lines += e.id()
 	}
 	_, err = e.flow.Write(append(append([]byte(lines+"data: "), data...), "\n\n"...))
@@ -179,13 +189,13 @@ func (e *eventAnswer) tell(event *v1.Event) error {
 }
 
 // mark sends the cursor without an event (HTML standard, section 9.2.6: a block without data sets the last event id).
-func (e *eventAnswer) mark(lines string) error {
+func (e *eventAnswer[E]) mark(lines string) error {
 	_, err := e.flow.Write([]byte(lines + e.id() + "\n"))
 	e.behind = false
 	return err
 }
 
-func (e *eventAnswer) id() string {
+func (e *eventAnswer[E]) id() string {
 	e.marked = time.Now()
-	return "id: " + e.watch.Cursor() + "\n"
+	return "id: " + e.source.Cursor() + "\n"
 }

@@ -47,7 +47,7 @@ func TestCursorsAreToldInTime(t *testing.T) {
 		f := &flow{w: rec, control: http.NewResponseController(rec), contentType: v1.EventsType}
 		ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
 		defer cancel()
-		e := eventAnswer{flow: f, watch: w}
+		e := eventAnswer[v1.Event]{flow: f, source: w, name: func(e *v1.Event) string { return e.Event }}
 		if err := e.run(ctx); err != context.DeadlineExceeded {
 			t.Error(err)
 		}

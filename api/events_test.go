@@ -18,7 +18,12 @@ import (
 // openEvents opens a stream of events. What it returns reads the next block, in lines.
 func openEvents(t *testing.T, s *api.Server, query string, headers ...string) (*http.Response, func() []string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL()+"/v1/events"+query, nil)
+	return openStream(t, s, "/v1/events"+query, headers...)
+}
+
+func openStream(t *testing.T, s *api.Server, target string, headers ...string) (*http.Response, func() []string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL()+target, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

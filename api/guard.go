@@ -4,8 +4,12 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
+	"time"
+
+	"github.com/folkmoot/folkmoot/internal/apitoken"
 )
 
 // The paths that need no token.
@@ -19,12 +23,43 @@ func isHealthPath(path string) bool {
 	return path == livePath || path == readyPath || path == recordsReadyPath
 }
 
-// guard decides who may call. A caller with the token may always. Without one, a browser may be calling for a page that
+// profilesPrefix is the path of what tells how the program runs.
+const profilesPrefix = "/debug/pprof/"
+
+// scopeOf is the one place that says what a request needs.
+func scopeOf(method, path string) apitoken.Scope {
+	switch {
+	case path == leavePath || path == backupPath || strings.HasPrefix(path, profilesPrefix):
+		return apitoken.Admin
+	case listens(method) || method == http.MethodOptions:
+		return apitoken.Read
+	}
+	return apitoken.Write
+}
+
+// Tokens are those that a node gave out. *apitoken.Set implements it.
+type Tokens interface {
+	// Find returns the token that a caller presents, if it is good now.
+	Find(text string, now time.Time) (apitoken.Token, bool)
+	// Len returns how many there are.
+	Len() int
+}
+
+// noTokens are those of a node that gave none out.
+type noTokens struct{}
+
+func (noTokens) Find(string, time.Time) (apitoken.Token, bool) { return apitoken.Token{}, false }
+func (noTokens) Len() int                                      { return 0 }
+
+// guard decides who may call. A caller with a token may what the token's scope says. Without one, a browser may be calling for a page that
 // its user never meant to let in, so the host must be one that no foreign name server can answer for (DNS rebinding) and
 // the page must be the server's own.
 type guard struct {
-	// token is the digest of the token: comparing digests tells nothing about the length either.
-	token [sha256.Size]byte
+	// token is the digest of the token that the server was given, which may everything: comparing digests tells nothing about the length either.
+	token    [sha256.Size]byte
+	hasToken bool
+	// tokens are the others.
+	tokens Tokens
 	// needsToken is false for a server that everybody on its machine may call.
 	needsToken bool
 	// listenHost is the host that the server was told to listen on, without a port.
@@ -32,39 +67,97 @@ type guard struct {
 	scheme     string
 }
 
-func newGuard(token, listenHost, scheme string) *guard {
-	return &guard{token: sha256.Sum256([]byte(token)), needsToken: token != "", listenHost: listenHost, scheme: scheme}
+func newGuard(cfg *Config, listenHost, scheme string) *guard {
+	g := &guard{token: sha256.Sum256([]byte(cfg.Token)), hasToken: cfg.Token != "", tokens: cfg.Tokens, listenHost: listenHost, scheme: scheme}
+	if g.tokens == nil {
+		g.tokens = noTokens{}
+	}
+	g.needsToken = g.hasToken || cfg.RequireTokens || !isLoopback(listenHost)
+	return g
 }
 
-// check returns nil when r may be served.
-func (g *guard) check(r *http.Request) *problem {
-	if g.needsToken && g.hasToken(r) {
-		return nil
+// ownToken stands in the place of a token's id for the token that the server was given.
+const ownToken = "own"
+
+// caller is who makes a request.
+type caller struct {
+	// token is the id of the token that was presented and is good, or empty.
+	token string
+	// presented says that there was one, good or not.
+	presented bool
+	scope     apitoken.Scope
+	address   netip.Addr
+}
+
+// callerOf never fails: who presents nothing that is good is a caller without a token.
+func (g *guard) callerOf(r *http.Request, now time.Time) caller {
+	c := caller{}
+	if from, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		c.address = from.Addr().Unmap().WithZone("")
 	}
-	health := isHealthPath(r.URL.Path)
-	// A server on an address that other machines reach has names that it does not know; health checks come by any of them.
-	if !(health && !isLoopback(g.listenHost)) && !g.knowsHost(r.Host) {
+	text := bearer(r)
+	if c.presented = text != ""; !c.presented {
+		return c
+	}
+	digest := sha256.Sum256([]byte(text))
+	if g.hasToken && subtle.ConstantTimeCompare(digest[:], g.token[:]) == 1 {
+		c.token, c.scope = ownToken, apitoken.Admin
+	} else if t, ok := g.tokens.Find(text, now); ok {
+		c.token, c.scope = t.ID, t.Scope
+	}
+	return c
+}
+
+// bearer returns the token that a request presents (RFC 6750, section 2.1), or "".
+func bearer(r *http.Request) string {
+	scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !ok || !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimLeft(token, " ")
+}
+
+// check returns nil when the request r of c may be served. The dashboard's files are open: whoever may not have more sees no more than the program has.
+func (g *guard) check(r *http.Request, c caller, file bool) *problem {
+	if c.token != "" {
+		return c.may(r)
+	}
+	open := file || isHealthPath(r.URL.Path)
+	// A server on an address that other machines reach has names that it does not know; health checks come by any of them, and people who open the dashboard.
+	if !(open && !isLoopback(g.listenHost)) && !g.knowsHost(r.Host) {
 		return statusProblem(http.StatusForbidden,
 			"the host "+quoted(r.Host)+" is not this node's: call it by a loopback address or the one it listens on, or present the token")
 	}
-	if p := g.checkOrigin(r); p != nil {
-		return p
+	if !(file && opens(r)) {
+		if p := g.checkOrigin(r); p != nil {
+			return p
+		}
 	}
-	if g.needsToken && !health {
+	if open {
+		return nil
+	}
+	switch {
+	case c.presented && (g.needsToken || g.tokens.Len() > 0):
+		return statusProblem(http.StatusUnauthorized, "the token is not, or is no longer, one of this node's: moot token list shows those that are, moot token new makes one")
+	case g.needsToken:
 		return statusProblem(http.StatusUnauthorized,
-			"this node asks for its token: send Authorization: Bearer TOKEN (moot reads it from --token-file or MOOT_TOKEN)")
+			"this node asks for a token: send Authorization: Bearer TOKEN (moot reads it from --token-file or MOOT_TOKEN; moot token new makes one)")
 	}
 	return nil
 }
 
-// hasToken compares in constant time.
-func (g *guard) hasToken(r *http.Request) bool {
-	scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !ok || !strings.EqualFold(scheme, "Bearer") {
-		return false
+// may says whether the caller's scope covers what the request needs.
+func (c caller) may(r *http.Request) *problem {
+	if need := scopeOf(r.Method, r.URL.Path); !c.scope.Covers(need) {
+		return statusProblem(http.StatusForbidden,
+			"the token may "+string(c.scope)+", and this needs the scope "+string(need)+": moot token new NAME --scope "+string(need)+" makes one")
 	}
-	digest := sha256.Sum256([]byte(strings.TrimLeft(token, " ")))
-	return subtle.ConstantTimeCompare(digest[:], g.token[:]) == 1
+	return nil
+}
+
+// opens says whether a browser opens r as a page of its own, as from a link: the page that has the link learns nothing of it.
+func opens(r *http.Request) bool {
+	return r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document" && r.Header.Get("Origin") == ""
 }
 
 // knowsHost tells whether a Host header names a loopback address or the host listened on. Its port is left aside, since it differs

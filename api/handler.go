@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/folkmoot/folkmoot/api/ui"
 	v1 "github.com/folkmoot/folkmoot/api/v1"
 	"github.com/folkmoot/folkmoot/fault"
 )
@@ -20,6 +21,8 @@ import (
 type handler struct {
 	mux     *http.ServeMux
 	guard   *guard
+	rates   *rates      // nil: callers are not bounded
+	ui      *ui.Handler // nil: there is no dashboard
 	metrics *metrics
 	logger  *slog.Logger
 	// server is the Server header.
@@ -46,11 +49,17 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}()
 
 	setSafetyHeaders(rec.Header())
-	if p := h.guard.check(r); p != nil {
+	file := h.ui != nil && listens(r.Method) && h.ui.Has(r.URL.Path)
+	if p := h.admit(r, file); p != nil {
 		refuse(rec, p)
 		return
 	}
 	rec.Header().Set("Server", h.server)
+	if file {
+		r.Pattern = uiPattern
+		h.ui.ServeHTTP(rec, r)
+		return
+	}
 	if !isHealthPath(r.URL.Path) {
 		select {
 		case h.slots <- struct{}{}:
@@ -76,6 +85,21 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer leave()
 	h.mux.ServeHTTP(rec, r)
+}
+
+// uiPattern stands for the mux's pattern where a file of the dashboard is answered.
+const uiPattern = "GET /"
+
+// admit returns nil when r may be served; file says that it asks for one of the dashboard's.
+func (h *handler) admit(r *http.Request, file bool) *problem {
+	now := time.Now()
+	c := h.guard.callerOf(r, now)
+	if !isHealthPath(r.URL.Path) {
+		if p := h.rates.check(c, now); p != nil {
+			return p
+		}
+	}
+	return h.guard.check(r, c, file)
 }
 
 // timeoutOf returns how long a request may be worked on: what its caller waits, but no longer than the node allows.
@@ -174,7 +198,7 @@ func refuse(w http.ResponseWriter, p *problem) {
 	switch p.Status {
 	case http.StatusUnauthorized:
 		w.Header().Set("WWW-Authenticate", `Bearer realm="moot"`)
-	case http.StatusServiceUnavailable:
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
 		w.Header().Set("Retry-After", "1")
 	}
 	writeProblem(w, p)

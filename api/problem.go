@@ -37,7 +37,7 @@ func kindOfStatus(status int) fault.Kind {
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return fault.Forbidden
-	case http.StatusRequestTimeout, http.StatusServiceUnavailable:
+	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		return fault.Unavailable
 	case http.StatusRequestEntityTooLarge, http.StatusRequestHeaderFieldsTooLarge:
 		return fault.TooLarge

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"reflect"
 	"strings"
 	"time"
 
@@ -15,8 +14,6 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-
-	v1 "github.com/folkmoot/folkmoot/api/v1"
 )
 
 // apiVersion is the version of the API that the OpenAPI document describes, not of the program.
@@ -45,7 +42,7 @@ type routes struct {
 }
 
 // newMux returns the mux of every route, and the OpenAPI document. Answers without an end end when stopping does.
-func newMux(stopping context.Context, backend Backend, ledger Ledger, gatherer prometheus.Gatherer, bodyTimeout time.Duration) (*http.ServeMux, []byte, error) {
+func newMux(stopping context.Context, backend Backend, ledger Ledger, gatherer prometheus.Gatherer, bodyTimeout time.Duration) (*http.ServeMux, *huma.OpenAPI, error) {
 	mux := http.NewServeMux()
 	r := &routes{
 		huma: humago.New(mux, humaConfig()), backend: backend, ledger: ledger, bodyTimeout: bodyTimeout, stopping: stopping, watches: make(chan struct{}, maxWatches),
@@ -56,6 +53,7 @@ func newMux(stopping context.Context, backend Backend, ledger Ledger, gatherer p
 	r.huma.UseMiddleware(translateStatus)
 
 	r.nodeRoutes()
+	r.networkRoutes()
 	r.recordRoutes()
 	r.eventRoutes()
 	r.topicRoutes()
@@ -68,33 +66,34 @@ func newMux(stopping context.Context, backend Backend, ledger Ledger, gatherer p
 	r.openAPIRoute(&document)
 	mux.HandleFunc(fallbackPattern, func(w http.ResponseWriter, req *http.Request) { writeProblem(w, noMatch(mux, w, req)) })
 
+	if err := describe(r.huma.OpenAPI()); err != nil {
+		return nil, nil, err
+	}
 	document, err := json.MarshalIndent(r.huma.OpenAPI(), "", "  ")
 	if err != nil {
 		return nil, nil, fmt.Errorf("write the OpenAPI document: %w", err)
 	}
 	document = append(document, '\n')
-	return mux, document, nil
+	return mux, r.huma.OpenAPI(), nil
 }
 
 func humaConfig() huma.Config {
 	format := huma.Format{Marshal: writeJSON, Unmarshal: json.Unmarshal}
-	schemas := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
-	schemas.RegisterTypeAlias(reflect.TypeFor[huma.ErrorModel](), reflect.TypeFor[v1.Problem]())
 	config := huma.Config{
 		OpenAPI: &huma.OpenAPI{
 			OpenAPI: "3.1.0",
 			Info: &huma.Info{
 				Title:       "Folkmoot node",
-				Description: "The HTTP API of one node of a Folkmoot network: its peers, the records that the network keeps, and its ledger.",
+				Description: apiDescription,
 				Version:     apiVersion,
 			},
 			Components: &huma.Components{
-				Schemas: schemas,
+				Schemas: newSchemas(),
 				SecuritySchemes: map[string]*huma.SecurityScheme{
-					tokenScheme: {Type: "http", Scheme: "bearer", Description: "The node's API token. A node that listens on a loopback address may have none."},
+					tokenScheme: {Type: "http", Scheme: "bearer", Description: "A token of the node (moot token new). What an operation needs is named beside it: read, write, which covers read, or admin, which covers both. " +
+						"A node that listens on a loopback address serves everybody on its machine without one, unless it runs with --api-tokens=require."},
 				},
 			},
-			Security: []map[string][]string{{}, {tokenScheme: {}}},
 		},
 		Formats:                      map[string]huma.Format{typeJSON: format, "json": format}, // and every type that ends in +json
 		DefaultFormat:                typeJSON,
@@ -120,6 +119,9 @@ func writeJSON(w io.Writer, v any) error {
 // handle registers one route; errors of f become problem documents by their kind.
 func handle[I, O any](r *routes, op huma.Operation, f func(context.Context, *I) (*O, error)) {
 	op.BodyReadTimeout = r.bodyTimeout
+	if op.Security == nil {
+		op.Security = []map[string][]string{{}, {tokenScheme: {string(scopeOf(op.Method, op.Path))}}}
+	}
 	huma.Register(r.huma, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := f(ctx, in)
 		if err == nil {

@@ -52,10 +52,15 @@ func (r *routes) listPeers(ctx context.Context, _ *struct{}) (*document[v1.Peers
 	if err != nil {
 		return nil, err
 	}
+	return &document[v1.Peers]{v1.Peers{Peers: listed(peers)}}, nil
+}
+
+// listed makes lists of none of what JSON would write as null.
+func listed(peers []v1.Peer) []v1.Peer {
 	for i := range peers {
 		peers[i].Addresses = notNil(peers[i].Addresses)
 	}
-	return &document[v1.Peers]{v1.Peers{Peers: notNil(peers)}}, nil
+	return notNil(peers)
 }
 
 func (r *routes) listMembers(ctx context.Context, _ *struct{}) (*document[v1.Members], error) {

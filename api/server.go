@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/folkmoot/folkmoot/api/ui"
 	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/internal/machine"
 )
@@ -101,8 +103,14 @@ func newHandler(stopping context.Context, cfg Config, logger *slog.Logger) (*han
 	if cfg.Version != "" {
 		server += "/" + cfg.Version
 	}
+	var files *ui.Handler
+	if cfg.UI != nil {
+		if files, err = ui.New(cfg.UI); err != nil {
+			return nil, err
+		}
+	}
 	return &handler{
-		mux: mux, guard: newGuard(cfg.Token, host, scheme), metrics: m, logger: logger,
+		mux: mux, guard: newGuard(&cfg, host, scheme), rates: newRates(cmp.Or(cfg.Rate, DefaultRate)), ui: files, metrics: m, logger: logger,
 		server: server, timeout: cfg.RequestTimeout, slots: make(chan struct{}, maxRequests), bodies: newBodies(machine.Memory()),
 	}, nil
 }

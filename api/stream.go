@@ -18,7 +18,7 @@ const (
 )
 
 // streamPaths are those whose answers go on for as long as something takes; those of who listens to a topic are others.
-var streamPaths = []string{leavePath, backupPath, eventsPath}
+var streamPaths = []string{leavePath, backupPath, eventsPath, networkEventsPath}
 
 // isStream says whether the answer to r goes on for as long as something takes. The time of a request does not bound it, that for each piece does.
 func isStream(r *http.Request) bool {

@@ -30,7 +30,7 @@ type backend struct{ n *Node }
 var _ api.Backend = backend{}
 
 func (b backend) Node(context.Context) (v1.Node, error) {
-	n, view, stats := b.n, b.n.View(), b.n.store.Stats()
+	n, view := b.n, b.n.View()
 	doc := v1.Node{
 		ID:        n.ID().String(),
 		Network:   v1.Network{Name: n.home.Network, ID: n.home.NetworkID.String(), Open: n.home.Open},
@@ -44,18 +44,24 @@ func (b backend) Node(context.Context) (v1.Node, error) {
 			Away:    view.Count(routing.Away),
 			Dead:    view.Count(routing.Dead),
 		},
-		Records: v1.Records{
-			Stored: stats.Stored, DiskBytes: stats.DiskBytes,
-			Wanted: stats.Wanted, Copies: stats.Copies, Quorum: stats.Quorum,
-			QuotaBytes: stats.Quota, ShardsHeld: stats.ShardsHeld, ShardsSynced: stats.ShardsSynced,
-			Full: stats.Full, Below: stats.Below, Unreachable: stats.Unreachable,
-		},
-		Ready: true,
+		Records: b.records(),
+		Ready:   true,
 	}
 	if err := n.readyError(); err != nil {
 		doc.Ready, doc.NotReady = false, err.Error()
 	}
 	return doc, nil
+}
+
+// records sums up what the node holds.
+func (b backend) records() v1.Records {
+	stats := b.n.store.Stats()
+	return v1.Records{
+		Stored: stats.Stored, DiskBytes: stats.DiskBytes,
+		Wanted: stats.Wanted, Copies: stats.Copies, Quorum: stats.Quorum,
+		QuotaBytes: stats.Quota, ShardsHeld: stats.ShardsHeld, ShardsSynced: stats.ShardsSynced,
+		Full: stats.Full, Below: stats.Below, Unreachable: stats.Unreachable,
+	}
 }
 
 func (b backend) Ready(context.Context) error { return b.n.readyError() }

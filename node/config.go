@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"crypto/ed25519"
+	"io/fs"
 	"log/slog"
 	"time"
 
@@ -102,12 +103,18 @@ type LedgerConfig struct {
 type APIConfig struct {
 	// Listen is HOST:PORT; port 0 takes a free one. Empty means no API.
 	Listen string
-	// Token is asked of every request when it is set. Addresses other than loopback need it.
+	// Token is one that may everything. When it is set every request is asked for one: for it, or for one of those that Home holds (TokensFile).
 	Token string
+	// RequireTokens asks for a token on loopback addresses without Token, too. Other addresses always do.
+	RequireTokens bool
+	// Rate is how many requests a second each token, or each address of callers without one, may make; 0 means api.DefaultRate, less than 0 that there is no bound.
+	Rate int
 	// TLSCert and TLSKey are the PEM files of the server's certificate.
 	TLSCert, TLSKey string
 	// Insecure allows addresses other than loopback without TLS.
 	Insecure bool
+	// UI holds the files of a dashboard, index.html and what it loads, which is served at /; nil: none.
+	UI fs.FS
 }
 
 // Defaults and bounds of Config.

@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/internal/apitoken"
 	"github.com/folkmoot/folkmoot/internal/atomicfile"
 	"github.com/folkmoot/folkmoot/ledger"
 	"github.com/folkmoot/folkmoot/swarm"
@@ -29,6 +30,8 @@ const (
 	validatorDir = "validator"
 	// AccountsDir holds the keys of accounts and the address book, which the commands use.
 	AccountsDir = "accounts"
+	// tokensFile holds what is known of the API's tokens.
+	tokensFile = "tokens.json"
 )
 
 // homeFormat is the version of the home folder's layout; an older program refuses a newer one. ledgerFormat is that of a home whose network has a ledger, and successorFormat that of one whose ledger goes on from another.
@@ -172,6 +175,9 @@ func ReadHome(home string) (HomeInfo, error) {
 	}
 	return HomeInfo{ID: self, Network: doc.Name, NetworkID: id, Open: doc.Open, Genesis: doc.Genesis}, nil
 }
+
+// Tokens returns the file of the tokens that the API of home's node gives access to.
+func Tokens(home string) apitoken.File { return apitoken.File(filepath.Join(home, tokensFile)) }
 
 type runningDocument struct {
 	URL   string `json:"url"`

@@ -52,7 +52,9 @@ type Node struct {
 	validator  *signer.Signer    // nil unless the node has a validator's key
 	members    *members          // nil in a network that is open, or that all may enter who have its genesis
 	enrolment  *enrol.Member     // nil unless the node's validator is one of those that vote one another in
+	feed       *feed             // what changes, for those who watch
 	api        *api.Server       // nil without an API
+	apiToken   string            // the token that commands on the home use; may be empty
 
 	ready     chan struct{} // closed by watchReadiness
 	readyAt   time.Time     // when that was; set before ready is closed
@@ -79,6 +81,7 @@ func New(cfg Config) (_ *Node, err error) {
 		}
 	}()
 	n.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	n.metrics.MustRegister(buildInfo(n.cfg.Version))
 	key, err := n.openHome()
 	if err != nil {
 		return nil, err
@@ -189,30 +192,6 @@ func (n *Node) openStore(key crypto.PrivKey) (err error) {
 	}
 	n.onClose("close the record store", n.store.Close)
 	n.kademlia.ServeForeign(n.store.Foreign())
-	return nil
-}
-
-func (n *Node) openAPI(crypto.PrivKey) (err error) {
-	if n.cfg.API.Listen == "" {
-		return nil
-	}
-	n.api, err = api.NewServer(api.Config{
-		Backend:    backend{n},
-		Ledger:     n.ledgerAPI(),
-		Listen:     n.cfg.API.Listen,
-		Token:      n.cfg.API.Token,
-		TLSCert:    n.cfg.API.TLSCert,
-		TLSKey:     n.cfg.API.TLSKey,
-		Insecure:   n.cfg.API.Insecure,
-		Gatherer:   n.metrics,
-		Registerer: n.metrics,
-		Logger:     n.cfg.Logger.With("part", "api"),
-		Version:    n.cfg.Version,
-	})
-	if err != nil {
-		return fmt.Errorf("open the API: %w", err)
-	}
-	n.onClose("close the API", n.api.Close)
 	return nil
 }
 

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -49,6 +47,7 @@ func (n *Node) Run(ctx context.Context) error {
 	parts.Go(func() error { return named("discovery", n.connector.Run(network)) })
 	parts.Go(func() error { return named("peer cache", n.keepPeerCache(network)) })
 	parts.Go(func() error { return n.watchReadiness(network) })
+	parts.Go(func() error { return n.feed.Run(network) })
 	ctx, stopServing := context.WithCancel(ctx)
 	defer stopServing()
 	var departing sync.WaitGroup
@@ -62,31 +61,6 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	stopNetwork()
 	return errors.Join(apiErr, parts.Wait(), n.Close(), n.departureError())
-}
-
-// serveAPI serves until ctx or the network ends; a node without an API just waits.
-func (n *Node) serveAPI(ctx, network context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(network, cancel)()
-	if n.api == nil {
-		<-ctx.Done()
-		return nil
-	}
-	return named("API", n.api.Run(ctx))
-}
-
-// publishAPI leaves the API's address in the home, where commands look for it.
-func (n *Node) publishAPI() (withdraw func(), err error) {
-	if n.api == nil {
-		return func() {}, nil
-	}
-	path := filepath.Join(n.cfg.Home, runningFile)
-	doc := runningDocument{URL: n.api.URL(), Token: n.cfg.API.Token, PID: os.Getpid()}
-	if err := writeJSON(path, doc); err != nil {
-		return nil, fmt.Errorf("leave the API's address in the home: %w", err)
-	}
-	return func() { os.Remove(path) }, nil
 }
 
 func (n *Node) sayFarewell(ctx context.Context) {

@@ -37,6 +37,10 @@ func NewHost(cfg Config, extra ...libp2p.Option) (host.Host, error) {
 	if err != nil {
 		return nil, err
 	}
+	counted := new(traffic)
+	if cfg.Registerer != nil {
+		extra = append(slices.Clone(extra), libp2p.BandwidthReporter(counted))
+	}
 	h, err := build(&cfg, l, extra)
 	if err != nil {
 		return nil, err
@@ -49,7 +53,7 @@ func NewHost(cfg Config, extra ...libp2p.Option) (host.Host, error) {
 	if cfg.Registerer == nil {
 		return h, nil
 	}
-	c := newCollector(h.Network())
+	c := newCollector(h.Network(), counted)
 	if err := cfg.Registerer.Register(c); err != nil {
 		h.Close()
 		return nil, fmt.Errorf("register the swarm's metrics: %w", err)

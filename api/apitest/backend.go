@@ -54,6 +54,7 @@ type Backend struct {
 	standing  v1.Standing
 	leave     leave
 	log       changeLog
+	network   networkLog
 	topics    map[string][]*subscription
 }
 

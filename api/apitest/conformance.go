@@ -54,6 +54,7 @@ func TestBackend(t *testing.T, newBackend func(t *testing.T) api.Backend) {
 		{"list in pages", testPages},
 		{"list after a key", testListAfter},
 		{"watch", testWatch},
+		{"network", testNetwork},
 		{"topics", testTopics},
 		{"providers", testProviders},
 	} {

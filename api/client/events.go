@@ -76,13 +76,28 @@ func (c *Client) watchOnce(ctx context.Context, opts WatchOptions, take func(v1.
 	if opts.Values {
 		query.Set("values", "true")
 	}
-	header := http.Header{}
-	if opts.Cursor != "" {
-		header.Set("Last-Event-ID", opts.Cursor)
+	return c.streamEvents(ctx, call{path: eventsPath, query: query}, opts.Cursor, func(data []byte, cursor string) error {
+		e := v1.Event{Event: v1.EventCursor}
+		if len(data) > 0 {
+			if err := json.Unmarshal(data, &e); err != nil {
+				return c.notADocument(err)
+			}
+		}
+		if e.Cursor = cursor; !take(e) {
+			return errStopped
+		}
+		return nil
+	})
+}
+
+// streamEvents reads one stream of events from a cursor on; empty: from its beginning. take gets the data of each event with the newest cursor, or a newer cursor alone. It always returns an error.
+func (c *Client) streamEvents(ctx context.Context, what call, cursor string, take func(data []byte, cursor string) error) error {
+	what.method, what.accept, what.header = http.MethodGet, v1.EventsType, http.Header{}
+	if cursor != "" {
+		what.header.Set("Last-Event-ID", cursor)
 	}
-	what := call{method: http.MethodGet, path: eventsPath, query: query, header: header, accept: v1.EventsType}
 	return c.stream(ctx, what, func(body io.Reader) error {
-		s := eventStream{client: c, cursor: opts.Cursor, take: take}
+		s := eventStream{client: c, cursor: cursor, take: take}
 		lines := bufio.NewScanner(body)
 		lines.Buffer(nil, maxEventLine)
 		for lines.Scan() {
@@ -103,7 +118,7 @@ type eventStream struct {
 	cursor string
 	marked bool // the block has an id
 	data   []byte
-	take   func(v1.Event) bool
+	take   func(data []byte, cursor string) error
 }
 
 func (s *eventStream) line(line []byte) error {
@@ -128,18 +143,10 @@ func (s *eventStream) line(line []byte) error {
 
 // dispatch ends a block.
 func (s *eventStream) dispatch() error {
-	e := v1.Event{Event: v1.EventCursor}
-	if len(s.data) > 0 {
-		if err := json.Unmarshal(s.data, &e); err != nil {
-			return s.client.notADocument(err)
-		}
-	} else if !s.marked {
+	if len(s.data) == 0 && !s.marked {
 		return nil
 	}
-	e.Cursor = s.cursor
+	data := s.data
 	s.data, s.marked = s.data[:0], false
-	if !s.take(e) {
-		return errStopped
-	}
-	return nil
+	return s.take(data, s.cursor)
 }

@@ -70,7 +70,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 no quorum, incomplet
 	addGroup(root, groupNetwork, newInvite(a), newMembers(a), newStatus(a), newPeers(a), newFind(a), newPing(a), newPublish(a), newSubscribe(a))
 	addGroup(root, groupRecords, newPut(a), newGet(a), newRemove(a), newList(a), newWatch(a), newHolders(a), newProvide(a), newProviders(a), newImport(a), newExport(a), newShell(a))
 	addGroup(root, groupLedger, newLedger(a))
-	addGroup(root, groupTools, newBenchCommand(a), newBackup(a), newRestore(a), newCompletion(a), newVersion(a))
+	addGroup(root, groupTools, newBenchCommand(a), newToken(a), newBackup(a), newRestore(a), newCompletion(a), newVersion(a))
 	root.SetHelpCommandGroupID(groupTools)
 	return root
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 	"github.com/spf13/cobra"
 
+	"github.com/folkmoot/folkmoot/api"
 	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/internal/machine"
 	"github.com/folkmoot/folkmoot/ledger/consensus"
@@ -44,6 +46,8 @@ type runOptions struct {
 	apiListen                        string
 	apiTLSCert, apiTLSKey            string
 	apiInsecure                      bool
+	apiTokens                        *choice
+	apiRate                          int
 	logLevel, logFormat              *choice
 	cpuProfile                       string
 	validatorsSecret                 string
@@ -73,7 +77,7 @@ new keys into the seat of one that is gone takes its place, and "moot leave" has
 
 // newRunOptions returns the options with their choices.
 func newRunOptions() runOptions {
-	return runOptions{relay: newChoice("auto", "auto", "true", "false"), logLevel: newChoice("info", "debug", "info", "warn", "error"), logFormat: newChoice("text", "text", "json"),
+	return runOptions{relay: newChoice("auto", "auto", "true", "false"), logLevel: newChoice("info", "debug", "info", "warn", "error"), logFormat: newChoice("text", "text", "json"), apiTokens: newChoice("auto", "auto", "require"),
 		routing:    newChoice(string(routing.DefaultMethod), string(routing.MethodIterative), string(routing.MethodRecursive), string(routing.MethodBroadcast)),
 		ledgerSync: newChoice(string(consensus.Auto), string(consensus.Auto), string(consensus.Blocks), string(consensus.State))}
 }
@@ -110,6 +114,8 @@ func addRunOptions(cmd *cobra.Command, o *runOptions) {
 	f.StringVar(&o.apiListen, "api-listen", defaultAPIListen, "`HOST:PORT` of the HTTP API; other addresses than loopback need a token and TLS")
 	f.StringVar(&o.apiTLSCert, "api-tls-cert", "", "`file` with the API's certificate, PEM")
 	f.StringVar(&o.apiTLSKey, "api-tls-key", "", "`file` with the certificate's private key, PEM")
+	addChoice(cmd, o.apiTokens, "api-tokens", "whom the API asks for a token: with auto callers from elsewhere and, with --token-file, all; with require all")
+	f.IntVar(&o.apiRate, "api-rate", api.DefaultRate, "requests a second that each token, or each address of callers without one, may make of the API; 0: no bound; this machine's own without a token have none")
 	f.BoolVar(&o.apiInsecure, "api-insecure", false, "serve the API without TLS on addresses other than loopback")
 	addChoice(cmd, o.logLevel, "log-level", "least important log entries to write")
 	addChoice(cmd, o.logFormat, "log-format", "how log entries are written")
@@ -222,7 +228,7 @@ func (a *app) nodeConfig(o runOptions) (node.Config, error) {
 		Home: a.home, Network: o.network, Zone: o.zone, DNS: o.dns, MDNS: o.mdns,
 		Copies: o.copies, Routing: routing.Method(o.routing.value), AwayGrace: o.awayGrace, MaxConnections: o.maxConnections, Quota: int64(o.quota), Rejoin: o.rejoin, NoLedger: !o.ledger,
 		Relay: relayServing[o.relay.value], PrivateWAN: o.privateWAN, PortMap: o.portMap && a.getenv("KUBERNETES_SERVICE_HOST") == "",
-		API:     node.APIConfig{Listen: o.apiListen, TLSCert: o.apiTLSCert, TLSKey: o.apiTLSKey, Insecure: o.apiInsecure},
+		API:     node.APIConfig{Listen: o.apiListen, TLSCert: o.apiTLSCert, TLSKey: o.apiTLSKey, Insecure: o.apiInsecure, RequireTokens: o.apiTokens.value == "require", Rate: cmp.Or(o.apiRate, -1)},
 		Version: thisBuild().Version,
 		Logger:  a.logger(o),
 	}
@@ -282,6 +288,8 @@ func (o *runOptions) check() error {
 	switch {
 	case o.copies < 1:
 		return fault.New(fault.Invalid, "option --copies: want 1 to %d, got %d", node.MaxCopies, o.copies)
+	case o.apiRate < 0:
+		return fault.New(fault.Invalid, "option --api-rate: want 0 or more, got %d", o.apiRate)
 	case o.awayGrace <= 0:
 		return fault.New(fault.Invalid, "option --away-grace: want more than 0, got %s", o.awayGrace)
 	case o.ledgerSnapshots < 0:

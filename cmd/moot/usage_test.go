@@ -61,6 +61,10 @@ func TestWrongUsage(t *testing.T) {
 		{"run --away-grace 0s", "option --away-grace: want more than 0, got 0s"},
 		{"run --api-tls-cert x", "--api-tls-cert and --api-tls-key go together"},
 		{"run --log-level loud", "option --log-level: want debug, info, warn or error"},
+		{"run --api-tokens never", "option --api-tokens: want auto or require"},
+		{"run --api-rate -1", "option --api-rate: want 0 or more, got -1"},
+		{"token new ann --scope all", "option --scope: want read, write or admin"},
+		{"token new ann --expires -1h", "option --expires: want more than 0"},
 		{"demo --peers 0", "option --peers: want 1 to 32, got 0"},
 		{"demo --peers 33", "option --peers: want 1 to 32, got 33"},
 	} {
@@ -75,7 +79,7 @@ func TestOnlyTheCommandsThatExist(t *testing.T) {
 	}
 	slices.Sort(names)
 	want := []string{"backup", "bench", "completion", "demo", "export", "find", "get", "holders", "import", "init", "invite", "join", "leave", "ledger", "ls", "members", "peers", "ping", "provide", "providers", "publish",
-		"put", "restore", "rm", "run", "shell", "status", "subscribe", "version", "watch"}
+		"put", "restore", "rm", "run", "shell", "status", "subscribe", "token", "version", "watch"}
 	if !slices.Equal(names, want) {
 		t.Errorf("commands %q, want %q", names, want)
 	}

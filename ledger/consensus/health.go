@@ -31,6 +31,9 @@ type Status struct {
 	Fetching Progress
 	// Members is how many peers take part with this node.
 	Members int
+	// Pool is how many envelopes wait for a block, and PoolBytes how many bytes they have.
+	Pool      int
+	PoolBytes int64
 	// Moved is when the height last rose, by this node's clock.
 	Moved time.Time
 	// Barred says why the validator does not vote, or is nil.
@@ -170,6 +173,7 @@ func (e *Engine) Status() Status {
 		s.Members = len(p.gate.Peers())
 		s.Round = p.reactor.turn.attempts()
 		s.Waiting = p.proofs.waitsFor()
+		s.Pool, s.PoolBytes = p.pool.Size(), p.pool.SizeBytes()
 		return nil
 	})
 	s.Failure, s.Paused = e.reason(), e.Paused()

@@ -12,12 +12,16 @@ var (
 	descSyncing = prometheus.NewDesc("moot_ledger_syncing", "1 while blocks are fetched from others.", nil, nil)
 	descFailed  = prometheus.NewDesc("moot_ledger_failed", "1 when the ledger has failed and needs a new start.", nil, nil)
 	descPaused  = prometheus.NewDesc("moot_ledger_paused", "1 while the ledger stands still because the disk has no room.", nil, nil)
+	descPool      = prometheus.NewDesc("moot_ledger_mempool_envelopes", "Envelopes of transactions that wait for a block.", nil, nil)
+	descPoolBytes = prometheus.NewDesc("moot_ledger_mempool_bytes", "Bytes of the envelopes that wait for a block.", nil, nil)
+	descPower     = prometheus.NewDesc("moot_ledger_power", "Voting power of the validators of the last block but one.", nil, nil)
+	descVoted     = prometheus.NewDesc("moot_ledger_power_voted", "Voting power of those of them that voted for it.", nil, nil)
 	descBarred  = prometheus.NewDesc("moot_ledger_barred", "1 when the validator does not vote because its key was seen elsewhere.", nil, nil)
 )
 
 // Describe tells what Collect does.
 func (collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descHeight, descRound, descMembers, descSyncing, descFailed, descPaused, descBarred} {
+	for _, d := range []*prometheus.Desc{descHeight, descRound, descMembers, descSyncing, descFailed, descPaused, descBarred, descPool, descPoolBytes, descPower, descVoted} {
 		ch <- d
 	}
 }
@@ -33,6 +37,12 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(descFailed, one(s.Failure != nil))
 	gauge(descPaused, one(s.Paused != nil))
 	gauge(descBarred, one(s.Barred != nil))
+	gauge(descPool, float64(s.Pool))
+	gauge(descPoolBytes, float64(s.PoolBytes))
+	if t, err := c.engine.Turnout(); err == nil {
+		gauge(descPower, float64(t.Power))
+		gauge(descVoted, float64(t.Voted))
+	}
 }
 
 func one(b bool) float64 {

@@ -98,13 +98,15 @@ func (r *Replica) send(ctx context.Context, batch []*Submission) (full bool) {
 		transactions[i] = s.transaction
 	}
 	good, data := batch[:0:0], make([][]byte, 0, len(batch))
-	for i, err := range ledger.VerifySignatures(r.network, transactions) {
+	verdicts := ledger.VerifySignatures(r.network, transactions)
+	for i, err := range verdicts {
 		if err != nil {
 			r.refuse(err, batch[i])
 			continue
 		}
 		good, data = append(good, batch[i]), append(data, batch[i].data)
 	}
+	r.metrics.checked(len(good), len(batch)-len(good))
 	if len(good) == 0 {
 		return false
 	}

@@ -63,6 +63,7 @@ type Replica struct {
 	keeper  *state.Keeper // nil: no snapshots are taken
 	app     *application.Application
 	engine  *consensus.Engine
+	metrics *metrics
 	wake    chan struct{} // tells the gatherer that something waits
 	paused  chan struct{} // tells resume that something pauses
 
@@ -105,7 +106,8 @@ func Open(cfg Config) (*Replica, error) {
 			return nil, errors.Join(fmt.Errorf("open the ledger: %w", err), r.store.Close())
 		}
 	}
-	r.app = application.New(application.Config{Store: r.store, Genesis: cfg.Genesis, Keeper: r.keeper, Kept: cfg.KeepBlocks, Committed: r.committed, Logger: cfg.Logger})
+	r.metrics = newMetrics(r)
+	r.app = application.New(application.Config{Store: r.store, Genesis: cfg.Genesis, Keeper: r.keeper, Kept: cfg.KeepBlocks, Committed: r.committed, Checked: r.metrics.checked, Logger: cfg.Logger})
 	r.engine, err = consensus.New(consensus.Config{
 		Dir: cfg.Dir, Host: cfg.Host, Network: consensus.NetworkID(cfg.Genesis), Genesis: consensus.GenesisDoc(cfg.Genesis), Application: r.app, Signer: cfg.Signer, Peers: cfg.Peers,
 		Snapshots: r.app, Sync: cfg.Sync, Changes: changesOf(r.store), OthersExpected: cfg.OthersExpected, Follows: r.app.Follows, Broken: r.store.Err, MaxTransaction: application.MaxEnvelope, Timing: cfg.Timing, Registerer: cfg.Registerer,
@@ -113,6 +115,9 @@ func Open(cfg Config) (*Replica, error) {
 	})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the ledger: %w", err), r.Close())
+	}
+	if err := r.metrics.register(); err != nil {
+		return nil, errors.Join(err, r.Close())
 	}
 	return r, nil
 }
@@ -149,6 +154,7 @@ func (r *Replica) tidy(ctx context.Context) {
 
 // Close closes the data. Run has returned, and nobody asks any more.
 func (r *Replica) Close() error {
+	r.metrics.unregister()
 	var err error
 	if r.keeper != nil {
 		err = r.keeper.Close() // it reads from the store

@@ -213,6 +213,7 @@ func (r *Replica) take(s *Submission, refused error) {
 
 // committed is told of each block.
 func (r *Replica) committed(b application.Block) {
+	r.metrics.carriedOut(b)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	close(r.moved)

@@ -51,7 +51,7 @@ func newMetrics(t *Traversal) *metrics {
 		serving:      desc("moot_relay_serving", "1 while the node relays for others."),
 		reservations: desc("moot_relay_reservations", "Peers that are reached through the node."),
 		circuits:     desc("moot_relay_circuits", "Relayed connections through the node."),
-		relayed:      desc("moot_relay_bytes", "Bytes relayed since the node began to relay."),
+		relayed:      desc("moot_relay_bytes_total", "Bytes relayed since the node began to relay."),
 	}
 }
 
@@ -71,7 +71,7 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 	gauge(m.serving, number(s.Relaying.Serving))
 	gauge(m.reservations, float64(s.Relaying.Reservations))
 	gauge(m.circuits, float64(s.Relaying.Circuits))
-	gauge(m.relayed, float64(s.Relaying.Bytes))
+	out <- prometheus.MustNewConstMetric(m.relayed, prometheus.CounterValue, float64(s.Relaying.Bytes))
 	out <- prometheus.MustNewConstMetric(m.punches, prometheus.CounterValue, float64(s.Punched), "direct")
 	out <- prometheus.MustNewConstMetric(m.punches, prometheus.CounterValue, float64(s.Failed), "failed")
 }

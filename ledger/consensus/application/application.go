@@ -33,6 +33,8 @@ type Config struct {
 	Kept int64
 	// Committed is called after each block, in order, and must not block; nil: nobody.
 	Committed func(Block)
+	// Checked is called with how many transactions' signatures were found good and wrong; nil: nobody.
+	Checked func(good, wrong int)
 	// Logger may be nil.
 	Logger *slog.Logger
 }
@@ -73,8 +75,11 @@ func New(cfg Config) *Application {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	if cfg.Checked == nil {
+		cfg.Checked = func(int, int) {}
+	}
 	network := cfg.Genesis.ID()
-	return &Application{cfg: cfg, network: network, checked: newChecked(network)}
+	return &Application{cfg: cfg, network: network, checked: newChecked(network, cfg.Checked)}
 }
 
 // AddChecked tells the application of an envelope that was made on this node of transactions whose signatures are good, so that they are not checked once more.

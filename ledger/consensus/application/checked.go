@@ -15,6 +15,7 @@ const maxChecked = 64 << 20
 // each proposal that holds it. It may be used by many goroutines.
 type checked struct {
 	network ledger.Hash
+	count   func(good, wrong int)
 
 	mu    sync.Mutex
 	byKey map[[sha256.Size]byte]*list.Element // guarded by mu
@@ -28,8 +29,8 @@ type checkedEnvelope struct {
 	transactions []*ledger.Transaction
 }
 
-func newChecked(network ledger.Hash) *checked {
-	return &checked{network: network, byKey: make(map[[sha256.Size]byte]*list.Element)}
+func newChecked(network ledger.Hash, count func(good, wrong int)) *checked {
+	return &checked{network: network, count: count, byKey: make(map[[sha256.Size]byte]*list.Element)}
 }
 
 // open returns the transactions of an envelope whose signatures are good. Errors are of kind fault.Invalid, or fault.TooLarge.
@@ -42,13 +43,26 @@ func (c *checked) open(envelope []byte) ([]*ledger.Transaction, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, err := range ledger.VerifySignatures(c.network, transactions) {
-		if err != nil {
-			return nil, err
-		}
+	if err := c.verify(transactions); err != nil {
+		return nil, err
 	}
 	c.remember(key, len(envelope), transactions)
 	return transactions, nil
+}
+
+// verify returns an error when a signature is wrong.
+func (c *checked) verify(transactions []*ledger.Transaction) (first error) {
+	wrong := 0
+	for _, err := range ledger.VerifySignatures(c.network, transactions) {
+		if err == nil {
+			continue
+		}
+		if wrong++; first == nil {
+			first = err
+		}
+	}
+	c.count(len(transactions)-wrong, wrong)
+	return first
 }
 
 // add remembers an envelope that was made here of transactions whose signatures are good.

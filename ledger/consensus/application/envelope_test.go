@@ -62,7 +62,7 @@ func FuzzEnvelope(f *testing.F) {
 
 // TestCheckedIsBounded: what is remembered is forgotten again, the oldest first.
 func TestCheckedIsBounded(t *testing.T) {
-	c := newChecked(ledger.Hash{})
+	c := newChecked(ledger.Hash{}, func(int, int) {})
 	size := MaxEnvelope
 	for i := range 2 * maxChecked / size {
 		c.remember([32]byte{byte(i), byte(i >> 8)}, size, nil)
