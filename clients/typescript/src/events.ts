@@ -95,7 +95,10 @@ export async function* stream(open: (cursor: string, signal: AbortSignal) => Pro
         const events = parser.push(text);
         cursor = parser.cursor;
         pause = firstPause;
-        yield* events;
+        for (const event of events) {
+          if (signal?.aborted) return;
+          yield event;
+        }
       }
       throw new UnreachableError("the stream of events ended");
     } catch (error) {

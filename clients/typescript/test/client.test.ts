@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Client, ProblemError, UnreachableError } from "../src/index.js";
+import { startDemo } from "./demo.js";
 
-// Address of a node of a demo's network; scripts/check-typescript starts one.
-const url = process.env["MOOT_API"] ?? "";
-
-test("a node", { skip: url ? false : "MOOT_API names no node" }, async (t) => {
+test("a node of a network of four", async (t) => {
+  const demo = await startDemo();
+  t.after(() => demo.stop());
+  const url = demo.peers[0]!.api;
   const client = new Client({ url });
 
   await t.test("says who is there", async () => {

@@ -54,10 +54,10 @@ test("a receipt of the Go code is proven, and none with a bit changed", () => {
     const s = verifyReceipt(receipt, genesis);
     assert.equal(s.network, readGenesis(genesis).network);
     if (s.transaction) assert.deepEqual([s.transaction.applied, s.transaction.operations[0]?.kind], [true, "transfer"]);
-    // A bit in each character of the document, in turn of eight, so that the test is over soon: what can still be read must prove nothing.
-    for (let i = 0, kept = 0; i < receipt.length; i += 7) {
+    // One character in eleven, so that the test is over soon.
+    for (let i = 0; i < receipt.length; i += 11) {
       const changed = receipt.slice(0, i) + String.fromCharCode(receipt.charCodeAt(i) ^ (1 << i % 7)) + receipt.slice(i + 1);
-      assert.throws(() => verifyReceipt(changed, genesis), InvalidError, `${name}: character ${i} of ${receipt.length}, ${kept}`);
+      assert.throws(() => verifyReceipt(changed, genesis), InvalidError, `${name}: character ${i} of ${receipt.length}`);
     }
   }
 });

@@ -65,7 +65,12 @@ interface ReceiptDocument {
   path: { start?: unknown; steps?: (SignedDocument & { next: { key: string; power: number }[] })[]; last: SignedDocument };
 }
 
-const base64 = (text: string): Uint8Array => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+/** Reads base64 that is written in the one way. */
+function base64(text: string): Uint8Array {
+  const binary = atob(text);
+  must(btoa(binary) === text, "the receipt was changed: it is not written as receipts are");
+  return Uint8Array.from(binary, (c) => c.charCodeAt(0));
+}
 
 function document<T>(text: string, what: string): T {
   try {
