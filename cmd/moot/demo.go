@@ -87,7 +87,9 @@ func (a *app) demo(ctx context.Context, dir string, peers int) error {
 		if err := a.presentDemo(network, did); err != nil {
 			return err
 		}
-		return network.obey(running, abandonable(running, a.stdin), a.notef)
+		readInBackground()
+		network.obey(abandonable(running, a.stdin), a.notef)
+		return nil
 	})
 	err = parts.Wait()
 	if fault.KindOf(err) == fault.Unavailable {

@@ -186,18 +186,14 @@ func (d *demoNetwork) await(ctx context.Context) error {
 	return nil
 }
 
-// obey does what lines say, "stop 4" and "start 4", until they end or ctx does.
-func (d *demoNetwork) obey(ctx context.Context, lines io.Reader, tell func(format string, args ...any)) error {
+// obey does what lines say, "stop 4" and "start 4", until they end or ctx does. That no more can be read, as in the background of a terminal, ends them.
+func (d *demoNetwork) obey(lines io.Reader, tell func(format string, args ...any)) {
 	orders := bufio.NewScanner(lines)
 	for orders.Scan() {
 		if line := strings.TrimSpace(orders.Text()); line != "" {
 			tell("%s", d.order(line))
 		}
 	}
-	if ctx.Err() != nil {
-		return nil
-	}
-	return orders.Err()
 }
 
 // order does what one line says, and tells what came of it.
