@@ -14,7 +14,7 @@ GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 STAGE := scripts/stage
 
-.PHONY: help build image release test test-all vet race simulated parallel sim-full crowd chart lint format-check static vulnerabilities completion fuzz observability e2e kubernetes bench fmt clean packages
+.PHONY: help build image release test test-all vet race simulated parallel sim-full crowd chart lint format-check static vulnerabilities completion fuzz observability ui dashboard e2e kubernetes bench fmt clean packages
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,7 +30,7 @@ release: ## Write a release into dist/moot-VERSION: archives for Linux, macOS an
 
 test: vet parallel simulated ## Quick checks with Go alone: go vet, then the tests without the e2e tag, but for the longest; test-all has all, under the race detector, too
 
-test-all: packages vet race parallel sim-full lint observability chart vulnerabilities completion fuzz e2e kubernetes ## Everything: test, lint, vulnerabilities, fuzzing, end-to-end tests, Kubernetes
+test-all: packages vet race parallel sim-full lint observability chart vulnerabilities completion fuzz ui e2e kubernetes ## Everything: test, lint, vulnerabilities, fuzzing, end-to-end tests, Kubernetes
 
 # The race detector needs a C compiler.
 RACE = $(shell command -v $$($(GO) env CC) >/dev/null && echo -race)
@@ -90,6 +90,13 @@ completion: ## Check the shell completion scripts
 
 fuzz: ## Run each fuzz target for FUZZTIME (3s)
 	@$(STAGE) 'fuzz targets, $(FUZZTIME) each' scripts/fuzz $(FUZZTIME)
+
+dashboard: ## Generate the TypeScript client's types and build the dashboard anew, which needs Node.js 20.19 or later
+	@cd clients/typescript && npm ci --ignore-scripts --silent && npm run --silent generate
+	@cd dashboard && npm ci --ignore-scripts --silent && npm run --silent build
+
+ui: build ## The TypeScript client and the dashboard: whether they are current, and both against a real network (Chromium)
+	@$(STAGE) 'TypeScript client and dashboard' scripts/check-dashboard bin/moot
 
 e2e: ## End-to-end tests: real processes in network namespaces (Linux, root)
 	@$(STAGE) 'end-to-end tests' $(GO) test -tags e2e -count 1 -timeout 30m $(TESTFLAGS) ./test/... ./deploy/...

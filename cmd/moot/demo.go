@@ -7,17 +7,13 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"time"
 
-	ma "github.com/multiformats/go-multiaddr"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/folkmoot/folkmoot/fault"
-	"github.com/folkmoot/folkmoot/node"
-	"github.com/folkmoot/folkmoot/routing"
 )
 
 const (
@@ -32,7 +28,8 @@ func newDemo(a *app) *cobra.Command {
 		Use:   "demo",
 		Short: "Run a whole network on this machine, to try things out",
 		Long: `Run several peers in one process, each with a home, ports and an HTTP API of its own on 127.0.0.1, until SIGINT or SIGTERM.
-The network has a ledger, on which up to four of the peers vote, with two accounts and a payment between them.
+The network has some records, and a ledger on which up to four of the peers vote, with two accounts and a payment between them. Each
+peer serves its dashboard at its API's address. Lines on standard input stop a peer and start it again: "stop 4", "start 4".
 Nothing is left behind.`,
 		Example: `  moot demo
   moot demo --peers 8`,
@@ -67,29 +64,32 @@ func removeDemo(dir string) (err error) {
 // demo runs a network of peers with their homes in dir until ctx ends.
 func (a *app) demo(ctx context.Context, dir string, peers int) error {
 	directLibraryLogs(slog.New(slog.DiscardHandler))
-	nodes, err := openDemo(dir, peers)
+	network, err := openDemo(dir, peers)
 	if err != nil {
 		return fmt.Errorf("start the demo: %w", err)
 	}
 	parts, running := errgroup.WithContext(ctx)
-	for _, n := range nodes {
-		parts.Go(func() error { return n.Run(running) })
-	}
+	parts.Go(func() error { return network.run(running) })
 	parts.Go(func() error {
-		switch err := awaitDemo(running, nodes); {
+		switch err := network.await(running); {
 		case ctx.Err() != nil: // told to stop before it was ready
 			return nil
 		case err != nil:
 			return err
 		}
-		did, err := fillDemo(running, dir, nodes[0])
+		did, err := network.fill(running)
 		if ctx.Err() != nil {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("fill the ledger: %w", err)
+			return fmt.Errorf("fill the network: %w", err)
 		}
-		return a.presentDemo(dir, nodes, did)
+		if err := a.presentDemo(network, did); err != nil {
+			return err
+		}
+		readInBackground()
+		network.obey(abandonable(running, a.stdin), a.notef)
+		return nil
 	})
 	err = parts.Wait()
 	if fault.KindOf(err) == fault.Unavailable {
@@ -101,75 +101,9 @@ func (a *app) demo(ctx context.Context, dir string, peers int) error {
 	return nil
 }
 
-// openDemo opens the nodes; each knows the first one's address.
-func openDemo(dir string, peers int) (nodes []*node.Node, err error) {
-	defer func() {
-		if err != nil {
-			for _, n := range nodes {
-				err = errors.Join(err, n.Close())
-			}
-		}
-	}()
-	if err := foundDemo(dir, peers); err != nil {
-		return nil, err
-	}
-	var first []ma.Multiaddr
-	for i := range peers {
-		cfg, err := demoConfig(demoHome(dir, i), first)
-		if err != nil {
-			return nodes, err
-		}
-		n, err := node.New(cfg)
-		if err != nil {
-			return nodes, fmt.Errorf("peer %d: %w", i+1, err)
-		}
-		nodes = append(nodes, n)
-		first = nodes[0].Addrs()
-	}
-	return nodes, nil
-}
-
-func demoHome(dir string, i int) string { return filepath.Join(dir, fmt.Sprintf("peer-%d", i+1)) }
-
-func demoConfig(home string, bootstrap []ma.Multiaddr) (node.Config, error) {
-	var listen []ma.Multiaddr
-	for _, text := range []string{"/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"} {
-		addr, err := ma.NewMultiaddr(text)
-		if err != nil {
-			return node.Config{}, err
-		}
-		listen = append(listen, addr)
-	}
-	return node.Config{
-		Home: home, Listen: listen, Bootstrap: bootstrap,
-		API:     node.APIConfig{Listen: "127.0.0.1:0"},
-		Version: thisBuild().Version,
-	}, nil
-}
-
-// awaitDemo waits until every node serves and sees all the others alive.
-func awaitDemo(ctx context.Context, nodes []*node.Node) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, demoPatience, fault.New(fault.Unavailable, "the peers did not find one another within %s", demoPatience))
-	defer cancel()
-	for _, n := range nodes {
-		select {
-		case <-n.Ready():
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-		for changed := n.ViewChanged(); n.View().Count(routing.Alive) < len(nodes); changed = n.ViewChanged() {
-			select {
-			case <-changed:
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			}
-		}
-	}
-	return nil
-}
-
 // presentDemo prints the peers, and commands for another terminal.
-func (a *app) presentDemo(dir string, nodes []*node.Node, did *demoLedger) error {
+func (a *app) presentDemo(network *demoNetwork, did *demoLedger) error {
+	nodes, dir := network.nodes(), network.dir
 	if a.json {
 		var doc struct {
 			Peers  []runningNode `json:"peers"`
@@ -186,6 +120,7 @@ func (a *app) presentDemo(dir string, nodes []*node.Node, did *demoLedger) error
 		fmt.Fprintf(table, "peer %d\t%s\t%s\n", i+1, n.ID(), n.APIURL())
 	}
 	table.Flush()
+	a.printf("\nThe dashboard of peer 1 is at %s, where a tour shows what there is.\n", nodes[0].APIURL())
 	one, other := nodes[0], nodes[min(1, len(nodes)-1)]
 	last := nodes[len(nodes)-1]
 	moot := programName()
@@ -206,6 +141,7 @@ func (a *app) presentDemo(dir string, nodes []*node.Node, did *demoLedger) error
 	for _, line := range did.lines(demoHome(dir, 0)) {
 		a.printf("  %s %s\n", moot, line)
 	}
+	a.printf("\nHere, \"stop %d\" stops a peer and \"start %d\" starts it again.\n", len(nodes), len(nodes))
 	a.printf("\nready; Ctrl-C stops it, and nothing is left behind\n")
 	return nil
 }

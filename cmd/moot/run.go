@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/folkmoot/folkmoot/api"
+	"github.com/folkmoot/folkmoot/dashboard"
 	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/internal/machine"
 	"github.com/folkmoot/folkmoot/ledger/consensus"
@@ -263,6 +264,9 @@ func (a *app) nodeConfig(o runOptions) (node.Config, error) {
 	}
 	if err := cfg.Validate(); err != nil {
 		return cfg, advise(err, "see: moot run --help")
+	}
+	if cfg.API.UI, err = dashboard.Files(); err != nil {
+		return cfg, err
 	}
 	cfg.API.Token, err = a.token()
 	return cfg, err

@@ -76,7 +76,8 @@ func Folkmoot() Rules {
 			{Folder: "node", May: []string{
 				"api", "api/v1", "api/ledgerdoc", "ledger", "ledger/replica", "ledger/receipt", "ledger/state", "ledger/consensus", "ledger/enrol", "ledger/admission", "backup", "records", "routing", "pubsub", "discovery", "swarm", "fault", "internal"}},
 			{Folder: "cmd", May: []string{
-				"node", "api", "api/v1", "api/client", "api/ledgerdoc", "ledger", "ledger/receipt", "ledger/consensus", "ledger/enrol", "ledger/admission", "backup", "records", "routing", "pubsub", "discovery", "swarm", "fault", "internal", "bench"}},
+				"dashboard", "node", "api", "api/v1", "api/client", "api/ledgerdoc", "ledger", "ledger/receipt", "ledger/consensus", "ledger/enrol", "ledger/admission", "backup", "records", "routing", "pubsub", "discovery", "swarm", "fault", "internal", "bench"}},
+			{Folder: "dashboard"},
 			{Folder: "examples", May: []string{"node", "records", "routing", "swarm", "fault"}},
 			{Folder: "sim", May: []string{"records", "routing", "pubsub", "swarm", "fault"}},
 			{Folder: "bench", May: []string{"*"}},
