@@ -49,8 +49,8 @@ type described struct {
 	Content     map[string]described `json:"content"`
 }
 
-// A documented operation is one with all that a reader wants to know.
-type documented struct {
+// A call is an operation with all that a reader wants to know.
+type call struct {
 	Summary     string               `json:"summary"`
 	Description string               `json:"description"`
 	Tags        []string             `json:"tags"`
@@ -64,7 +64,7 @@ func reference(t *testing.T, document []byte) []byte {
 	t.Helper()
 	var d struct {
 		Info       struct{ Description string }
-		Paths      map[string]map[string]documented
+		Paths      map[string]map[string]call
 		Components struct{ Schemas map[string]described }
 	}
 	if err := json.Unmarshal(document, &d); err != nil {
@@ -96,7 +96,7 @@ func reference(t *testing.T, document []byte) []byte {
 	return b.Bytes()
 }
 
-func (o documented) write(b *bytes.Buffer, name string) {
+func (o call) write(b *bytes.Buffer, name string) {
 	fmt.Fprintf(b, "\n### %s\n\n%s.\n", name, strings.TrimSuffix(o.Summary, "."))
 	if o.Description != "" {
 		fmt.Fprintf(b, "\n%s\n", o.Description)
