@@ -13,11 +13,9 @@ import (
 )
 
 const (
-	// gatherTime is how long the first transaction of an envelope waits for others, unless there are gatherEnough: for the first envelope after a block, and so much longer for each further one, up to maxGatherTime. Under a steady
-	// load a block takes longer, and of two envelopes that are in the same one the second is for nothing: each is a message to every other node, and costs all of them as much as several transactions.
-	gatherTime    = 3 * time.Millisecond
-	maxGatherTime = 30 * time.Millisecond
-	gatherEnough  = 256
+	// gatherTime is how long the first transaction of an envelope waits for others, unless there are gatherEnough.
+	gatherTime   = 3 * time.Millisecond
+	gatherEnough = 256
 	// gatherMost is the most transactions of an envelope, and gatherBytes about the most bytes: an envelope is checked as a whole before it is passed on, and others wait for it meanwhile.
 	gatherMost  = 512
 	gatherBytes = 256 << 10
@@ -25,7 +23,7 @@ const (
 	fullPause = 50 * time.Millisecond
 )
 
-// wakeGatherer tells the gatherer that something waits, or enough.
+// wakeGatherer tells the gatherer that something waits.
 func (r *Replica) wakeGatherer() {
 	select {
 	case r.wake <- struct{}{}:
@@ -43,14 +41,12 @@ func (r *Replica) gather(ctx context.Context) {
 			return
 		case <-r.wake:
 		}
-		timer.Reset(r.patience())
-		for over := false; !over && r.waiting() < gatherEnough; {
+		if r.waiting() < gatherEnough {
+			timer.Reset(gatherTime)
 			select {
 			case <-ctx.Done():
 				return
-			case <-r.wake:
 			case <-timer.C:
-				over = true
 			}
 		}
 		for batch := r.next(); len(batch) > 0; batch = r.next() {
@@ -64,13 +60,6 @@ func (r *Replica) gather(ctx context.Context) {
 			}
 		}
 	}
-}
-
-// patience returns how long a transaction waits for others.
-func (r *Replica) patience() time.Duration {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return min(time.Duration(r.made+1)*gatherTime, maxGatherTime)
 }
 
 func (r *Replica) waiting() int {
@@ -96,9 +85,6 @@ func (r *Replica) next() []*Submission {
 		s.queued, s.sent = false, clock()
 	}
 	r.queue = r.queue[n:]
-	if n > 0 {
-		r.made++
-	}
 	if len(r.queue) == 0 {
 		r.queue = nil
 	}

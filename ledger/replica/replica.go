@@ -72,7 +72,6 @@ type Replica struct {
 	count   int                                    // how many are pending, guarded by mu
 	bytes   int                                    // how many bytes they have, guarded by mu
 	queue   []*Submission                          // of those the ones that are in no envelope, guarded by mu
-	made    int                                    // how many envelopes were made since the last block, guarded by mu
 	pauses  []pause                                // of those the ones that came too early, guarded by mu
 	swept   int64                                  // the time of the block after which pending was last searched for what is too late, guarded by mu
 	moved   chan struct{}                          // closed and replaced at each block, guarded by mu

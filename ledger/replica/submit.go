@@ -170,9 +170,7 @@ func (r *Replica) again(s *Submission) {
 	if !s.queued {
 		s.queued = true
 		r.queue = append(r.queue, s)
-		if n := len(r.queue); n == 1 || n == gatherEnough {
-			r.wakeGatherer()
-		}
+		r.wakeGatherer()
 	}
 }
 
@@ -220,7 +218,6 @@ func (r *Replica) committed(b application.Block) {
 	defer r.mu.Unlock()
 	close(r.moved)
 	r.moved = make(chan struct{})
-	r.made = 0
 	if r.count == 0 {
 		return
 	}
