@@ -58,6 +58,9 @@ const fixedField = (number: number, value: bigint) => {
   return out;
 };
 
+/** The time of a vote that is absent: the first second of the year 1. */
+const noTime = varintField(1, BigInt.asUintN(64, -62135596800n));
+
 /** The Merkle tree of RFC 6962, as CometBFT uses it. */
 export function merkleRoot(leaves: Uint8Array[]): Uint8Array {
   if (leaves.length === 0) return sha256(new Uint8Array());
@@ -147,7 +150,10 @@ function verifySigned(signed: Signed, chain: string, validators: ValidatorSet, l
 /** Checks one vote, and says whether it was for the block. */
 function verifyVote(vote: Field[], validator: Power & { address: Uint8Array }, commit: Field[], blockID: Uint8Array, chain: string, what: string): boolean {
   const flag = numberOf(vote, 1);
-  if (flag === flagAbsent) return false;
+  if (flag === flagAbsent) {
+    must(bytesOf(vote, 2).length === 0 && bytesOf(vote, 4).length === 0 && compare(bytesOf(vote, 3), noTime) === 0, `${what}: one that is absent says something`);
+    return false;
+  }
   must(flag === flagCommit || flag === flagNil, `${what}: malformed`);
   must(compare(bytesOf(vote, 2), validator.address) === 0, `${what} names another validator`);
   // The canonical vote (CometBFT's spec, "Data structures"), behind its length.
