@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	mathrand "math/rand/v2"
 	"net"
 	"time"
 
@@ -77,7 +78,7 @@ func CanLearnPeerID(addr ma.Multiaddr) bool {
 	return t == "tcp" || t == "quic-v1"
 }
 
-// Resolve replaces a DNS name in an address by what it stands for, maxResolved addresses at most. An address without a name is returned as it is.
+// Resolve replaces a DNS name in an address by what it stands for, maxResolved addresses at most: of more, any, so that who asks again gets to others, too. An address without a name is returned as it is.
 func Resolve(ctx context.Context, addr ma.Multiaddr) ([]ma.Multiaddr, error) {
 	if !madns.Matches(addr) {
 		return []ma.Multiaddr{addr}, nil
@@ -89,7 +90,16 @@ func Resolve(ctx context.Context, addr ma.Multiaddr) ([]ma.Multiaddr, error) {
 	if len(resolved) == 0 {
 		return nil, errors.New("the name has no address")
 	}
-	return resolved[:min(len(resolved), maxResolved)], nil
+	return anyOf(resolved, maxResolved), nil
+}
+
+// anyOf returns n of more addresses by chance, and as many as n as they are.
+func anyOf(addrs []ma.Multiaddr, n int) []ma.Multiaddr {
+	if len(addrs) <= n {
+		return addrs
+	}
+	mathrand.Shuffle(len(addrs), func(i, j int) { addrs[i], addrs[j] = addrs[j], addrs[i] })
+	return addrs[:n]
 }
 
 func handshake(ctx context.Context, key crypto.PrivKey, addr ma.Multiaddr) (peer.ID, error) {

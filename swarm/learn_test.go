@@ -3,6 +3,7 @@ package swarm
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"testing"
 	"time"
@@ -72,5 +73,29 @@ func TestLearnPeerIDOfASilentPeer(t *testing.T) {
 		if fault.KindOf(err) != fault.Unavailable || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%s: error %v", addr, err)
 		}
+	}
+}
+
+// TestManyAddressesOfAName: where a name stands for more peers than are tried at once, such as that of a large release, who asks again gets to each of them.
+func TestManyAddressesOfAName(t *testing.T) {
+	addrs := make([]ma.Multiaddr, 5*maxResolved)
+	for i := range addrs {
+		addrs[i] = ma.StringCast(fmt.Sprintf("/ip4/192.0.2.%d/tcp/4242", i))
+	}
+	got := make(map[string]bool)
+	for range 1000 {
+		some := anyOf(addrs, maxResolved)
+		if len(some) != maxResolved {
+			t.Fatalf("%d addresses, want %d", len(some), maxResolved)
+		}
+		for _, a := range some {
+			got[a.String()] = true
+		}
+	}
+	if len(got) != len(addrs) {
+		t.Errorf("%d of %d addresses are ever tried", len(got), len(addrs))
+	}
+	if few := anyOf(addrs[:2], maxResolved); len(few) != 2 || !few[0].Equal(addrs[0]) {
+		t.Errorf("of two: %v", few)
 	}
 }

@@ -27,7 +27,7 @@ const (
 	maxPassing = 8
 	// maxDesks is how many members are asked for one stranger.
 	maxDesks = 3
-	// passTime bounds one of them. All together have the time that a stranger is talked with.
+	// passTime bounds one of them, at both ends. All together have the time that a stranger is talked with.
 	passTime = 6 * time.Second
 )
 
@@ -116,6 +116,8 @@ func (d *desk) serve(ctx context.Context, door peer.ID, request []byte) ([]byte,
 	if !d.cfg.Book.Allowed(door) || !d.callers.Allow(door, time.Now()) {
 		return []byte{byte(refusedBusy)}, nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, passTime) // the other member waits for no longer
+	defer cancel()
 	l := d.cfg.Lobby
 	v, answer := l.strange(from), []byte(nil)
 	switch kind {

@@ -2,8 +2,11 @@ package admission
 
 import (
 	"bytes"
+	"context"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -135,6 +138,59 @@ func TestPassedOnRequests(t *testing.T) {
 	}
 	if _, err := d.serve(t.Context(), peerOf(self), appendPassed(peerOf(guest), presentKind, nil)); fault.KindOf(err) != fault.Invalid || err == nil {
 		t.Errorf("a receipt is not passed on: %v", err)
+	}
+}
+
+// stuckLedger is one in which nothing comes into a block.
+type stuckLedger struct{ *testLedger }
+
+func (stuckLedger) Submit(ctx context.Context, _ []byte) (ledger.Code, error) {
+	<-ctx.Done()
+	return 0, ctx.Err()
+}
+
+// TestDeskGivesUp: nobody waits at the desk for a block for longer than at the door, where the answer is awaited.
+func TestDeskGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, 1)
+		b.lobby.cfg.Ledger = func() Ledger { return stuckLedger{b.ledger} }
+		d := &desk{cfg: FollowerConfig{Book: b.lobby.cfg.Book, Lobby: b.lobby}, callers: newCallers()}
+		began := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		answer, err := d.serve(ctx, peerOf(self), appendPassed(peerOf(guest), joinKind, joinOf(t, b.ledger.network, peerOf(guest), b.invite)))
+		if err != nil || verdict(answer[0]) != refusedFailed {
+			t.Errorf("answered %x, %v", answer, err)
+		}
+		if took := time.Since(began); took > passTime {
+			t.Errorf("after %s, want %s at most", took, passTime)
+		}
+	})
+}
+
+// TestDeskAfterALostAnswer: who was admitted, and was not told so in time, is shown the proof by the next member that is asked, though the invite is used up since.
+func TestDeskAfterALostAnswer(t *testing.T) {
+	b := newBench(t, 1)
+	d := &desk{cfg: FollowerConfig{Book: b.lobby.cfg.Book, Lobby: b.lobby}, callers: newCallers()}
+	serve := func(from byte) (verdict, []byte) {
+		t.Helper()
+		answer, err := d.serve(t.Context(), peerOf(self), appendPassed(peerOf(from), joinKind, joinOf(t, b.ledger.network, peerOf(from), b.invite)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return verdict(answer[0]), answer[1:]
+	}
+	if v, _ := serve(guest); v != granted {
+		t.Fatalf("verdict %d", v)
+	}
+	b.lobby.cfg.Book.state.Store(&known{height: 9, roster: ledger.Roster{Count: 2}, receipt: []byte("proof"), proven: 9, sealed: true, members: map[peer.ID]ledger.Member{
+		peerOf(self): {}, peerOf(guest): {},
+	}})
+	if v, proof := serve(guest); v != granted || string(proof) != "proof" {
+		t.Errorf("asked once more: verdict %d, %q", v, proof)
+	}
+	if v, proof := serve(third); v != refusedUsed || len(proof) > 0 {
+		t.Errorf("somebody else: verdict %d, %q", v, proof)
 	}
 }
 

@@ -257,7 +257,11 @@ func (l *Lobby) join(ctx context.Context, from peer.ID, s swarm.Talk, n int) (ve
 
 // admit hands in the transaction that admits a peer, and returns the proof that it is a member.
 func (l *Lobby) admit(ctx context.Context, from peer.ID, o *ledger.Admit, transaction []byte) (verdict, []byte) {
-	if _, v := l.invite(o.By, time.Now()); v != granted {
+	_, v := l.invite(o.By, time.Now())
+	if (v == granted || v == refusedUsed) && l.cfg.Book.Allowed(from) { // by its first request, whose answer was lost or too late
+		return l.admitted(ctx, from)
+	}
+	if v != granted {
 		return v, nil
 	}
 	own := l.cfg.Ledger()
@@ -271,6 +275,15 @@ func (l *Lobby) admit(ctx context.Context, from peer.ID, o *ledger.Admit, transa
 	l.cfg.Logger.Info("a peer was admitted", "peer", from, "name", o.Name)
 	proof, err := own.Receipt(ctx)
 	if err != nil || len(proof) > maxAnswer {
+		return refusedFailed, nil
+	}
+	return granted, proof
+}
+
+// admitted returns the proof that a peer is a member, for one that is.
+func (l *Lobby) admitted(ctx context.Context, from peer.ID) (verdict, []byte) {
+	proof := l.cfg.Book.awaitProof(ctx)
+	if proof == nil || !l.shown.allow(from, len(proof)) {
 		return refusedFailed, nil
 	}
 	return granted, proof

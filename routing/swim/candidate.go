@@ -76,7 +76,7 @@ func (cs *candidates) met(now time.Time, id peer.ID, p place) {
 
 // prefer puts one that came by itself before all that have not: who makes peers up, which never answer, must not make it wait for each of them.
 func (cs *candidates) prefer(c *candidate) {
-	cs.remove(c.id)
+	cs.list = slices.DeleteFunc(cs.list, func(other *candidate) bool { return other == c })
 	i := slices.IndexFunc(cs.list, func(other *candidate) bool { return !other.connected })
 	if i < 0 {
 		i = len(cs.list)
@@ -96,9 +96,9 @@ func (cs *candidates) giveWay() {
 			most = max(most, told[c.source])
 		}
 	}
-	for i, c := range slices.Backward(cs.list) {
+	for _, c := range slices.Backward(cs.list) {
 		if !c.connected && !c.probing && told[c.source] == most {
-			cs.list = slices.Delete(cs.list, i, i+1)
+			cs.remove(c.id)
 			return
 		}
 	}

@@ -2,6 +2,7 @@ package swim
 
 import (
 	"fmt"
+	"maps"
 	"runtime"
 	"slices"
 	"testing"
@@ -98,6 +99,7 @@ func TestMadeUpCandidatesKeepNobodyOut(t *testing.T) {
 	if n := len(r.m.candidates.list); n != MaxCandidates {
 		t.Errorf("%d candidates, want %d", n, MaxCandidates)
 	}
+	checkCandidates(t, &r.m.candidates)
 	// They become members though everybody that was made up is silent.
 	for range 200 {
 		for _, p := range take[Probe](r) {
@@ -111,5 +113,24 @@ func TestMadeUpCandidatesKeepNobodyOut(t *testing.T) {
 	}
 	for i := range 20 {
 		r.want(peer.ID(fmt.Sprintf("newcomer-%d", i)), Alive)
+	}
+	checkCandidates(t, &r.m.candidates)
+}
+
+// checkCandidates checks that the list, what finds them, and the counts are of the same candidates: one that only is found would be probed never, and kept for ever.
+func checkCandidates(t *testing.T, cs *candidates) {
+	t.Helper()
+	told := make(map[peer.ID]int)
+	for _, c := range cs.list {
+		told[c.source]++
+		if cs.find(c.id) != c {
+			t.Errorf("%s is in the list and is not found", c.id)
+		}
+	}
+	if len(cs.byID) != len(cs.list) {
+		t.Errorf("%d candidates are found, and %d are in the list", len(cs.byID), len(cs.list))
+	}
+	if !maps.Equal(told, cs.told) {
+		t.Errorf("they were told of by %v, counted are %v", told, cs.told)
 	}
 }
