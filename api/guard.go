@@ -1,12 +1,14 @@
 package api
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/folkmoot/folkmoot/internal/apitoken"
@@ -103,6 +105,37 @@ func (g *guard) callerOf(r *http.Request, now time.Time) caller {
 		c.token, c.scope = t.ID, t.Scope
 	}
 	return c
+}
+
+// tokenLook is how often the token of an answer that goes on is looked at: one that is revoked or expires must not be told what happens for ever.
+const tokenLook = 5 * time.Second
+
+// whileGood returns r's context, which ends, too, when the token that its caller presented is good no more. end must be called.
+func (g *guard) whileGood(r *http.Request, c caller) (ctx context.Context, end func()) {
+	ctx, cancel := context.WithCancel(r.Context())
+	if c.token == "" || c.token == ownToken {
+		return ctx, cancel
+	}
+	text := bearer(r)
+	var looking sync.WaitGroup
+	looking.Go(func() {
+		tick := time.NewTicker(tokenLook)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case now := <-tick.C:
+				if t, ok := g.tokens.Find(text, now); !ok || !t.Scope.Covers(c.scope) {
+					cancel()
+				}
+			}
+		}
+	})
+	return ctx, func() {
+		cancel()
+		looking.Wait()
+	}
 }
 
 // bearer returns the token that a request presents (RFC 6750, section 2.1), or "".

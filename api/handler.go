@@ -50,7 +50,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 	setSafetyHeaders(rec.Header())
 	file := h.ui != nil && listens(r.Method) && h.ui.Has(r.URL.Path)
-	if p := h.admit(r, file); p != nil {
+	c, p := h.admit(r, file)
+	if p != nil {
 		refuse(rec, p)
 		return
 	}
@@ -78,6 +79,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(rec, p)
 		return
 	}
+	if isStream(r) && listens(r.Method) {
+		ctx, end := h.guard.whileGood(r, c)
+		defer end()
+		r = r.WithContext(ctx)
+	}
 	leave, p := h.bodies.enter(r)
 	if p != nil {
 		refuse(rec, p)
@@ -90,16 +96,16 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // uiPattern stands for the mux's pattern where a file of the dashboard is answered.
 const uiPattern = "GET /"
 
-// admit returns nil when r may be served; file says that it asks for one of the dashboard's.
-func (h *handler) admit(r *http.Request, file bool) *problem {
+// admit returns who makes r, and nil when it may be served; file says that it asks for one of the dashboard's.
+func (h *handler) admit(r *http.Request, file bool) (caller, *problem) {
 	now := time.Now()
 	c := h.guard.callerOf(r, now)
 	if !isHealthPath(r.URL.Path) {
 		if p := h.rates.check(c, now); p != nil {
-			return p
+			return c, p
 		}
 	}
-	return h.guard.check(r, c, file)
+	return c, h.guard.check(r, c, file)
 }
 
 // timeoutOf returns how long a request may be worked on: what its caller waits, but no longer than the node allows.

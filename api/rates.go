@@ -1,6 +1,7 @@
 package api
 
 import (
+	"math"
 	"net/http"
 	"net/netip"
 	"time"
@@ -34,6 +35,7 @@ func newRates(perSecond int) *rates {
 	if perSecond < 0 {
 		return nil
 	}
+	perSecond = min(perSecond, math.MaxInt32/rateBurst) // more is no bound, and a burst of more may be less than none
 	limit, burst := rate.Limit(perSecond), rateBurst*perSecond
 	return &rates{tokens: allowance.New[string](limit, burst, apitoken.MaxTokens+1), addresses: allowance.New[netip.Prefix](limit, burst, maxAddresses)}
 }

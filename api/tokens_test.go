@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"log/slog"
+	"math"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -135,9 +136,11 @@ func TestRates(t *testing.T) {
 	for range 20 {
 		ask(t, s, "GET", "/v1/node").wantStatus(t, "this machine", 200)
 	}
-	s = serve(t, api.Config{Tokens: set, Rate: -1})
-	for range 20 {
-		asked(apitoken.Read).wantStatus(t, "without a bound", 200)
+	for _, rate := range []int{-1, math.MaxInt} {
+		s = serve(t, api.Config{Tokens: set, Rate: rate})
+		for range 20 {
+			asked(apitoken.Read).wantStatus(t, "without a bound", 200)
+		}
 	}
 }
 

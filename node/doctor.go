@@ -26,15 +26,21 @@ import (
 const (
 	// lookTime bounds what is asked of others.
 	lookTime = 5 * time.Second
-	// maxEntrances is how many addresses are tried, and maxSuspects how many peers are named.
+	// maxEntrances is how many addresses are tried, and maxSuspects how many peers that are late are named.
 	maxEntrances = 8
 	maxSuspects  = 8
 	// syncs is how often the disk is tried; the middle one counts.
 	syncs = 5
 )
 
-// Doctor implements api.Backend.
+// Doctor implements api.Backend. One looks at a time: it costs the disk syncs and others questions, and whoever may read may ask.
 func (b backend) Doctor(ctx context.Context) (v1.Diagnosis, error) {
+	select {
+	case b.n.looking <- struct{}{}:
+		defer func() { <-b.n.looking }()
+	case <-ctx.Done():
+		return v1.Diagnosis{}, fault.New(fault.Unavailable, "the node looks at itself for others who asked before: %w", ctx.Err())
+	}
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
 	return diagnose(b.n.facts(ctx)), nil
@@ -52,7 +58,7 @@ func (n *Node) facts(ctx context.Context) *facts {
 			f.alive++
 			f.versions[m.Version]++
 		case routing.Suspect:
-			if len(f.suspect) < maxSuspects {
+			if f.suspects++; len(f.suspect) < maxSuspects {
 				f.suspect = append(f.suspect, m.ID.String())
 			}
 		}

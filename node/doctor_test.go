@@ -14,6 +14,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	v1 "github.com/folkmoot/folkmoot/api/v1"
+	"github.com/folkmoot/folkmoot/fault"
 )
 
 // healthy are facts in which nothing is wrong.
@@ -29,6 +30,11 @@ func TestFindings(t *testing.T) {
 	if d := diagnose(healthy()); !d.Healthy || len(d.Findings) > 0 {
 		t.Errorf("of what is well: %+v", d)
 	}
+	partial := healthy()
+	partial.standing.Complete = false // of a large network, of which a node sees a part
+	if d := diagnose(partial); len(d.Findings) > 0 {
+		t.Errorf("of a part of a network: %+v", d)
+	}
 	const address = "/ip4/192.0.2.1/tcp/4242"
 	at := func(e entrance) func(*facts) {
 		return func(f *facts) { f.alive, f.bootstrap = 0, map[string]entrance{address: e} }
@@ -37,7 +43,8 @@ func TestFindings(t *testing.T) {
 		name, check, severity, summary, command string
 		change                                  func(*facts)
 	}{
-		{"a peer that is late", "peers", "warning", "1 peers have not answered lately: x", "moot ping x", func(f *facts) { f.suspect = []string{"x"} }},
+		{"a peer that is late", "peers", "warning", "1 peers have not answered lately: x", "moot ping x", func(f *facts) { f.suspects, f.suspect = 1, []string{"x"} }},
+		{"many that are late", "peers", "warning", "20 peers have not answered lately: x, y, …", "moot ping x", func(f *facts) { f.suspects, f.suspect = 20, []string{"x", "y"} }},
 		{"nobody was named", "peers", "warning", "no address of another was named", "--bootstrap", func(f *facts) { f.alive = 0 }},
 		{"nobody is met", "peers", "problem", "are good, and nobody is known yet", "--log-level debug", at(entranceOpen)},
 		{"the port is closed", "peers", "problem", "nobody listens at " + address, "moot status", at(entranceRefused)},
@@ -65,6 +72,7 @@ func TestFindings(t *testing.T) {
 		{"records below", "records", "warning", "7 records have fewer copies", "moot status", func(f *facts) { f.standing.Below = 7 }},
 		{"records out of reach", "records", "problem", "7 records can't be read", "moot peers", func(f *facts) { f.standing.Unreachable = 7 }},
 		{"a peer that tells nothing", "records", "warning", "1 peers did not say", "moot peers", func(f *facts) { f.standing.Complete, f.standing.Missing = false, []string{"x"} }},
+		{"many that tell nothing", "records", "warning", "20 peers did not say how their records fare: x, x, x, x, x, x, x, x, …", "moot peers", func(f *facts) { f.standing.Missing = slices.Repeat([]string{"x"}, 20) }},
 		{"the ledger", "ledger", "problem", "no block for 9s", "moot ledger status", func(f *facts) { f.ledgerProblem = "no block for 9s" }},
 		{"an absent validator", "ledger", "warning", "1 of 4 of the voting power", "moot ledger validators", func(f *facts) { f.voted, f.absent = 3, []string{"v"} }},
 		{"many absent validators", "ledger", "problem", "2 of 4 of the voting power", "moot ledger validators", func(f *facts) { f.voted, f.absent = 2, []string{"v", "w"} }},
@@ -81,6 +89,17 @@ func TestFindings(t *testing.T) {
 		if got.Check != tt.check || got.Severity != tt.severity || !strings.Contains(got.Summary, tt.summary) || !strings.Contains(got.Command, tt.command) || !slices.Contains(d.Checks, got.Check) {
 			t.Errorf("%s: found %+v", tt.name, got)
 		}
+	}
+}
+
+// TestOneLooksAtATime has a second caller wait, and give up when its time is over.
+func TestOneLooksAtATime(t *testing.T) {
+	n := &Node{looking: make(chan struct{}, 1)}
+	n.looking <- struct{}{}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := (backend{n}).Doctor(ctx); fault.KindOf(err) != fault.Unavailable {
+		t.Errorf("while another looks: %v", err)
 	}
 }
 

@@ -55,6 +55,7 @@ type Node struct {
 	feed       *feed             // what changes, for those who watch
 	api        *api.Server       // nil without an API
 	apiToken   string            // the token that commands on the home use; may be empty
+	looking    chan struct{}     // has an element while the node looks what is wrong with it
 
 	ready     chan struct{} // closed by watchReadiness
 	readyAt   time.Time     // when that was; set before ready is closed
@@ -74,7 +75,7 @@ func New(cfg Config) (_ *Node, err error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg.withDefaults(), started: time.Now(), metrics: prometheus.NewRegistry(), ready: make(chan struct{}), departure: newDeparture()}
+	n := &Node{cfg: cfg.withDefaults(), started: time.Now(), metrics: prometheus.NewRegistry(), ready: make(chan struct{}), looking: make(chan struct{}, 1), departure: newDeparture()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.Close())

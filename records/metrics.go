@@ -35,6 +35,12 @@ func newMetrics(r prometheus.Registerer, s *Store) (*metrics, error) {
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 12), // 0.5 ms to 1 s
 		}, []string{"operation"}),
 	}
+	// Alerts ask how these grow, which can't be seen of a series that begins with its first failure.
+	for _, operation := range []string{"put", "delete"} {
+		for _, kind := range []fault.Kind{fault.Unavailable, fault.Full} {
+			m.operations.WithLabelValues(operation, kind.String())
+		}
+	}
 	m.newRepairMetrics()
 	m.collectors = []prometheus.Collector{
 		s.conduct.cuts, m.operations, m.seconds, m.repairBytes, m.repairRecords, m.compareBytes, m.comparisons, m.readRepair, m.hints, m.trims, m.fullSeconds,

@@ -161,6 +161,11 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("%s = %v, want %v; all: %v", name, got[name], want, got)
 		}
 	}
+	for _, name := range []string{"put full", "put unavailable", "delete full", "delete unavailable"} {
+		if _, ok := got["moot_records_operations_total "+name]; !ok {
+			t.Errorf("%s is told from its first time on alone: alerts do not see that one", name)
+		}
+	}
 	if got["moot_records_disk_bytes"] <= 0 {
 		t.Errorf("disk bytes = %v", got["moot_records_disk_bytes"])
 	}

@@ -53,7 +53,7 @@ func openDemo(dir string, peers int) (d *demoNetwork, err error) {
 		}
 	}()
 	if err := foundDemo(dir, peers); err != nil {
-		return nil, err
+		return d, err
 	}
 	var first []ma.Multiaddr
 	for i := range peers {

@@ -32,13 +32,26 @@ type document struct {
 
 // List returns the tokens in the order in which they were made.
 func (f File) List() ([]Token, error) {
-	data, err := privatefile.Read(string(f), maxFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+	data, err := f.read()
+	if err != nil || data == nil {
+		return nil, err
 	}
-	if err != nil {
+	return f.decode(data)
+}
+
+// read returns the bytes of the file, nil where there is none.
+func (f File) read() ([]byte, error) {
+	data, err := privatefile.Read(string(f), maxFile)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
 		return nil, fault.New(fault.Invalid, "read the API's tokens in %s: %w", f, err)
 	}
+	return data, nil
+}
+
+func (f File) decode(data []byte) ([]Token, error) {
 	tokens, err := decode(data)
 	if err != nil {
 		return nil, fault.New(fault.Invalid, "%s is damaged: %w; remove it, and make the tokens anew", f, err)

@@ -15,6 +15,8 @@ type Set struct {
 	mu     sync.Mutex
 	read   os.FileInfo      // guarded by mu; of the file as it was read last, nil: there was none
 	tokens map[string]Token // guarded by mu; by id
+	// trouble is why the file could not be read last; guarded by mu.
+	trouble string
 }
 
 // Open reads the tokens of a file, which need not exist.
@@ -64,22 +66,37 @@ func (s *Set) Len() int {
 	return len(s.tokens)
 }
 
-// refresh needs mu. A file that can't be read leaves those in force that were before.
+// refresh needs mu. A file that can't be read leaves those in force that were before, and is tried again at the next request: a token may have been revoked meanwhile. One that is damaged is so until it is written anew.
 func (s *Set) refresh() {
 	info, err := s.file.stamp()
 	if err == nil && same(s.read, info) {
 		return
 	}
-	var tokens []Token
+	var data []byte
 	if err == nil {
-		tokens, err = s.file.List()
+		data, err = s.file.read()
 	}
 	if err != nil {
-		s.logger.Warn("keep the API's tokens as they were", "error", err)
-		s.read = info
+		s.keep(err)
 		return
 	}
-	s.read, s.tokens = info, byID(tokens)
+	s.read = info
+	var tokens []Token
+	if data != nil {
+		if tokens, err = s.file.decode(data); err != nil {
+			s.keep(err)
+			return
+		}
+	}
+	s.tokens, s.trouble = byID(tokens), ""
+}
+
+// keep needs mu. It says once why the tokens stay as they were: callers without any cause requests, too.
+func (s *Set) keep(err error) {
+	if s.trouble != err.Error() {
+		s.logger.Warn("keep the API's tokens as they were", "error", err)
+		s.trouble = err.Error()
+	}
 }
 
 func same(a, b os.FileInfo) bool {

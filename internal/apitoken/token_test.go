@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -132,6 +133,44 @@ func TestDamagedFile(t *testing.T) {
 	}
 	if _, ok := set.Find(text, time.Now()); ok {
 		t.Error("a token is good whose file was removed")
+	}
+}
+
+// TestUnreadableFile heeds what was revoked while the file could not be read, as soon as it can be, though the file looks as it did then; and says once what is wrong.
+func TestUnreadableFile(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("files have no modes that make them unreadable on Windows")
+	}
+	f, now := newFile(t), time.Now()
+	text, _, err := f.Add("ann", apitoken.Read, now, time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log strings.Builder
+	set, err := apitoken.Open(f, slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Revoke("ann"); err != nil {
+		t.Fatal(err)
+	}
+	mode := func(mode os.FileMode) {
+		if err := os.Chmod(string(f), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mode(0o644) // which is refused
+	for range 3 {
+		if _, ok := set.Find(text, now); !ok {
+			t.Error("without a file that can be read no token is good")
+		}
+	}
+	if n := strings.Count(log.String(), "keep the API's tokens"); n != 1 {
+		t.Errorf("told %d times:\n%s", n, &log)
+	}
+	mode(0o600)
+	if _, ok := set.Find(text, now); ok {
+		t.Error("a token is good that was revoked")
 	}
 }
 
