@@ -38,7 +38,7 @@ export function App() {
     <div class="frame">
       <a class="skip" href="#main" onClick={(e) => { e.preventDefault(); main.current?.focus(); }}>Skip to the content</a>
       <header class="bar">
-        <a class="brand" href="#/network" aria-label="Folkmoot, network">
+        <a class="brand" href="#/network">
           <img src="favicon.svg" alt="" width="28" height="28" />
           <span class="name"><b>{network ?? "Folkmoot"}</b><small>{network ? "Folkmoot network" : "peer-to-peer"}</small></span>
         </a>

@@ -42,7 +42,7 @@ func (e *Engine) Turnout() (t Turnout, err error) {
 func (t *Turnout) count(set *types.ValidatorSet, commit *types.Commit) {
 	for i, v := range set.Validators {
 		t.Power += v.VotingPower
-		if i < len(commit.Signatures) && commit.Signatures[i].BlockIDFlag != types.BlockIDFlagAbsent {
+		if i < len(commit.Signatures) && commit.Signatures[i].BlockIDFlag == types.BlockIDFlagCommit {
 			t.Voted += v.VotingPower
 			continue
 		}

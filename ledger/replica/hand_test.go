@@ -47,6 +47,7 @@ func newHand(t *testing.T, created time.Time, limits ledger.Limits) *hand {
 	r := &Replica{
 		cfg: Config{Genesis: g}, network: g.ID(), store: store, wake: make(chan struct{}, 1), paused: make(chan struct{}, 1), pending: make(map[ledger.TransactionID][]*Submission), moved: make(chan struct{}),
 	}
+	r.metrics = newMetrics(r)
 	r.app = application.New(application.Config{Store: store, Genesis: g, Committed: r.committed})
 	if _, err := r.app.InitChain(t.Context(), new(abci.RequestInitChain)); err != nil {
 		t.Fatal(err)

@@ -63,7 +63,7 @@ export function NetworkMap({ peers, links, mesh }: { peers: ReadonlyMap<string, 
   return (
     <div class="map">
       <svg
-        ref={svg} viewBox={`${-room.width / 2} ${-height / 2} ${room.width} ${height}`} tabIndex={0} role="application" aria-roledescription="map"
+        ref={svg} viewBox={`${-room.width / 2} ${-height / 2} ${room.width} ${height}`} tabindex={0} role="application" aria-roledescription="map"
         aria-label={`Map of ${plural(placed.length, "other peer")}, ${alive} alive. Arrow keys go from one to the next, Enter opens it, plus and minus zoom.`}
         onKeyDown={onKey} class={drag.active ? "dragged" : ""} {...drag.handlers}
       >
