@@ -186,6 +186,9 @@ func (d *demoNetwork) await(ctx context.Context) error {
 	return nil
 }
 
+// startPatience is how long an order to start waits for a peer that is still stopping.
+const startPatience = 5 * time.Second
+
 // obey does what lines say, "stop 4" and "start 4", until they end or ctx does. That no more can be read, as in the background of a terminal, ends them.
 func (d *demoNetwork) obey(lines io.Reader, tell func(format string, args ...any)) {
 	orders := bufio.NewScanner(lines)
@@ -204,13 +207,17 @@ func (d *demoNetwork) order(line string) string {
 		return fmt.Sprintf("%q is no order: want \"stop N\" or \"start N\", N from 1 to %d", line, len(d.peers))
 	}
 	orders, done, already := d.peers[i-1].stops, "stops", "is stopped already, or about to be"
+	patience := 100 * time.Millisecond
 	if verb == "start" {
-		orders, done, already = d.peers[i-1].starts, "starts", "runs already, or is about to stop"
+		orders, done, already = d.peers[i-1].starts, "starts", "runs already"
+		patience = startPatience
 	}
+	late := time.NewTimer(patience)
+	defer late.Stop()
 	select {
 	case orders <- struct{}{}:
 		return fmt.Sprintf("peer %d %s", i, done)
-	default:
+	case <-late.C:
 		return fmt.Sprintf("peer %d %s", i, already)
 	}
 }

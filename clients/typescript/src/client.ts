@@ -4,6 +4,7 @@ import type { components } from "./schema.js";
 
 type Schemas = components["schemas"];
 export type Node = Schemas["Node"];
+export type Diagnosis = Schemas["Diagnosis"];
 export type Peer = Schemas["Peer"];
 export type Pong = Schemas["Pong"];
 export type Copies = Schemas["Copies"];

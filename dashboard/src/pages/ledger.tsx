@@ -17,7 +17,7 @@ export function LedgerPages({ route }: { route: Route }) {
   const [kind, id] = route.parts;
   if (kind === "transfer") return <TransferPage />;
   if (kind === "check") return <CheckPage />;
-  if (kind === "block" && id) return <BlockPage height={Number(id)} />;
+  if (kind === "block" && id) return <BlockPage key={id} height={Number(id)} />;
   if (kind === "tx" && id) return <TransactionPage key={id} id={id} />;
   if (kind === "account" && id) return <AccountPage key={id} id={id} />;
   if (kind === "asset" && id) return <AssetPage key={id} id={id} />;

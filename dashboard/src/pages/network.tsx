@@ -8,7 +8,7 @@ import { useStore } from "../store";
 
 export function NetworkPages({ route }: { route: Route }) {
   const [id] = route.parts;
-  return id ? <PeerPage id={id} /> : <Overview />;
+  return id ? <PeerPage key={id} id={id} /> : <Overview />;
 }
 
 function Overview() {

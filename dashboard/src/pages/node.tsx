@@ -1,5 +1,6 @@
 import { useState } from "preact/hooks";
 import { ago, bytes, count, moment, plural } from "../format";
+import type { Diagnosis } from "@folkmoot/client";
 import { client, live } from "../live";
 import { Card, Facts, Long, PeerLink, useAnswer } from "../parts/basics";
 import { useStore } from "../store";
@@ -66,25 +67,17 @@ export function NodePage() {
   );
 }
 
-interface Finding {
-  severity?: string;
-  status?: string;
-  title?: string;
-  summary?: string;
-  detail?: string;
-  fix?: string;
-}
-
-/** What the doctor says, on nodes that have one. */
+/** What the doctor says. */
 function Findings() {
-  const answer = useAnswer((signal) => client.json<{ findings?: Finding[] }>("/v1/doctor", { signal }), []);
-  if (!answer.value?.findings) return null;
+  const answer = useAnswer((signal) => client.json<Diagnosis>("/v1/doctor", { signal }), []);
+  if (!answer.value) return null;
+  const { findings } = answer.value;
   return (
-    <Card title="Findings" id="findings-title">
-      {answer.value.findings.length === 0 && <p class="quiet">All is well.</p>}
+    <Card title="Findings" id="findings-title" extra={<span class={`badge ${answer.value.healthy ? "good" : "bad"}`}>{answer.value.healthy ? "no problem" : "problems"}</span>}>
+      {findings.length === 0 && <p class="quiet">All is well.</p>}
       <ul class="findings">
-        {answer.value.findings.map((f, i) => (
-          <li key={i} class={f.severity ?? f.status}><b>{f.title ?? f.summary}</b><p>{f.detail}</p>{f.fix && <pre class="value">{f.fix}</pre>}</li>
+        {findings.map((f, i) => (
+          <li key={i} class={f.severity}><b>{f.summary}</b>{f.command && <pre class="value">{f.command}</pre>}</li>
         ))}
       </ul>
     </Card>

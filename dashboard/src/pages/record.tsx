@@ -98,17 +98,10 @@ function Value({ bytes: value, name }: { bytes: Uint8Array; name: string }) {
   );
 }
 
+/** Returns a value as text, to the letter, or undefined where it is none. */
 function textOf(value: Uint8Array): string | undefined {
   try {
-    const text = new TextDecoder("utf-8", { fatal: true }).decode(value);
-    if (/^\s*[[{]/.test(text)) {
-      try {
-        return JSON.stringify(JSON.parse(text), null, 2);
-      } catch {
-        return text;
-      }
-    }
-    return text;
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(value);
   } catch {
     return undefined;
   }
@@ -124,12 +117,15 @@ function hex(value: Uint8Array): string {
 
 /** Writes a new version, only if nobody else has meanwhile, or deletes the record. */
 function Edit({ name, record, absent }: { name: string; record?: StoredRecord; absent: boolean }) {
-  const [value, set] = useState<string>();
+  // What is typed, and the version that it was typed over: the one shown may be another by then.
+  const [edit, set] = useState<{ text: string; version?: string; absent: boolean }>();
   const [sure, setSure] = useState(false);
   const act = useAction<string>();
-  const text = value ?? (record ? textFor(record.value) : "");
+  const shown = record && textOf(record.value);
+  const over = edit ?? { text: shown ?? "", version: record?.version, absent };
+  const overtaken = edit !== undefined && (edit.absent !== absent || edit.version !== record?.version);
   const put = () => act.run(async () => {
-    const done = await client.put(name, text, absent ? { ifAbsent: true } : { ifVersion: record?.version });
+    const done = await client.put(name, over.text, over.absent ? { ifAbsent: true } : { ifVersion: over.version });
     set(undefined);
     return `Stored: ${done.copies.stored} of ${done.copies.wanted} copies.`;
   });
@@ -141,9 +137,11 @@ function Edit({ name, record, absent }: { name: string; record?: StoredRecord; a
   return (
     <Card title={absent ? "Put it" : "Change it"} id="edit-title">
       <form onSubmit={(e) => { e.preventDefault(); void put(); }}>
-        <label>New value<textarea rows={4} value={text} onInput={(e) => set(e.currentTarget.value)} /></label>
+        <label>New value<textarea rows={4} value={over.text} onInput={(e) => set({ ...over, text: e.currentTarget.value })} /></label>
+        {!absent && shown === undefined && !edit && <p class="quiet">What is there is no text: what you type takes its place.</p>}
+        {overtaken && <p class="quiet" role="status">Somebody has written it meanwhile. <button type="button" onClick={() => set(undefined)}>Drop what I typed</button></p>}
         <div class="row">
-          <button type="submit" class="primary" disabled={act.busy}>Put</button>
+          <button type="submit" class="primary" disabled={act.busy || !(over.absent || over.version) || (!over.absent && shown === undefined && !edit)}>Put</button>
           {!absent && (sure
             ? <><button type="button" class="danger" disabled={act.busy} onClick={() => void remove()}>Delete for everybody</button><button type="button" onClick={() => setSure(false)}>Keep</button></>
             : <button type="button" onClick={() => setSure(true)}>Delete…</button>)}
@@ -153,12 +151,4 @@ function Edit({ name, record, absent }: { name: string; record?: StoredRecord; a
       </form>
     </Card>
   );
-}
-
-function textFor(value: Uint8Array): string {
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(value);
-  } catch {
-    return "";
-  }
 }

@@ -1,6 +1,6 @@
-import type { TransactionStatus } from "@folkmoot/client";
+import { ProblemError, type TransactionStatus } from "@folkmoot/client";
 import { formatAmount, parseAccount, parseAmount, signTransfer, type KeySet } from "@folkmoot/client/ledger";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { client, live } from "../live";
 import { exportKey, keys, makeKey, openKey, type HeldKey } from "../keys";
 import { Card, Facts, Long, Trouble, useAction, useAnswer } from "../parts/basics";
@@ -12,6 +12,8 @@ import { saveText } from "./ledger-things";
 
 /** For how long a transfer may wait for its block, in milliseconds. */
 const window = 10 * 60_000;
+/** How much later by this clock a block may still hold it. */
+const leeway = 60_000;
 
 export function TransferPage() {
   const held = useStore(keys, (k) => k.held);
@@ -69,18 +71,38 @@ function Form({ held }: { held: HeldKey }) {
     if (!balances.some((b) => b.asset === asset)) setAsset(balances[0]?.asset ?? "");
   }, [account.value]);
   const transfer = useAction<TransactionStatus>();
-  const submit = () => transfer.run(async () => {
+  // What was sent and may yet be in a block: signed anew, it would be another transfer, and both could be carried out.
+  const pending = useRef<{ form: string; encoded: Uint8Array; until: number }>();
+  const sign = () => {
     const balance = balances.find((b) => b.asset === asset);
     if (!balance || !ledger) throw new RangeError("the account has nothing of that asset");
     const units = parseAmount(amount.trim(), balance.scale);
     if (units > BigInt(balance.amount)) throw new RangeError(`the account has ${formatAmount(balance.amount, balance.scale)}`);
     parseAccount(recipient.trim());
+    const until = Date.now() + window;
     const body = {
-      validUntil: Date.now() + window, salt: crypto.getRandomValues(new BigUint64Array(1))[0]!, memo: memo || undefined,
+      validUntil: until, salt: crypto.getRandomValues(new BigUint64Array(1))[0]!, memo: memo || undefined,
       transfers: [{ asset, from: held.account, to: recipient.trim(), amount: units }],
     };
-    const status = await client.submit(signTransfer(ledger.network, body, held.pair, keySetOf(account.value?.keys, account.value?.threshold)).encoded);
-    if (status.state === "committed" && !status.applied) throw new Error(`The transfer failed: ${status.failure}`);
+    return { until, encoded: signTransfer(ledger.network, body, held.pair, keySetOf(account.value?.keys, account.value?.threshold)).encoded };
+  };
+  const submit = () => transfer.run(async () => {
+    const form = JSON.stringify([asset, recipient.trim(), amount.trim(), memo]);
+    if (pending.current && Date.now() > pending.current.until + leeway) pending.current = undefined;
+    if (pending.current && pending.current.form !== form) {
+      throw new Error("What was sent before may yet be in a block. Send it again as it was: it is paid once at most, and you learn what became of it.");
+    }
+    pending.current ??= { form, ...sign() };
+    let status: TransactionStatus;
+    try {
+      status = await client.submit(pending.current.encoded);
+    } catch (error) {
+      if (error instanceof ProblemError && error.status < 500 && error.status !== 429) pending.current = undefined;
+      throw error;
+    }
+    if (status.state !== "committed") throw new Error("It is not in a block yet. Send it again as it is: it is paid once at most.");
+    pending.current = undefined;
+    if (!status.applied) throw new Error(`The transfer failed: ${status.failure}`);
     setAmount("");
     dispatchEvent(new Event("folkmoot-transfer"));
     return status;
