@@ -43,8 +43,8 @@ vet:
 
 # One processor per test binary: Go 1.26's race detector crashes (SIGSEGV in maybeRunChan) when two processors read timer channels of one
 # testing/synctest bubble at once, because they share one race context. Packages still run side by side.
-# The three longest attacks, in which peers answer for many simulated minutes, are left to parallel, and the network of partial views to sim-full.
-race: SKIP = -skip '^Test(AttackWith(AFlood|EndlessMessages|Lies)|SmallViews)$$'
+# The three longest attacks, in which peers answer for many simulated minutes, are left to parallel, and the networks that live longest to sim-full.
+race: SKIP = -skip '^Test(AttackWith(AFlood|EndlessMessages|Lies)|DelayToFullCount|LeaveOfEverySecond|LosingATenth|RecordsByEachWay|Replacement|ReturnOfASilentPeer|RollingRestart|SmallViews)$$'
 race:
 	@$(STAGE) 'tests$(if $(RACE), with the race detector,; no C compiler here, so without the race detector)' $(GO) test $(RACE) -cpu 1 -timeout 40m $(SKIP) $(TESTFLAGS) ./...
 
