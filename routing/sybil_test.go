@@ -25,18 +25,6 @@ func liveHeap() int64 {
 	return int64(s.HeapAlloc)
 }
 
-// latencies times what f does each of n times.
-func latencies(n int, f func(i int)) (median, worst time.Duration) {
-	took := make([]time.Duration, n)
-	for i := range took {
-		start := time.Now()
-		f(i)
-		took[i] = time.Since(start)
-	}
-	slices.Sort(took)
-	return took[n/2], took[n-1]
-}
-
 // sybilClaims are claims of so many peers with keys of their own, which anybody can make.
 func (v *victim) sybilClaims(n int) []*swim.Claim {
 	v.t.Helper()

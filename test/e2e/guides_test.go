@@ -18,6 +18,8 @@ import (
 const (
 	// guidePatience is how long the commands of one block may take.
 	guidePatience = time.Minute
+	// changeover is how long it takes until the next person goes on: what the one before did is known at their node by then.
+	changeover = time.Second
 	// prelude copies a file from where somebody works, as scp would.
 	prelude = `set -euo pipefail
 scp() { local f; for f in "${@:1:$#-1}"; do cp "$WORLD/${f%%:*}/${f#*:}" "${@: -1}"; done; }
@@ -98,7 +100,10 @@ func (v *village) follow(guide string, longest time.Duration, wants ...string) {
 	began := time.Now()
 	var said strings.Builder
 	blocks := blocksOf(string(text))
-	for _, b := range blocks {
+	for i, b := range blocks {
+		if i > 0 && b.who != blocks[i-1].who {
+			time.Sleep(changeover)
+		}
 		said.WriteString(v.carryOut(b))
 	}
 	took := time.Since(began)
