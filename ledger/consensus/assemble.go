@@ -93,7 +93,7 @@ type builder struct {
 // assemble opens the databases, brings the application to their height, and puts the parts together. If it fails, nothing is left open.
 func (e *Engine) assemble(ctx context.Context) (_ *parts, err error) {
 	b := &builder{engine: e, comet: e.cfg.comet(), parts: parts{renewed: make(chan struct{})}}
-	b.guard = &guard{fail: e.fail, finish: e.finish, warn: e.cfg.Logger.Warn}
+	b.guard = &guard{fail: e.fail, warn: e.cfg.Logger.Warn}
 	b.log = logger{to: e.cfg.Logger.With("part", "cometbft"), failed: func(reason any) {
 		e.fail(stopped(reason))
 	}}

@@ -46,7 +46,6 @@ type Engine struct {
 
 	kept      types.Txs              // what waited for a block when the parts were made anew; used by Run alone
 	looked    bool                   // whether the others were looked at before the validator begins; used by Run alone
-	finished  atomic.Bool            // the failure is that the application can't carry out the next block; see handOver
 	sound     atomic.Bool            // the failure is not one of CometBFT's: its parts can be waited for
 	probation atomic.Pointer[string] // what a barred validator waits for; nil: nothing is known of that
 
@@ -176,7 +175,7 @@ func (e *Engine) follow(ctx context.Context, p *parts) (next sequel, err error) 
 	select {
 	case <-ctx.Done():
 	case <-e.failed:
-		if e.finished.Load() {
+		if p.guard.finished.Load() {
 			p.handOver(ctx)
 		}
 		if !e.sound.Load() {

@@ -33,8 +33,8 @@ const codeBroken = 1
 // end, and with it everything that has nothing to do with the ledger. So the goroutine ends instead, and the engine has failed.
 type guard struct {
 	fail func(error)
-	// finish is fail after the last block that the application can carry out.
-	finish func(error)
+	// finished says that the application has carried out the last block that it can.
+	finished atomic.Bool
 	// behind is how far the clock is behind the last proposal in nanoseconds, where that is why it was refused, and otherwise 0.
 	behind atomic.Int64
 	warn   func(msg string, args ...any)
@@ -210,7 +210,8 @@ func (c guardedConsensus) Commit(ctx context.Context) (*abci.ResponseCommit, err
 	}
 	if err == nil {
 		if last := c.conns.follows(c.conns.height.Load() + 1); last != nil {
-			c.conns.guard.finish(last) // this block is whole, and CometBFT notes that it is
+			c.conns.guard.finished.Store(true)
+			c.conns.guard.fail(last) // this block is whole, and CometBFT notes that it is
 		}
 	}
 	return v, c.conns.guard.check(err)

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	cs "github.com/cometbft/cometbft/consensus"
+	"github.com/cometbft/cometbft/p2p"
+	cmtcons "github.com/cometbft/cometbft/proto/tendermint/consensus"
 	"github.com/cometbft/cometbft/types"
 
 	"github.com/folkmoot/folkmoot/internal/pause"
@@ -17,16 +19,11 @@ const (
 	handOverInterval = 100 * time.Millisecond
 )
 
-// finish fails the engine after the last block that the application can carry out.
-func (e *Engine) finish(err error) {
-	e.finished.Store(true)
-	e.fail(err)
-}
-
 // handOver waits until the members that are connected have the newest block, too: it was decided with the votes that this node saw, and without them, others that don't know the rules of the next block would
-// wait for it in vain, and not learn why. It returns after handOverTime at the latest. The guard keeps this node from voting for a block meanwhile.
+// wait for it in vain, and not learn why. It returns after handOverTime at the latest. Meanwhile this node votes for no block, see guardedConsensus, and hears of none, see ofNextBlock: one that others decide must not get onto its disk, where the next start would
+// have to carry it out. So there is no time to wait where blocks are fetched.
 func (p *parts) handOver(ctx context.Context) {
-	if !p.swtch.IsRunning() {
+	if !p.swtch.IsRunning() || p.guard.syncing.Load() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, handOverTime)
@@ -44,4 +41,13 @@ func (p *parts) allHave(height int64) bool {
 		}
 	}
 	return true
+}
+
+// ofNextBlock reports whether a message is one of those by which a block comes about.
+func ofNextBlock(e p2p.Envelope) bool {
+	switch e.Message.(type) {
+	case *cmtcons.Proposal, *cmtcons.ProposalPOL, *cmtcons.BlockPart, *cmtcons.Vote:
+		return true
+	}
+	return false
 }

@@ -83,6 +83,9 @@ func (r *consensusReactor) InitPeer(p p2p.Peer) p2p.Peer {
 
 // Receive takes a message from a peer.
 func (r *consensusReactor) Receive(e p2p.Envelope) {
+	if r.guard.finished.Load() && ofNextBlock(e) {
+		return
+	}
 	if m, ok := e.Message.(*cmtcons.BlockPart); ok {
 		r.arrival.see(m.Height, m.Round)
 	}
