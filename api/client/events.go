@@ -39,19 +39,24 @@ func (c *Client) Events(ctx context.Context, opts WatchOptions) iter.Seq2[v1.Eve
 	patient := *c
 	patient.timeout = max(c.timeout, eventSilence)
 	return func(yield func(v1.Event, error) bool) {
-		pause := minRetry
-		for {
-			err := patient.watchOnce(ctx, opts, func(e v1.Event) bool {
-				opts.Cursor, pause = e.Cursor, minRetry
+		resume(ctx, yield, func(heard func()) error {
+			return patient.watchOnce(ctx, opts, func(e v1.Event) bool {
+				heard()
+				opts.Cursor = e.Cursor
 				return yield(e, nil)
 			})
-			if errors.Is(err, errStopped) || !yield(v1.Event{}, err) || ctx.Err() != nil || fault.KindOf(err) != fault.Unavailable {
-				return
-			}
-			if !sleep(ctx, pause) {
-				return
-			}
-			pause = min(2*pause, maxRetry)
+		})
+	}
+}
+
+// resume has once read a stream, and read it again when it breaks off: its error, of kind fault.Unavailable, is yielded, and the stream is taken up if the caller goes on, after a pause that is the longer the more often nothing was
+// heard of it. Every other error ends it.
+func resume[T any](ctx context.Context, yield func(T, error) bool, once func(heard func()) error) {
+	var none T
+	for pause := minRetry; ; pause = min(2*pause, maxRetry) {
+		err := once(func() { pause = minRetry })
+		if errors.Is(err, errStopped) || !yield(none, err) || ctx.Err() != nil || fault.KindOf(err) != fault.Unavailable || !sleep(ctx, pause) {
+			return
 		}
 	}
 }

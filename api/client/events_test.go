@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -22,11 +23,32 @@ type pulling struct{ *client.Client }
 
 // Watch implements api.Backend.
 func (p pulling) Watch(ctx context.Context, opts api.WatchOptions) (api.Watch, error) {
-	w := &pulled{events: make(chan v1.Event), ended: make(chan struct{})}
+	return pull(ctx, func(e *v1.Event) (string, bool) { return e.Cursor, e.Event == v1.EventCursor }, func(ctx context.Context) iter.Seq2[v1.Event, error] { return p.Events(ctx, opts) })
+}
+
+// WatchNetwork implements api.Backend.
+func (p pulling) WatchNetwork(ctx context.Context, cursor string) (api.NetworkWatch, error) {
+	return pull(ctx, func(e *v1.NetworkEvent) (string, bool) { return e.Cursor, e.Event == v1.NetworkCursor }, func(ctx context.Context) iter.Seq2[v1.NetworkEvent, error] { return p.NetworkEvents(ctx, cursor) })
+}
+
+// pulled is a stream whose events are taken one by one.
+type pulled[E any] struct {
+	events chan E
+	cancel context.CancelFunc
+	ended  chan struct{}
+	err    error // set before ended is closed
+	// cursorOf returns the cursor of an event, and whether it says no more.
+	cursorOf func(*E) (cursor string, alone bool)
+	cursor   string
+}
+
+// pull begins a stream, whose first event says no more than that it is watched.
+func pull[E any](ctx context.Context, cursorOf func(*E) (string, bool), stream func(context.Context) iter.Seq2[E, error]) (*pulled[E], error) {
+	w := &pulled[E]{events: make(chan E), ended: make(chan struct{}), cursorOf: cursorOf}
 	ctx, w.cancel = context.WithCancel(ctx)
 	go func() {
 		defer close(w.ended)
-		for e, err := range p.Events(ctx, opts) {
+		for e, err := range stream(ctx) {
 			if w.err = err; err != nil {
 				return
 			}
@@ -39,40 +61,32 @@ func (p pulling) Watch(ctx context.Context, opts api.WatchOptions) (api.Watch, e
 	}()
 	select {
 	case e := <-w.events:
-		w.cursor = e.Cursor
+		w.cursor, _ = cursorOf(&e)
 		return w, nil
 	case <-w.ended:
 		return nil, w.err
 	}
 }
 
-type pulled struct {
-	events chan v1.Event
-	cancel context.CancelFunc
-	ended  chan struct{}
-	err    error // set before ended is closed
-	cursor string
-}
-
-func (w *pulled) Next(ctx context.Context) (v1.Event, error) {
+func (w *pulled[E]) Next(ctx context.Context) (none E, err error) {
 	for {
 		select {
 		case e := <-w.events:
-			w.cursor = e.Cursor
-			if e.Event != v1.EventCursor {
+			alone := false
+			if w.cursor, alone = w.cursorOf(&e); !alone {
 				return e, nil
 			}
 		case <-ctx.Done():
-			return v1.Event{}, ctx.Err()
+			return none, ctx.Err()
 		case <-w.ended:
-			return v1.Event{}, fault.New(fault.Unavailable, "ended: %v", w.err)
+			return none, fault.New(fault.Unavailable, "ended: %v", w.err)
 		}
 	}
 }
 
-func (w *pulled) Cursor() string { return w.cursor }
+func (w *pulled[E]) Cursor() string { return w.cursor }
 
-func (w *pulled) Close() error {
+func (w *pulled[E]) Close() error {
 	w.cancel()
 	<-w.ended
 	return nil

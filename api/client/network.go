@@ -3,12 +3,10 @@ package client
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"iter"
 	"net/http"
 
 	v1 "github.com/folkmoot/folkmoot/api/v1"
-	"github.com/folkmoot/folkmoot/fault"
 )
 
 const networkPath = "/v1/network"
@@ -24,10 +22,10 @@ func (c *Client) NetworkEvents(ctx context.Context, cursor string) iter.Seq2[v1.
 	patient := *c
 	patient.timeout = max(c.timeout, eventSilence)
 	return func(yield func(v1.NetworkEvent, error) bool) {
-		pause := minRetry
-		for {
-			err := patient.streamEvents(ctx, call{path: networkPath + "/events"}, cursor, func(data []byte, newest string) error {
-				cursor, pause = newest, minRetry
+		resume(ctx, yield, func(heard func()) error {
+			return patient.streamEvents(ctx, call{path: networkPath + "/events"}, cursor, func(data []byte, newest string) error {
+				heard()
+				cursor = newest
 				e := v1.NetworkEvent{Event: v1.NetworkCursor}
 				if len(data) > 0 {
 					if err := json.Unmarshal(data, &e); err != nil {
@@ -39,13 +37,6 @@ func (c *Client) NetworkEvents(ctx context.Context, cursor string) iter.Seq2[v1.
 				}
 				return nil
 			})
-			if errors.Is(err, errStopped) || !yield(v1.NetworkEvent{}, err) || ctx.Err() != nil || fault.KindOf(err) != fault.Unavailable {
-				return
-			}
-			if !sleep(ctx, pause) {
-				return
-			}
-			pause = min(2*pause, maxRetry)
-		}
+		})
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"iter"
 	"net/http"
@@ -33,22 +32,14 @@ func (c *Client) Messages(ctx context.Context, topic string, subscribed func()) 
 	patient := *c
 	patient.timeout = max(c.timeout, eventSilence)
 	return func(yield func(v1.Message, error) bool) {
-		pause := minRetry
-		for {
-			err := patient.subscribeOnce(ctx, topic, func() {
-				pause = minRetry
+		resume(ctx, yield, func(heard func()) error {
+			return patient.subscribeOnce(ctx, topic, func() {
+				heard()
 				if subscribed != nil {
 					subscribed()
 				}
 			}, func(m v1.Message) bool { return yield(m, nil) })
-			if errors.Is(err, errStopped) || !yield(v1.Message{}, err) || ctx.Err() != nil || fault.KindOf(err) != fault.Unavailable {
-				return
-			}
-			if !sleep(ctx, pause) {
-				return
-			}
-			pause = min(2*pause, maxRetry)
-		}
+		})
 	}
 }
 
