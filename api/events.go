@@ -77,12 +77,11 @@ func (r *routes) events(_ context.Context, in *eventsInput) (*stream, error) {
 	if in.LastEventID != "" {
 		opts.Cursor = in.LastEventID
 	}
-	return &stream{func(ctx huma.Context) {
-		f := newFlow(ctx, v1.EventsType)
-		if err := r.watch(ctx, f, opts); err != nil && !f.begun {
-			f.fail(err)
-		}
-	}}, nil
+	return r.streamed(func(ctx context.Context, f *flow) (io.Closer, func(context.Context) error, error) {
+		w, err := r.backend.Watch(ctx, opts)
+		e := eventAnswer[v1.Event]{flow: f, source: w, name: func(e *v1.Event) string { return e.Event }}
+		return w, e.run, err
+	}), nil
 }
 
 // enterStream counts a stream of events in, until the function returned is called.
@@ -95,8 +94,18 @@ func (r *routes) enterStream() (leave func(), err error) {
 	}
 }
 
-// serve counts a stream of events in, and has it run until the client goes away, the server stops or what open returned ends. To HEAD it answers without a body.
-func (r *routes) serve(hctx huma.Context, f *flow, open func(ctx context.Context) (source io.Closer, run func(context.Context) error, err error)) error {
+// streamed is an answer of events, which ends when the client goes away, which takes it up again by itself, the server stops, or what open returned ends.
+func (r *routes) streamed(open func(ctx context.Context, f *flow) (source io.Closer, run func(context.Context) error, err error)) *stream {
+	return &stream{func(hctx huma.Context) {
+		f := newFlow(hctx, v1.EventsType)
+		if err := r.serve(hctx, f, open); err != nil && !f.begun {
+			f.fail(err)
+		}
+	}}
+}
+
+// serve counts a stream of events in, and has it run. To HEAD it answers without a body.
+func (r *routes) serve(hctx huma.Context, f *flow, open func(ctx context.Context, f *flow) (source io.Closer, run func(context.Context) error, err error)) error {
 	leave, err := r.enterStream()
 	if err != nil {
 		return err
@@ -105,7 +114,7 @@ func (r *routes) serve(hctx huma.Context, f *flow, open func(ctx context.Context
 	ctx, cancel := context.WithCancel(hctx.Context())
 	defer cancel()
 	defer context.AfterFunc(r.stopping, cancel)()
-	source, run, err := open(ctx)
+	source, run, err := open(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -115,15 +124,6 @@ func (r *routes) serve(hctx huma.Context, f *flow, open func(ctx context.Context
 		return err
 	}
 	return run(ctx)
-}
-
-// watch sends events until the stream or the watch ends: the client takes it up again by itself, here or elsewhere.
-func (r *routes) watch(hctx huma.Context, f *flow, opts WatchOptions) error {
-	return r.serve(hctx, f, func(ctx context.Context) (io.Closer, func(context.Context) error, error) {
-		w, err := r.backend.Watch(ctx, opts)
-		e := eventAnswer[v1.Event]{flow: f, source: w, name: func(e *v1.Event) string { return e.Event }}
-		return w, e.run, err
-	})
 }
 
 // eventSource is a watch that tells events of type E.

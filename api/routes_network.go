@@ -54,15 +54,9 @@ func (r *routes) networkEvents(_ context.Context, in *networkEventsInput) (*stre
 	if in.LastEventID != "" {
 		cursor = in.LastEventID
 	}
-	return &stream{func(ctx huma.Context) {
-		f := newFlow(ctx, v1.EventsType)
-		err := r.serve(ctx, f, func(ctx context.Context) (io.Closer, func(context.Context) error, error) {
-			w, err := r.backend.WatchNetwork(ctx, cursor)
-			e := eventAnswer[v1.NetworkEvent]{flow: f, source: w, name: func(e *v1.NetworkEvent) string { return e.Event }, brief: true}
-			return w, e.run, err
-		})
-		if err != nil && !f.begun {
-			f.fail(err)
-		}
-	}}, nil
+	return r.streamed(func(ctx context.Context, f *flow) (io.Closer, func(context.Context) error, error) {
+		w, err := r.backend.WatchNetwork(ctx, cursor)
+		e := eventAnswer[v1.NetworkEvent]{flow: f, source: w, name: func(e *v1.NetworkEvent) string { return e.Event }, brief: true}
+		return w, e.run, err
+	}), nil
 }

@@ -129,20 +129,10 @@ type subscribeInput struct {
 }
 
 func (r *routes) subscribe(_ context.Context, in *subscribeInput) (*stream, error) {
-	return &stream{func(ctx huma.Context) {
-		f := newFlow(ctx, v1.EventsType)
-		if err := r.follow(ctx, f, in.Topic.decode()); err != nil && !f.begun {
-			f.fail(err)
-		}
-	}}, nil
-}
-
-// follow sends messages until the stream or the subscription ends.
-func (r *routes) follow(hctx huma.Context, f *flow, topic string) error {
-	return r.serve(hctx, f, func(ctx context.Context) (io.Closer, func(context.Context) error, error) {
-		sub, err := r.backend.Subscribe(ctx, topic)
+	return r.streamed(func(ctx context.Context, f *flow) (io.Closer, func(context.Context) error, error) {
+		sub, err := r.backend.Subscribe(ctx, in.Topic.decode())
 		return sub, func(ctx context.Context) error { return tellMessages(ctx, f, sub) }, err
-	})
+	}), nil
 }
 
 // tellMessages sends messages until ctx or the subscription ends.
