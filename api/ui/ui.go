@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io/fs"
 	"mime"
@@ -14,6 +15,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 const (
@@ -43,10 +45,12 @@ var types = map[string]string{
 type Handler struct{ files map[string]*file }
 
 type file struct {
-	data, compressed []byte // compressed is nil where it is not worth it
-	contentType      string
-	etag             string
-	cache            string
+	data []byte
+	// compressed returns data compressed, and nil where it is not worth it. It is not done before somebody asks: a node starts more often than its dashboard is opened.
+	compressed  func() []byte
+	contentType string
+	etag        string
+	cache       string
 }
 
 // New reads the files of a dashboard, among them index.html.
@@ -64,8 +68,8 @@ func New(files fs.FS) (*Handler, error) {
 		if total += len(data); total > maxBytes || len(h.files) == maxFiles {
 			return fmt.Errorf("more than %d files or %d bytes", maxFiles, maxBytes)
 		}
-		h.files["/"+name], err = newFile(name, data)
-		return err
+		h.files["/"+name] = newFile(name, data)
+		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the dashboard: %w", err)
@@ -77,7 +81,7 @@ func New(files fs.FS) (*Handler, error) {
 	return h, nil
 }
 
-func newFile(name string, data []byte) (*file, error) {
+func newFile(name string, data []byte) *file {
 	digest := sha256.Sum256(data)
 	f := &file{data: data, etag: base64.RawURLEncoding.EncodeToString(digest[:16]), cache: "no-cache", contentType: types[path.Ext(name)]}
 	if f.contentType == "" {
@@ -89,24 +93,25 @@ func newFile(name string, data []byte) (*file, error) {
 	if hashed.MatchString(name) {
 		f.cache = "public, max-age=31536000, immutable"
 	}
+	f.compressed = sync.OnceValue(func() []byte { return compress(data) })
+	return f
+}
+
+// compress returns data compressed, or nil where it is not worth it.
+func compress(data []byte) []byte {
 	if len(data) < minCompressed {
-		return f, nil
+		return nil
 	}
 	var b bytes.Buffer
 	z, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
 	if err != nil {
-		return nil, err
+		return nil // the level is a constant
 	}
-	if _, err := z.Write(data); err != nil {
-		return nil, err
+	_, err = z.Write(data)
+	if err := errors.Join(err, z.Close()); err != nil || b.Len() >= len(data)*9/10 { // a buffer takes everything
+		return nil
 	}
-	if err := z.Close(); err != nil {
-		return nil, err
-	}
-	if b.Len() < len(data)*9/10 {
-		f.compressed = b.Bytes()
-	}
-	return f, nil
+	return b.Bytes()
 }
 
 // Has says whether there is a file at the path of a URL. / is index.html.
@@ -126,11 +131,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
 	header.Set("Cache-Control", f.cache)
 	header.Set("Content-Type", f.contentType)
-	if f.compressed != nil {
+	if compressed := f.compressed(); compressed != nil {
 		header.Set("Vary", "Accept-Encoding")
 		if acceptsGzip(r) {
 			header.Set("Content-Encoding", "gzip")
-			data, etag = f.compressed, `"`+f.etag+`-gzip"`
+			data, etag = compressed, `"`+f.etag+`-gzip"`
 		}
 	}
 	header.Set("ETag", etag)

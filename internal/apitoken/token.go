@@ -28,7 +28,7 @@ const (
 	Admin Scope = "admin"
 )
 
-// Scopes are all, the least first.
+// scopes are all, the least first.
 var scopes = []Scope{Read, Write, Admin}
 
 // Scopes returns the names of the scopes, the least first.
@@ -79,7 +79,7 @@ func Random() (text, id string) {
 	return prefix + id + "_" + rand.Text(), id
 }
 
-// make returns a new token.
+// makeToken returns a new token.
 func makeToken(name string, scope Scope, now, expires time.Time) (text string, t Token) {
 	text, id := Random()
 	return text, Token{ID: id, Name: name, Scope: scope, Digest: digestOf(text), Created: now.UTC().Truncate(time.Second), Expires: expires.UTC().Truncate(time.Second)}
