@@ -1,12 +1,10 @@
 package api_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"net/http"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -17,6 +15,7 @@ import (
 	"github.com/folkmoot/folkmoot/api"
 	"github.com/folkmoot/folkmoot/api/apitest"
 	"github.com/folkmoot/folkmoot/internal/apitoken"
+	"github.com/folkmoot/folkmoot/internal/goldentest"
 )
 
 var update = flag.Bool("update", false, "write openapi.json anew")
@@ -32,20 +31,7 @@ func openAPI(t *testing.T) []byte {
 
 // TestOpenAPIFile holds the copy in the tree to what the server says. `go test ./api -run OpenAPIFile -update` writes it.
 func TestOpenAPIFile(t *testing.T) {
-	const file = "openapi.json"
-	got := openAPI(t)
-	if *update {
-		if err := os.WriteFile(file, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("%s is not what the server says: run go test ./api -run OpenAPIFile -update, and look at the difference", file)
-	}
+	goldentest.Check(t, "openapi.json", openAPI(t), *update, "go test ./api -run OpenAPIFile -update")
 }
 
 type parameter struct {

@@ -5,30 +5,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"testing"
-)
 
-// referenceFile is the reference of the API for readers.
-const referenceFile = "../docs/api.md"
+	"github.com/folkmoot/folkmoot/internal/goldentest"
+)
 
 // TestReferenceFile holds the reference in docs to what the server says. `go test ./api -run ReferenceFile -update` writes it.
 func TestReferenceFile(t *testing.T) {
-	want := reference(t, openAPI(t))
-	if *update {
-		if err := os.WriteFile(referenceFile, want, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := os.ReadFile(referenceFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("%s is not what the server says: run go test ./api -run ReferenceFile -update, and look at the difference", referenceFile)
-	}
+	goldentest.Check(t, "../docs/api.md", reference(t, openAPI(t)), *update, "go test ./api -run ReferenceFile -update")
 }
 
 // A described is a part of the OpenAPI document that says what it is: of a schema, a parameter, a body, a header or an answer.

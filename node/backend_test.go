@@ -37,10 +37,16 @@ func awaitSync(t *testing.T, n *Node) {
 
 func runForTest(t *testing.T, bootstrap ...ma.Multiaddr) *Node {
 	t.Helper()
-	n, err := New(Config{
+	return runConfig(t, Config{
 		Home: t.TempDir(), Network: "test", Bootstrap: bootstrap,
 		Listen: []ma.Multiaddr{ma.StringCast("/ip4/127.0.0.1/tcp/0")}, patience: testPatience,
 	})
+}
+
+// runConfig runs a node until the test is over.
+func runConfig(t *testing.T, cfg Config) *Node {
+	t.Helper()
+	n, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,6 @@ package node
 import (
 	"bytes"
 	"cmp"
-	"context"
 	"flag"
 	"fmt"
 	"os"
@@ -16,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
+	"github.com/folkmoot/folkmoot/internal/goldentest"
 	"github.com/folkmoot/folkmoot/ledger"
 )
 
@@ -101,43 +101,17 @@ func foundForTest(t *testing.T) string {
 func validatorForMetrics(t *testing.T) *Node {
 	t.Helper()
 	home := foundForTest(t)
-	n, err := New(Config{Home: home, Listen: []ma.Multiaddr{ma.StringCast("/ip4/127.0.0.1/tcp/0")}, API: APIConfig{Listen: "127.0.0.1:0"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- n.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("run: %v", err)
-		}
-	})
-	<-n.Ready()
-	return n
+	return runConfig(t, Config{Home: home, Listen: []ma.Multiaddr{ma.StringCast("/ip4/127.0.0.1/tcp/0")}, API: APIConfig{Listen: "127.0.0.1:0"}})
 }
 
 // TestMetricsPage holds docs/metrics.md to the code, and names to Prometheus' conventions. `go test ./node -run MetricsPage -update` writes it.
 func TestMetricsPage(t *testing.T) {
-	const file = "../docs/metrics.md"
 	n := validatorForMetrics(t)
 	page := bytes.NewBufferString(metricsPage)
 	for _, d := range describedBy(t, n.metrics) {
 		fmt.Fprintf(page, "| `%s` | %s | %s | %s |\n", d.name, d.kind, d.labels, d.help)
 	}
-	if *updateMetrics {
-		if err := os.WriteFile(file, page.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(page.Bytes(), want) {
-		t.Errorf("%s is not what the code says: run go test ./node -run MetricsPage -update, and look at the difference", file)
-	}
+	goldentest.Check(t, "../docs/metrics.md", page.Bytes(), *updateMetrics, "go test ./node -run MetricsPage -update")
 	families, err := n.metrics.Gather()
 	if err != nil {
 		t.Fatal(err)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
@@ -12,28 +11,14 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/folkmoot/folkmoot/cmd/moot/internal/settings"
+	"github.com/folkmoot/folkmoot/internal/goldentest"
 )
-
-// referenceFile is the reference of the commands.
-const referenceFile = "../../docs/commands.md"
 
 var update = flag.Bool("update", false, "write docs/commands.md anew")
 
 // TestReferenceFile holds the reference in docs to what the commands say of themselves. `go test ./cmd/moot -run ReferenceFile -update` writes it.
 func TestReferenceFile(t *testing.T) {
-	want := reference(newRoot(&app{}))
-	if *update {
-		if err := os.WriteFile(referenceFile, want, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := os.ReadFile(referenceFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("%s is not what the commands say: run go test ./cmd/moot -run ReferenceFile -update, and look at the difference", referenceFile)
-	}
+	goldentest.Check(t, "../../docs/commands.md", reference(newRoot(&app{})), *update, "go test ./cmd/moot -run ReferenceFile -update")
 }
 
 // reference returns the reference of all commands below root as Markdown.
