@@ -119,6 +119,7 @@ type guardedConns struct {
 func (c guardedConns) stopBefore(height int64) error {
 	err := c.follows(height)
 	if err != nil {
+		c.guard.finished.Store(true)
 		c.guard.fail(err)
 	}
 	return err
@@ -209,10 +210,7 @@ func (c guardedConsensus) Commit(ctx context.Context) (*abci.ResponseCommit, err
 		}
 	}
 	if err == nil {
-		if last := c.conns.follows(c.conns.height.Load() + 1); last != nil {
-			c.conns.guard.finished.Store(true)
-			c.conns.guard.fail(last) // this block is whole, and CometBFT notes that it is
-		}
+		_ = c.conns.stopBefore(c.conns.height.Load() + 1) // this block is whole, and CometBFT notes that it is
 	}
 	return v, c.conns.guard.check(err)
 }

@@ -98,8 +98,7 @@ func (r *Replica) send(ctx context.Context, batch []*Submission) (full bool) {
 		transactions[i] = s.transaction
 	}
 	good, data := batch[:0:0], make([][]byte, 0, len(batch))
-	verdicts := ledger.VerifySignatures(r.network, transactions)
-	for i, err := range verdicts {
+	for i, err := range ledger.VerifySignatures(r.network, transactions) {
 		if err != nil {
 			r.refuse(err, batch[i])
 			continue

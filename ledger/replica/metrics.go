@@ -14,7 +14,8 @@ type metrics struct {
 	registerer   prometheus.Registerer // nil: nobody asks
 	transactions *prometheus.CounterVec
 	checks       *prometheus.CounterVec
-	rest         []prometheus.Collector
+	pending      prometheus.Collector
+	registered   []prometheus.Collector // those that Close takes back
 }
 
 // What becomes of transactions and of their signatures, as labels.
@@ -28,6 +29,9 @@ const (
 func newMetrics(r *Replica) *metrics {
 	m := &metrics{
 		registerer: r.cfg.Registerer,
+		pending: prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "moot_ledger_pending_transactions", Help: "Transactions that were handed in at this node and are in no block yet.",
+		}, func() float64 { return float64(r.waitingAll()) }),
 		transactions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "moot_ledger_transactions_total", Help: "Transactions in blocks that this node carried out, by what became of them.",
 		}, []string{"result"}),
@@ -41,39 +45,31 @@ func newMetrics(r *Replica) *metrics {
 	for _, result := range []string{resultGood, resultWrong} {
 		m.checks.WithLabelValues(result)
 	}
-	m.rest = []prometheus.Collector{
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "moot_ledger_pending_transactions", Help: "Transactions that were handed in at this node and are in no block yet.",
-		}, func() float64 { return float64(r.waitingAll()) }),
-	}
 	return m
 }
 
-// register offers the metrics.
+// register offers the metrics. After an error unregister is called all the same.
 func (m *metrics) register() error {
 	if m.registerer == nil {
 		return nil
 	}
-	for _, c := range m.all() {
+	for _, c := range []prometheus.Collector{m.transactions, m.checks, m.pending} {
 		if err := m.registerer.Register(c); err != nil {
-			m.unregister()
 			return fmt.Errorf("register the ledger's metrics: %w", err)
 		}
+		m.registered = append(m.registered, c)
 	}
 	return nil
 }
 
+// unregister takes back what was registered.
 func (m *metrics) unregister() {
-	if m == nil || m.registerer == nil {
+	if m == nil {
 		return
 	}
-	for _, c := range m.all() {
+	for _, c := range m.registered {
 		m.registerer.Unregister(c)
 	}
-}
-
-func (m *metrics) all() []prometheus.Collector {
-	return append([]prometheus.Collector{m.transactions, m.checks}, m.rest...)
 }
 
 // checked counts transactions whose signatures were checked.
