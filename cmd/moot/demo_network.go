@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
 	"golang.org/x/sync/errgroup"
 
@@ -105,7 +106,7 @@ func (p *demoPeer) settle() error {
 	p.config.API.Listen = api.Host
 	p.config.Listen = nil
 	for _, addr := range p.node.Addrs() {
-		bare, _ := ma.SplitFunc(addr, func(c ma.Component) bool { return c.Protocol().Code == ma.P_P2P })
+		bare, _ := peer.SplitAddr(addr)
 		p.config.Listen = append(p.config.Listen, bare)
 	}
 	return nil

@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/folkmoot/folkmoot/discovery/dns"
@@ -128,10 +127,7 @@ func doorsAt(ctx context.Context, names []string) ([]ma.Multiaddr, error) {
 				failed = errors.Join(failed, err)
 				return
 			}
-			full, err := peer.AddrInfoToP2pAddrs(&peer.AddrInfo{ID: id, Addrs: []ma.Multiaddr{addr}})
-			if err == nil {
-				doors = append(doors, full...)
-			}
+			doors = append(doors, withID([]ma.Multiaddr{addr}, id)...)
 		})
 	}
 	asking.Wait()

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/folkmoot/folkmoot/deploy/compile"
 	"github.com/folkmoot/folkmoot/test/kubernetes/cluster"
 )
 
@@ -42,7 +43,7 @@ func pack(ctx context.Context, destination string) error {
 	if err != nil {
 		return err
 	}
-	args := []string{"package", chart, "--destination", destination, "--app-version", imageTag(version)}
+	args := []string{"package", chart, "--destination", destination, "--app-version", compile.TagSafe(version)}
 	if chartVersion := chartVersion(version); chartVersion != "" {
 		args = append(args, "--version", chartVersion)
 	}
@@ -72,13 +73,7 @@ func programVersion(ctx context.Context) (string, error) {
 	return build.Version, nil
 }
 
-var (
-	notInTag = regexp.MustCompile(`[^A-Za-z0-9_.-]`)
-	semantic = regexp.MustCompile(`^v[0-9]+\.[0-9]+\.[0-9]+`)
-)
-
-// imageTag returns the tag that "make image" gives to the image of a version.
-func imageTag(version string) string { return notInTag.ReplaceAllString(version, "_") }
+var semantic = regexp.MustCompile(`^v[0-9]+\.[0-9]+\.[0-9]+`)
 
 // chartVersion returns the chart's version, which is semantic as Helm wants it; empty for a program that was not built from a repository: then the chart keeps its own.
 func chartVersion(version string) string {
