@@ -172,7 +172,11 @@ function recall(peers: Peer[]): void {
 
 function linksOf(links: Link[]): Map<string, Link[]> {
   const map = new Map<string, Link[]>();
-  for (const link of links) map.set(link.to, [...(map.get(link.to) ?? []), link]);
+  for (const link of links) {
+    // A connection is told with the peer at its other end, and a relay with the peer that is reached through it.
+    const of = link.kind === "connection" ? link.to : link.from;
+    map.set(of, [...(map.get(of) ?? []), link]);
+  }
   return map;
 }
 
