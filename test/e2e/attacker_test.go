@@ -57,7 +57,7 @@ type target struct {
 	got, refused atomic.Int64
 }
 
-// attack runs in the attacker's process. It prints what it got.
+// attack runs in the attacker's process. It prints what it got, and fails where it got nothing: then nothing was attacked.
 func attack(kind, addr string) error {
 	a, err := ma.NewMultiaddr(addr)
 	if err != nil {
@@ -76,6 +76,9 @@ func attack(kind, addr string) error {
 	t := &target{AddrInfo: *info}
 	if err := run(ctx, t); err != nil {
 		return err
+	}
+	if t.got.Load() == 0 {
+		return fmt.Errorf("refused %d times, and let in never", t.refused.Load())
 	}
 	fmt.Fprintf(os.Stdout, "got %d, was refused %d times\n", t.got.Load(), t.refused.Load())
 	return nil
