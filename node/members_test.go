@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
 
@@ -244,15 +246,7 @@ func TestALieEndsNobody(t *testing.T) {
 	_, self := memberOf(t, home)
 	proof := provenIn(t, home, g, self)
 	network := swarm.NetworkID(g.Origin())
-	h, err := swarm.NewVisitor(swarm.Config{Key: key, Network: network})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer h.Close()
-	for _, a := range founder.Addrs() {
-		transport, _ := peer.SplitAddr(a)
-		h.Peerstore().AddAddr(founder.ID(), transport, time.Hour)
-	}
+	h := hostAt(t, key, network, founder)
 	for _, shown := range [][]byte{nil, bytes.Replace(proof, []byte("A"), []byte("B"), 1)} {
 		s, err := h.NewStream(t.Context(), founder.ID(), admission.LobbyProtocol(network))
 		if err != nil {
@@ -277,6 +271,21 @@ func TestALieEndsNobody(t *testing.T) {
 	}
 }
 
+// hostAt returns a host that knows where a node is, and follows no rule.
+func hostAt(t *testing.T, key crypto.PrivKey, network swarm.NetworkID, n *node.Node) host.Host {
+	t.Helper()
+	h, err := swarm.NewVisitor(swarm.Config{Key: key, Network: network})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.Close() })
+	for _, a := range n.Addrs() {
+		transport, _ := peer.SplitAddr(a)
+		h.Peerstore().AddAddr(n.ID(), transport, time.Hour)
+	}
+	return h
+}
+
 // TestWhoRefusesIsCutOffInTime: a member that says again and again that the node is none itself gains no time by that when it is expelled.
 func TestWhoRefusesIsCutOffInTime(t *testing.T) {
 	operator := newSignatory(t)
@@ -297,15 +306,7 @@ func TestWhoRefusesIsCutOffInTime(t *testing.T) {
 	_, id := memberOf(t, hostile)
 	commit(&ledger.Admit{By: operator.id, Member: string(id), Name: "hostile"})
 	network := swarm.NetworkID(g.Origin())
-	h, err := swarm.NewVisitor(swarm.Config{Key: key, Network: network})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer h.Close()
-	for _, a := range founder.Addrs() {
-		transport, _ := peer.SplitAddr(a)
-		h.Peerstore().AddAddr(founder.ID(), transport, time.Hour)
-	}
+	h := hostAt(t, key, network, founder)
 	refuse := func() {
 		s, err := h.NewStream(t.Context(), founder.ID(), admission.LobbyProtocol(network))
 		if err != nil {
