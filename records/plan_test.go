@@ -59,12 +59,7 @@ func TestWhoHoldsNothingIsAskedRarely(t *testing.T) {
 	w.show(w.peers, nil)
 	s := w.shard(t, true)
 	before := w.topology.place(s)
-	dead := map[peer.ID]routing.State{}
-	for _, i := range before.holders {
-		if id := before.id(i); id != w.self {
-			dead[id] = routing.Dead
-		}
-	}
+	dead := w.deadHolders(&before)
 	w.show(w.peers, dead)
 	p := w.topology.place(s)
 	for of := range disk.Shard(disk.Shards) { // a member that was asked about one shard again is left alone about the others, too

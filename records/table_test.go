@@ -43,6 +43,17 @@ func (w *tableWorld) show(peers []peer.ID, states map[peer.ID]routing.State) {
 	w.apply(newTopology(view, DefaultCopies, w.topology), w.now)
 }
 
+// deadHolders are the states in which all others that hold a shard are dead.
+func (w *tableWorld) deadHolders(p *placement) map[peer.ID]routing.State {
+	dead := map[peer.ID]routing.State{}
+	for _, i := range p.holders {
+		if id := p.id(i); id != w.self {
+			dead[id] = routing.Dead
+		}
+	}
+	return dead
+}
+
 func (w *tableWorld) wait(d time.Duration) { w.now = w.now.Add(d) }
 
 // held returns a shard that this peer holds, or does not hold.
@@ -120,12 +131,7 @@ func TestTableStaysPartialWhileTheDeadMayKnowMore(t *testing.T) {
 	w.show(w.peers, nil)
 	s := w.shard(t, true)
 	p := w.topology.place(s)
-	dead := map[peer.ID]routing.State{}
-	for _, i := range p.holders {
-		if id := p.id(i); id != w.self {
-			dead[id] = routing.Dead
-		}
-	}
+	dead := w.deadHolders(&p)
 	w.show(w.peers, dead)
 	w.compareAll(at(LevelUnsynced))
 	w.wait(time.Minute)
