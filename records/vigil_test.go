@@ -42,22 +42,28 @@ func TestLapseIsLikeACrash(t *testing.T) {
 	}
 }
 
-// What is handed over is not vouched for after a lapse, and the copies are handed over all the same.
-func TestLapseWhileHandingOver(t *testing.T) {
-	w := newTableWorld(newRNG(t), 12)
-	w.show(w.peers[:8], nil)
-	w.compareAll(at(LevelSynced))
-	w.show(w.peers, nil)
-	var leaving disk.Shard
-	found := false
-	for s := range disk.Shard(disk.Shards) {
-		if w.levelAt(s).level == LevelLeaving {
-			leaving, found = s, true
+// newHandingWorld returns a world in which four of twelve peers are new, and a shard that this peer hands over to them. Where the new peers happen to lie elsewhere on the ring, nothing is handed over, and others are drawn.
+func newHandingWorld(t *testing.T) (*tableWorld, disk.Shard) {
+	t.Helper()
+	rng := newRNG(t)
+	for range 100 {
+		w := newTableWorld(rng, 12)
+		w.show(w.peers[:8], nil)
+		w.compareAll(at(LevelSynced))
+		w.show(w.peers, nil)
+		for s := range disk.Shard(disk.Shards) {
+			if w.levelAt(s).level == LevelLeaving {
+				return w, s
+			}
 		}
 	}
-	if !found {
-		t.Fatal("nothing is handed over")
-	}
+	t.Fatal("nothing is handed over")
+	return nil, 0
+}
+
+// What is handed over is not vouched for after a lapse, and the copies are handed over all the same.
+func TestLapseWhileHandingOver(t *testing.T) {
+	w, leaving := newHandingWorld(t)
 	w.lapse(w.now)
 	if p := w.levelAt(leaving); p.level != LevelNone {
 		t.Errorf("stands at %+v", p)

@@ -82,7 +82,11 @@ func TestSuddenlyFull(t *testing.T) {
 	n.commit("one", node, node)
 
 	full := error(syscall.ENOSPC)
-	cause.Store(&full)
+	fill := func(int64) error { // the disk is full from the block on in which it is called, so that the node can't know before it takes a transaction
+		cause.Store(&full)
+		return nil
+	}
+	node.app.breakWith(fill)
 	if err := node.engine.Submit(t.Context(), []byte("two")); err != nil {
 		t.Fatal(err)
 	}
@@ -90,13 +94,15 @@ func TestSuddenlyFull(t *testing.T) {
 	if node.app.has("two") {
 		t.Error("a block was carried out that could not be written")
 	}
+	node.app.breakWith(nil)
 	cause.Store(nil)
 	eventually(t, "the engine to go on", func() bool { return node.engine.Health() == nil })
 	eventually(t, "a block with what waited", func() bool { return node.app.has("two") })
 	n.commit("three", node, node)
 
+	// This time the next write of any kind fails, which may be one of an empty block, before the node is asked for anything.
 	cause.Store(&full)
-	if err := node.engine.Submit(t.Context(), []byte("four")); err != nil {
+	if err := node.engine.Submit(t.Context(), []byte("four")); err != nil && fault.KindOf(err) != fault.Unavailable {
 		t.Fatal(err)
 	}
 	node.standsStill(t)
