@@ -28,7 +28,7 @@ func isHealthPath(path string) bool {
 // scopeOf is the one place that says what a request needs.
 func scopeOf(method, path string) apitoken.Scope {
 	switch {
-	case path == leavePath || path == backupPath:
+	case path == leavePath || path == backupPath || path == signPath:
 		return apitoken.Admin
 	case listens(method) || method == http.MethodOptions:
 		return apitoken.Read
@@ -166,8 +166,11 @@ func (g *guard) check(r *http.Request, c caller, file bool) *problem {
 	if open {
 		return nil
 	}
+	if r.URL.Path == signPath && !g.needsToken && !c.presented {
+		return statusProblem(http.StatusUnauthorized, "what the node signs it signs for those alone who show a token of the scope admin, on this machine, too: moot token new NAME --scope admin makes one")
+	}
 	switch {
-	case c.presented && (g.needsToken || g.tokens.Len() > 0):
+	case c.presented && (g.needsToken || g.tokens.Len() > 0 || r.URL.Path == signPath):
 		return statusProblem(http.StatusUnauthorized, "the token is not, or is no longer, one of this node's (moot reads it from --token-file or MOOT_TOKEN): moot token list shows those that are")
 	case g.needsToken:
 		return statusProblem(http.StatusUnauthorized,

@@ -60,7 +60,7 @@ var routes = []string{
 	"POST /v1/peers/{id}/ping", "POST /v1/ping", "GET /v1/providers/{key}", "PUT /v1/providers/{key}", "GET /v1/records",
 	"GET /v1/ledger", "GET /v1/ledger/accounts/{account}", "GET /v1/ledger/anchors/{digest}", "GET /v1/ledger/assets/{asset}", "GET /v1/ledger/blocks/{height}", "GET /v1/ledger/genesis",
 	"GET /v1/ledger/history/{account}", "GET /v1/ledger/receipts/balances/{account}", "GET /v1/ledger/receipts/transactions/{id}",
-	"GET /v1/ledger/transactions/{id}", "GET /v1/ledger/invites", "GET /v1/ledger/validators", "POST /v1/ledger/batches", "POST /v1/ledger/transactions",
+	"GET /v1/ledger/transactions/{id}", "GET /v1/ledger/invites", "GET /v1/ledger/validators", "GET /v1/ledger/signers", "POST /v1/ledger/transfers", "POST /v1/ledger/batches", "POST /v1/ledger/transactions",
 	"POST /v1/topics/{topic}", "GET /v1/topics/{topic}/events",
 	"GET /v1/network", "GET /v1/network/events", "GET /v1/events", "GET /v1/holders/{key}", "GET /v1/standing",
 	"DELETE /v1/records/{key}", "GET /v1/records/{key}", "HEAD /v1/records/{key}", "PUT /v1/records/{key}",

@@ -63,6 +63,8 @@ type Config struct {
 	Validator *ValidatorConfig
 	// Ledger says how the ledger is kept, where the network has one.
 	Ledger LedgerConfig
+	// Signers are keys of accounts with which the node signs transfers for callers of its API that show a token of the scope admin, at most MaxSigners. None may be the node's identity or the key that it votes with.
+	Signers []Signer
 	// API describes the HTTP API; without a listen address there is none.
 	API APIConfig
 	// Version is the program's version as told to others.
@@ -157,6 +159,14 @@ func (c *Config) Validate() error {
 	}
 	if c.Validator != nil && c.NoLedger {
 		return fault.New(fault.Invalid, "validator: a node without the ledger can't be one")
+	}
+	if len(c.Signers) > MaxSigners {
+		return fault.New(fault.Invalid, "signers: %d keys: at most %d", len(c.Signers), MaxSigners)
+	}
+	for _, s := range c.Signers {
+		if s.Name == "" || len(s.Key) != ed25519.PrivateKeySize {
+			return fault.New(fault.Invalid, "signers: each needs a name and a key")
+		}
 	}
 	if c.Network != "" {
 		if _, err := swarm.OpenNetwork(c.Network); err != nil {
