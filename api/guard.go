@@ -64,6 +64,8 @@ type guard struct {
 	// listenHost is the host that the server was told to listen on, without a port.
 	listenHost string
 	scheme     string
+	// socket says that callers come by a Unix domain socket, which has no addresses.
+	socket bool
 }
 
 func newGuard(cfg *Config, listenHost, scheme string) *guard {
@@ -71,6 +73,7 @@ func newGuard(cfg *Config, listenHost, scheme string) *guard {
 	if g.tokens == nil {
 		g.tokens = noTokens{}
 	}
+	_, g.socket = socketPath(cfg.Listen)
 	g.needsToken = g.hasToken || cfg.RequireTokens || !isLoopback(listenHost)
 	return g
 }
@@ -93,6 +96,8 @@ func (g *guard) callerOf(r *http.Request, now time.Time) caller {
 	c := caller{}
 	if from, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 		c.address = from.Addr().Unmap().WithZone("")
+	} else if g.socket {
+		c.address = netip.IPv6Loopback()
 	}
 	text := bearer(r)
 	if c.presented = text != ""; !c.presented {

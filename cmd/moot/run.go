@@ -72,6 +72,7 @@ new keys into the seat of one that is gone takes its place, and "moot leave" has
   moot run --bootstrap /ip4/192.0.2.7/tcp/4242 --mdns=false
   moot run --network town --open --dns moot.default.svc.cluster.local --zone "$NODE_NAME"
   moot run --validators-secret secret --seat 2 --seats 4
+  moot run --api-listen unix:///run/moot/api.sock
   moot run --api-listen 0.0.0.0:7070 --token-file token --api-tls-cert tls.crt --api-tls-key tls.key`
 	addNetworkOptions(cmd, &o.network, &o.open)
 	addRunOptions(cmd, &o)
@@ -117,7 +118,7 @@ func addRunOptions(cmd *cobra.Command, o *runOptions) {
 	f.StringVar(&o.signPassphrase, "sign-passphrase-file", "", "`file` with the passphrase of the keys of --sign-with, one line (or the passphrase itself in "+passphraseVariable+")")
 	f.Var(&o.quota, "quota", "bytes of disk that records may use, such as 500MB or 10GiB; over it new ones are refused, and none is dropped (default: no bound)")
 	f.IntVar(&o.maxConnections, "max-connections", 0, "most connections to other peers (default: sized from the memory of the machine, or of the container)")
-	f.StringVar(&o.apiListen, "api-listen", defaultAPIListen, "`HOST:PORT` of the HTTP API; other addresses than loopback need a token and TLS")
+	f.StringVar(&o.apiListen, "api-listen", defaultAPIListen, "`HOST:PORT` of the HTTP API, or unix:///PATH for a socket that only this user may use; other addresses than loopback need a token and TLS")
 	f.StringVar(&o.apiTLSCert, "api-tls-cert", "", "`file` with the API's certificate, PEM")
 	f.StringVar(&o.apiTLSKey, "api-tls-key", "", "`file` with the certificate's private key, PEM")
 	addChoice(cmd, o.apiTokens, "api-tokens", "whom the API asks for a token: with auto callers from elsewhere and, with --token-file, all; with require all")
