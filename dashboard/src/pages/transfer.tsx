@@ -63,7 +63,7 @@ function Keys({ payers, chosen, choose }: { payers: Payer[]; chosen: string; cho
           ))}
         </fieldset>
       )}
-      <label>Open a key file, as in the folder <code>accounts</code> of a node’s home<input type="file" accept=".key,.pem" onChange={(e) => void opened(e.currentTarget.files?.[0])} /></label>
+      <label><span>Open a key file, as in the folder <code>accounts</code> of a node’s home</span><input type="file" accept=".key,.pem" onChange={(e) => void opened(e.currentTarget.files?.[0])} /></label>
       <Trouble error={open.error} />
       <div class="row">
         <button type="button" onClick={() => choose(ofPage(makeKey()).id)}>Make a new key</button>
@@ -149,7 +149,7 @@ function TokenForm() {
   const [token, set] = useState("");
   return (
     <form class="token" onSubmit={(e) => { e.preventDefault(); unlock(token.trim()); set(""); }}>
-      <label>Token of the scope admin, as <code>moot token new</code> makes them<input type="password" autocomplete="off" required value={token} onInput={(e) => set(e.currentTarget.value)} /></label>
+      <label><span>Token of the scope admin, as <code>moot token new</code> makes them</span><input type="password" autocomplete="off" required value={token} onInput={(e) => set(e.currentTarget.value)} /></label>
       <button type="submit">Use it in this tab</button>
     </form>
   );
