@@ -6,6 +6,8 @@ import { Store } from "./store";
 const maxFeed = 60;
 const maxBlocks = 40;
 const maxRecalled = 12;
+/** How often the page is drawn anew at most, in milliseconds. */
+const tellPause = 100;
 
 /** One thing that happened. */
 export interface Happening {
@@ -44,7 +46,7 @@ export interface Live {
 export const live = new Store<Live>({
   connection: "connecting", trouble: "", node: undefined, peers: new Map(), links: new Map(), mesh: false, partial: false, records: undefined, ledger: undefined,
   blocks: [], feed: [], epoch: 0,
-});
+}, tellPause);
 
 const tokenName = "folkmoot-token";
 
