@@ -72,6 +72,9 @@ func (n *Node) openSigning(identity crypto.PrivKey) error {
 		}
 		seen[key] = s.Name
 	}
+	for _, s := range n.cfg.Signers {
+		n.cfg.Logger.Info("signs transfers for callers with a token of the scope admin", "key", s.Name, "account", firstKeys(publicKey(s.Key)).ID())
+	}
 	n.signing = &signing{keys: slices.Clone(n.cfg.Signers), now: time.Now, seen: make(map[string]promise)}
 	return nil
 }
