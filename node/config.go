@@ -105,7 +105,7 @@ type LedgerConfig struct {
 
 // APIConfig describes a node's HTTP API.
 type APIConfig struct {
-	// Listen is HOST:PORT; port 0 takes a free one. Empty means no API.
+	// Listen is HOST:PORT, where port 0 takes a free one, or unix:// and the whole path of a socket that this user alone may use. Empty means no API.
 	Listen string
 	// Token is one that may everything. When it is set every request is asked for one: for it, or for one of those that Home holds (TokensFile).
 	Token string

@@ -191,6 +191,19 @@ test("a token that may only read signs nothing, and the page asks for another", 
   await page.getByRole("link", { name: "the transaction" }).waitFor();
 });
 
+test("findings with long words stay in their place", async (t) => {
+  for (const size of sizes) {
+    const page = await open(t, "#/network", { size });
+    await page.route("**/v1/doctor", (route) => route.fulfill({ json: { healthy: false, time: new Date().toISOString(), checks: ["ledger"], findings: [{ check: "ledger", severity: "warning", summary: `validators did not vote: ${"a1".repeat(32)}`, command: `moot find ${"b2".repeat(40)}` }] } }));
+    await page.evaluate(axe);
+    await page.evaluate(() => { location.hash = "#/node"; });
+    await page.getByText(/validators did not vote/).waitFor();
+    await checkPage(page, "long findings");
+    const [card, text] = await Promise.all([page.locator("section", { has: page.locator("#findings-title") }).boundingBox(), page.getByText(/validators did not vote/).boundingBox()]);
+    assert.ok(text.x + text.width <= card.x + card.width, "the text leaves its card");
+  }
+});
+
 test("validators are told with what they signed", async (t) => {
   const page = await open(t, "#/ledger");
   await page.locator(".validators").getByText(/signed 100 %/).waitFor();

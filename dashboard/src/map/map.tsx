@@ -23,7 +23,7 @@ const whole: View = { zoom: 1, x: 0, y: 0 };
 /** Height of the picture; its width follows from the room that there is. */
 const height = 1060;
 /** How much higher it is where there is no room beside the circle: the zones' names go around it then. */
-const narrowHeight = 1240;
+const narrowHeight = 1150;
 
 /** Draws peers around this node. It can be gone through by arrow keys, and the table of peers says the same. */
 export function NetworkMap({ peers, links, mesh }: { peers: ReadonlyMap<string, Peer>; links: ReadonlyMap<string, Link[]>; mesh: boolean }) {
