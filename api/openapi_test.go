@@ -194,11 +194,11 @@ func fillPath(path string) string {
 
 // TestDocumentedRoutesExist asks for each.
 func TestDocumentedRoutesExist(t *testing.T) {
-	s := serve(t, api.Config{Ledger: apitest.Ledger{}})
+	s := serve(t, api.Config{Ledger: apitest.Ledger{}, Tokens: oneToken{}})
 	askWith(t, s, "PUT", "/v1/records/k", "v")
 	for _, route := range slices.Backward(routes) { // so that k is deleted last
 		method, path, _ := strings.Cut(route, " ")
-		body := ""
+		body, header := "", []string{"Authorization: Bearer TOKEN"}
 		switch path {
 		case "/v1/events", "/v1/network/events", "/v1/topics/{topic}/events":
 			method = "HEAD" // the answer to GET has no end
@@ -209,7 +209,10 @@ func TestDocumentedRoutesExist(t *testing.T) {
 		case "/v1/ping":
 			body = `{"target":"` + apitest.Other + `"}`
 		}
-		if a := askWith(t, s, method, fillPath(path), body); a.StatusCode != http.StatusOK {
+		if path == "/v1/ledger/transfers" {
+			body, header = transferBody, append(header, "Idempotency-Key: 0123456789abcdef", "Content-Type: application/json")
+		}
+		if a := askWith(t, s, method, fillPath(path), body, header...); a.StatusCode != http.StatusOK {
 			t.Errorf("%s: %s %s", route, a.Status, a.body)
 		}
 	}

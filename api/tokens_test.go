@@ -34,12 +34,14 @@ func scopedTokens(t *testing.T) (file apitoken.File, set *apitoken.Set, texts ma
 	return file, set, texts
 }
 
+// transferBody is a transfer that a node may be asked to sign.
+const transferBody = `{"network":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","from":"moot1account","to":"moot1account","asset":"EUR@moot1account","amount":"1","valid_until":"2026-05-01T12:10:00Z"}`
+
 // TestSigningAsksForAToken: what a node signs it signs for nobody without one, though everybody on the machine may do everything else.
 func TestSigningAsksForAToken(t *testing.T) {
 	_, set, texts := scopedTokens(t)
-	const body = `{"network":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","from":"moot1account","to":"moot1account","asset":"EUR@moot1account","amount":"1","valid_until":"2026-05-01T12:10:00Z"}`
 	pay := func(s *api.Server, header ...string) answer {
-		return askWith(t, s, "POST", "/v1/ledger/transfers", body, append([]string{"Content-Type: application/json", "Idempotency-Key: 0123456789abcdef"}, header...)...)
+		return askWith(t, s, "POST", "/v1/ledger/transfers", transferBody, append([]string{"Content-Type: application/json", "Idempotency-Key: 0123456789abcdef"}, header...)...)
 	}
 	for what, cfg := range map[string]api.Config{"tokens": {Tokens: set}, "none": {}} {
 		cfg.Ledger = apitest.Ledger{}
