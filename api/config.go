@@ -43,7 +43,7 @@ type Config struct {
 	Backend Backend
 	// Ledger may be nil: then there is none.
 	Ledger Ledger
-	// Listen is HOST:PORT. On an address that is not a loopback one Token or Tokens are needed, and TLSCert and TLSKey unless Insecure is set.
+	// Listen is HOST:PORT, or unix:// and the whole path of a Unix domain socket, which the user alone who runs the server may use. On an address that is not a loopback one Token or Tokens are needed, and TLSCert and TLSKey unless Insecure is set.
 	Listen string
 	// Token is one that may everything. Requests must carry it or one of Tokens (RFC 6750), but for health checks and the dashboard's files. Where it is empty and the address is a loopback one,
 	// everybody on the machine may call, unless RequireTokens is set.
@@ -77,9 +77,15 @@ func (c *Config) Validate() error {
 	if c.Backend == nil {
 		return fault.New(fault.Invalid, "the API needs a backend")
 	}
-	host, _, err := net.SplitHostPort(c.Listen)
+	path, socket := socketPath(c.Listen)
+	if socket {
+		if err := checkSocket(path); err != nil {
+			return err
+		}
+	}
+	host, _, err := splitListen(c.Listen)
 	if err != nil {
-		return fault.New(fault.Invalid, "--api-listen %q: %w; want HOST:PORT such as 127.0.0.1:7070", c.Listen, err)
+		return fault.New(fault.Invalid, "--api-listen %q: %w; want HOST:PORT such as 127.0.0.1:7070, or unix:///PATH", c.Listen, err)
 	}
 	if c.RequestTimeout < 0 {
 		return fault.New(fault.Invalid, "the request timeout %s is negative", c.RequestTimeout)
@@ -89,6 +95,9 @@ func (c *Config) Validate() error {
 	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return fault.New(fault.Invalid, "--api-tls-cert and --api-tls-key need one another")
+	}
+	if socket && c.TLSCert != "" {
+		return fault.New(fault.Invalid, "--api-tls-cert is for addresses that others reach: nobody listens between a socket and its callers")
 	}
 	if isLoopback(host) {
 		return nil
@@ -108,9 +117,17 @@ func (c *Config) validateExposed() error {
 	return nil
 }
 
-// IsLoopback tells whether HOST:PORT is on this machine's loopback interface.
+// splitListen returns the host and the port of a Listen. A socket is as the machine itself.
+func splitListen(listen string) (host, port string, err error) {
+	if _, ok := socketPath(listen); ok {
+		return socketHost, "", nil
+	}
+	return net.SplitHostPort(listen)
+}
+
+// IsLoopback tells whether a Listen, HOST:PORT or a socket, is reached from this machine alone.
 func IsLoopback(listen string) bool {
-	host, _, err := net.SplitHostPort(listen)
+	host, _, err := splitListen(listen)
 	return err == nil && isLoopback(host)
 }
 

@@ -17,9 +17,18 @@ import (
 	"github.com/folkmoot/folkmoot/api"
 	"github.com/folkmoot/folkmoot/api/apitest"
 	v1 "github.com/folkmoot/folkmoot/api/v1"
+	"github.com/folkmoot/folkmoot/internal/apitoken"
 )
 
 const examplesFile = "examples.json"
+
+// oneToken is the token "TOKEN", which may everything.
+type oneToken struct{}
+
+func (oneToken) Find(text string, _ time.Time) (apitoken.Token, bool) {
+	return apitoken.Token{ID: "one", Scope: apitoken.Admin}, text == "TOKEN"
+}
+func (oneToken) Len() int { return 1 }
 
 // TestExamples sends the request of each example and compares the answer. `go test ./api -run Examples -update` writes the answers anew.
 func TestExamples(t *testing.T) {
@@ -35,7 +44,7 @@ func TestExamples(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	height := prometheus.NewGauge(prometheus.GaugeOpts{Name: "moot_ledger_height", Help: "Height of the newest block."})
 	registry.MustRegister(height)
-	s := serve(t, api.Config{Backend: backend, Ledger: apitest.Ledger{}, Gatherer: registry})
+	s := serve(t, api.Config{Backend: backend, Ledger: apitest.Ledger{}, Gatherer: registry, Tokens: oneToken{}})
 	for i := range list {
 		e := &list[i]
 		contentType, got := answerOf(t, s, backend, e)

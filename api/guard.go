@@ -28,7 +28,7 @@ func isHealthPath(path string) bool {
 // scopeOf is the one place that says what a request needs.
 func scopeOf(method, path string) apitoken.Scope {
 	switch {
-	case path == leavePath || path == backupPath:
+	case path == leavePath || path == backupPath || path == signPath:
 		return apitoken.Admin
 	case listens(method) || method == http.MethodOptions:
 		return apitoken.Read
@@ -64,6 +64,8 @@ type guard struct {
 	// listenHost is the host that the server was told to listen on, without a port.
 	listenHost string
 	scheme     string
+	// socket says that callers come by a Unix domain socket, which has no addresses.
+	socket bool
 }
 
 func newGuard(cfg *Config, listenHost, scheme string) *guard {
@@ -71,6 +73,7 @@ func newGuard(cfg *Config, listenHost, scheme string) *guard {
 	if g.tokens == nil {
 		g.tokens = noTokens{}
 	}
+	_, g.socket = socketPath(cfg.Listen)
 	g.needsToken = g.hasToken || cfg.RequireTokens || !isLoopback(listenHost)
 	return g
 }
@@ -93,6 +96,8 @@ func (g *guard) callerOf(r *http.Request, now time.Time) caller {
 	c := caller{}
 	if from, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 		c.address = from.Addr().Unmap().WithZone("")
+	} else if g.socket {
+		c.address = netip.IPv6Loopback()
 	}
 	text := bearer(r)
 	if c.presented = text != ""; !c.presented {
@@ -166,8 +171,11 @@ func (g *guard) check(r *http.Request, c caller, file bool) *problem {
 	if open {
 		return nil
 	}
+	if r.URL.Path == signPath && !g.needsToken && !c.presented {
+		return statusProblem(http.StatusUnauthorized, "what the node signs it signs for those alone who show a token of the scope admin, on this machine, too: moot token new NAME --scope admin makes one")
+	}
 	switch {
-	case c.presented && (g.needsToken || g.tokens.Len() > 0):
+	case c.presented && (g.needsToken || g.tokens.Len() > 0 || r.URL.Path == signPath):
 		return statusProblem(http.StatusUnauthorized, "the token is not, or is no longer, one of this node's (moot reads it from --token-file or MOOT_TOKEN): moot token list shows those that are")
 	case g.needsToken:
 		return statusProblem(http.StatusUnauthorized,

@@ -30,6 +30,11 @@ type Ledger interface {
 	// Block returns a block; height 0 means the last.
 	Block(ctx context.Context, height int64) (v1.Block, error)
 	Validators(ctx context.Context) (v1.Validators, error)
+	// Signers lists the keys that the node was told to sign transfers with.
+	Signers(ctx context.Context) (v1.Signers, error)
+	// Transfer signs a transfer with keys of Signers, and is then as Submit. The same transfer under the same key is the same transaction; another one under it is fault.Conflict, and so is one that is meant for another
+	// ledger. It is fault.Forbidden where the node has not enough keys of the account that pays.
+	Transfer(ctx context.Context, t v1.Transfer, key string, committed bool) (v1.TransactionStatus, error)
 	// Invites lists the invites that were not revoked, in the order of their accounts.
 	Invites(ctx context.Context) (v1.Invites, error)
 }
@@ -88,6 +93,12 @@ func (noLedger) Block(context.Context, int64) (v1.Block, error) { return v1.Bloc
 
 func (noLedger) Validators(context.Context) (v1.Validators, error) {
 	return v1.Validators{}, errNoLedger
+}
+
+func (noLedger) Signers(context.Context) (v1.Signers, error) { return v1.Signers{}, errNoLedger }
+
+func (noLedger) Transfer(context.Context, v1.Transfer, string, bool) (v1.TransactionStatus, error) {
+	return v1.TransactionStatus{}, errNoLedger
 }
 
 func (noLedger) Invites(context.Context) (v1.Invites, error) { return v1.Invites{}, errNoLedger }

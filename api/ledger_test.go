@@ -61,8 +61,11 @@ func TestLedgerThroughTheClient(t *testing.T) {
 			t.Errorf("block %d: %+v, %v", height, got, err)
 		}
 	}
-	if _, err := c.Validators(ctx); err != nil {
-		t.Error(err)
+	if v, err := c.Validators(ctx); err != nil || v.Window != apitest.Height-1 || v.Validators[0].Signed != v.Validators[0].Blocks-1 {
+		t.Errorf("validators %+v, %v", v, err)
+	}
+	if list, err := c.Signers(ctx); err != nil || len(list.Signers) != 1 || list.Signers[0].Account != apitest.Account {
+		t.Errorf("signers %+v, %v", list, err)
 	}
 	for what, err := range map[string]error{
 		"transaction": second(c.Transaction(ctx, "none")), "account": second(c.Account(ctx, "none")), "asset": second(c.Asset(ctx, "none")), "block": second(c.Block(ctx, 99)), "anchor": second(c.Anchors(ctx, "none")),

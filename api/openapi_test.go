@@ -60,7 +60,7 @@ var routes = []string{
 	"POST /v1/peers/{id}/ping", "POST /v1/ping", "GET /v1/providers/{key}", "PUT /v1/providers/{key}", "GET /v1/records",
 	"GET /v1/ledger", "GET /v1/ledger/accounts/{account}", "GET /v1/ledger/anchors/{digest}", "GET /v1/ledger/assets/{asset}", "GET /v1/ledger/blocks/{height}", "GET /v1/ledger/genesis",
 	"GET /v1/ledger/history/{account}", "GET /v1/ledger/receipts/balances/{account}", "GET /v1/ledger/receipts/transactions/{id}",
-	"GET /v1/ledger/transactions/{id}", "GET /v1/ledger/invites", "GET /v1/ledger/validators", "POST /v1/ledger/batches", "POST /v1/ledger/transactions",
+	"GET /v1/ledger/transactions/{id}", "GET /v1/ledger/invites", "GET /v1/ledger/validators", "GET /v1/ledger/signers", "POST /v1/ledger/transfers", "POST /v1/ledger/batches", "POST /v1/ledger/transactions",
 	"POST /v1/topics/{topic}", "GET /v1/topics/{topic}/events",
 	"GET /v1/network", "GET /v1/network/events", "GET /v1/events", "GET /v1/holders/{key}", "GET /v1/standing",
 	"DELETE /v1/records/{key}", "GET /v1/records/{key}", "HEAD /v1/records/{key}", "PUT /v1/records/{key}",
@@ -90,6 +90,9 @@ func (op operation) open() bool { return len(op.Security) == 1 && len(op.Securit
 // scope returns what a token must have.
 func (op operation) scope(t *testing.T) apitoken.Scope {
 	t.Helper()
+	if op.OperationID == "sign-transfer" { // a token is needed in any case
+		op.Security = append([]map[string][]string{{}}, op.Security...)
+	}
 	if len(op.Security) != 2 || len(op.Security[0]) > 0 || len(op.Security[1]["token"]) != 1 {
 		t.Fatalf("%s: security %v", op.OperationID, op.Security)
 	}
@@ -191,11 +194,11 @@ func fillPath(path string) string {
 
 // TestDocumentedRoutesExist asks for each.
 func TestDocumentedRoutesExist(t *testing.T) {
-	s := serve(t, api.Config{Ledger: apitest.Ledger{}})
+	s := serve(t, api.Config{Ledger: apitest.Ledger{}, Tokens: oneToken{}})
 	askWith(t, s, "PUT", "/v1/records/k", "v")
 	for _, route := range slices.Backward(routes) { // so that k is deleted last
 		method, path, _ := strings.Cut(route, " ")
-		body := ""
+		body, header := "", []string{"Authorization: Bearer TOKEN"}
 		switch path {
 		case "/v1/events", "/v1/network/events", "/v1/topics/{topic}/events":
 			method = "HEAD" // the answer to GET has no end
@@ -206,7 +209,10 @@ func TestDocumentedRoutesExist(t *testing.T) {
 		case "/v1/ping":
 			body = `{"target":"` + apitest.Other + `"}`
 		}
-		if a := askWith(t, s, method, fillPath(path), body); a.StatusCode != http.StatusOK {
+		if path == "/v1/ledger/transfers" {
+			body, header = transferBody, append(header, "Idempotency-Key: 0123456789abcdef", "Content-Type: application/json")
+		}
+		if a := askWith(t, s, method, fillPath(path), body, header...); a.StatusCode != http.StatusOK {
 			t.Errorf("%s: %s %s", route, a.Status, a.body)
 		}
 	}

@@ -121,6 +121,9 @@ func handle[I, O any](r *routes, op huma.Operation, f func(context.Context, *I) 
 	op.BodyReadTimeout = r.bodyTimeout
 	if op.Security == nil {
 		op.Security = []map[string][]string{{}, {tokenScheme: {string(scopeOf(op.Method, op.Path))}}}
+		if op.Path == signPath {
+			op.Security = op.Security[1:] // never without one
+		}
 	}
 	huma.Register(r.huma, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := f(ctx, in)

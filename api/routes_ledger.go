@@ -13,6 +13,13 @@ import (
 	"github.com/folkmoot/folkmoot/fault"
 )
 
+const (
+	// signPath is where the node is asked to sign.
+	signPath = "/v1/ledger/transfers"
+	// maxTransferBody is the most bytes of a transfer as a document.
+	maxTransferBody = 4 << 10
+)
+
 // latest stands for the height of the last block.
 const latest = "latest"
 
@@ -41,6 +48,12 @@ func (r *routes) ledgerRoutes() {
 		},
 		MaxBodyBytes: v1.MaxBatchBytes + 1,
 	}, r.submitBatch)
+	handle(r, get("list-signers", "/signers", "The keys that this node was told to sign transfers with"), r.listSigners)
+	handle(r, huma.Operation{
+		OperationID: "sign-transfer", Method: http.MethodPost, Path: signPath, Tags: tags,
+		Summary:      "Have the node sign a transfer with a key of its own (--sign-with) and hand it in. The same again is the same transaction. A token is needed in any case",
+		MaxBodyBytes: maxTransferBody,
+	}, r.signTransfer)
 	handle(r, get("get-transaction", "/transactions/{id}", "A transaction that is in a block, and what became of it"), r.getTransaction)
 	handle(r, r.bytes(get("get-transaction-receipt", "/receipts/transactions/{id}", "The proof of what became of a transaction, which can be checked without a network")), r.transactionReceipt)
 	handle(r, r.bytes(get("get-balance-receipt", "/receipts/balances/{account}", "The proof of what an account has of an asset")), r.balanceReceipt)
@@ -88,9 +101,30 @@ func (r *routes) getGenesis(ctx context.Context, _ *struct{}) (*rawDocument, err
 	return rawOf(r.ledger.Genesis(ctx))
 }
 
+// WaitInput says what a submission waits for.
+type WaitInput struct {
+	Wait string `query:"wait" enum:"accepted,committed" default:"committed" doc:"accepted: this node has checked it and passed it on; committed: it is in a block"`
+}
+
 type submitInput struct {
-	Wait    string `query:"wait" enum:"accepted,committed" default:"committed" doc:"accepted: this node has checked it and passed it on; committed: it is in a block"`
+	WaitInput
 	RawBody []byte
+}
+
+type transferInput struct {
+	WaitInput
+	Key  string `header:"Idempotency-Key" required:"true" minLength:"16" maxLength:"64" pattern:"^[!-~]+$" doc:"Chosen at random by the caller for one payment: sent again with the same document it is the same payment"`
+	Body v1.Transfer
+}
+
+func (r *routes) listSigners(ctx context.Context, _ *struct{}) (*document[v1.Signers], error) {
+	list, err := r.ledger.Signers(ctx)
+	list.Signers = notNil(list.Signers)
+	return documentOf(list, err)
+}
+
+func (r *routes) signTransfer(ctx context.Context, in *transferInput) (*document[v1.TransactionStatus], error) {
+	return documentOf(r.ledger.Transfer(ctx, in.Body, in.Key, in.Wait != v1.WaitAccepted))
 }
 
 func (r *routes) submitTransaction(ctx context.Context, in *submitInput) (*document[v1.TransactionStatus], error) {

@@ -62,6 +62,9 @@ func NewServer(cfg Config) (*Server, error) {
 		return nil, errors.Join(err, s.listener.Close())
 	}
 	s.url = urlOf(h.guard.scheme, h.guard.listenHost, s.listener.Addr())
+	if h.guard.socket {
+		s.url = cfg.Listen
+	}
 	s.http = s.newHTTPServer(h, tlsConfig, cfg.RequestTimeout)
 	s.http.RegisterOnShutdown(stop)
 	return s, nil
@@ -95,7 +98,7 @@ func newHandler(stopping context.Context, cfg Config, logger *slog.Logger) (*han
 	if cfg.TLSCert != "" {
 		scheme = "https"
 	}
-	host, _, err := net.SplitHostPort(cfg.Listen)
+	host, _, err := splitListen(cfg.Listen)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +118,13 @@ func newHandler(stopping context.Context, cfg Config, logger *slog.Logger) (*han
 	}, nil
 }
 
-func (s *Server) listen(cfg Config) error {
+func (s *Server) listen(cfg Config) (err error) {
+	if path, ok := socketPath(cfg.Listen); ok {
+		if s.listener, err = listenSocket(context.Background(), path); err != nil {
+			return fmt.Errorf("listen on %s (--api-listen): %w", cfg.Listen, err)
+		}
+		return nil
+	}
 	var lc net.ListenConfig
 	listener, err := lc.Listen(context.Background(), "tcp", cfg.Listen)
 	if errors.Is(err, syscall.EADDRINUSE) {

@@ -34,6 +34,33 @@ func scopedTokens(t *testing.T) (file apitoken.File, set *apitoken.Set, texts ma
 	return file, set, texts
 }
 
+// transferBody is a transfer that a node may be asked to sign.
+const transferBody = `{"network":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","from":"moot1account","to":"moot1account","asset":"EUR@moot1account","amount":"1","valid_until":"2026-05-01T12:10:00Z"}`
+
+// TestSigningAsksForAToken: what a node signs it signs for nobody without one, though everybody on the machine may do everything else.
+func TestSigningAsksForAToken(t *testing.T) {
+	_, set, texts := scopedTokens(t)
+	pay := func(s *api.Server, header ...string) answer {
+		return askWith(t, s, "POST", "/v1/ledger/transfers", transferBody, append([]string{"Content-Type: application/json", "Idempotency-Key: 0123456789abcdef"}, header...)...)
+	}
+	for what, cfg := range map[string]api.Config{"tokens": {Tokens: set}, "none": {}} {
+		cfg.Ledger = apitest.Ledger{}
+		s := serve(t, cfg)
+		pay(s).wantProblem(t, 401, fault.Forbidden, "scope admin")
+		pay(s, "Authorization: Bearer wrong").wantProblem(t, 401, fault.Forbidden, "token")
+		if a := ask(t, s, "GET", "/v1/ledger/signers"); a.StatusCode != http.StatusOK {
+			t.Errorf("%s: signers: %s", what, a.Status)
+		}
+		if what == "none" {
+			continue
+		}
+		pay(s, "Authorization: Bearer "+texts[apitoken.Write]).wantProblem(t, 403, fault.Forbidden, "scope admin")
+		if a := pay(s, "Authorization: Bearer "+texts[apitoken.Admin]); a.StatusCode != http.StatusOK {
+			t.Errorf("%s: with the scope admin: %s %s", what, a.Status, a.body)
+		}
+	}
+}
+
 // TestScopes asks for every route with a token of every scope: what is refused is what the OpenAPI document says.
 func TestScopes(t *testing.T) {
 	_, set, texts := scopedTokens(t)
@@ -48,7 +75,7 @@ func TestScopes(t *testing.T) {
 		need := op.scope(t)
 		want := apitoken.Write
 		switch {
-		case path == "/v1/leave" || path == "/v1/backup":
+		case path == "/v1/leave" || path == "/v1/backup" || path == "/v1/ledger/transfers":
 			want = apitoken.Admin
 		case method == "GET" || method == "HEAD":
 			want = apitoken.Read

@@ -338,9 +338,17 @@ func (b ledgerBackend) Validators(context.Context) (v1.Validators, error) {
 	if err != nil {
 		return d, err
 	}
+	attendance, err := b.r.Attendance()
+	if err != nil && fault.KindOf(err) != fault.Unavailable { // while the node opens its blocks nothing is counted
+		return d, err
+	}
+	if attendance.First > 0 {
+		d.Window = int(attendance.Last - attendance.First + 1)
+	}
 	for _, v := range validators {
 		d.Total += v.Power
-		d.Validators = append(d.Validators, v1.Validator{Key: v.Key.String(), Power: v.Power, Operator: v.Operator.String()})
+		part := attendance.Of[ledger.PublicKey(v.Key)]
+		d.Validators = append(d.Validators, v1.Validator{Key: v.Key.String(), Power: v.Power, Operator: v.Operator.String(), Blocks: part.Blocks, Signed: part.Signed})
 	}
 	proposals, err := b.r.Proposals()
 	if err != nil {

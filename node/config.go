@@ -63,6 +63,8 @@ type Config struct {
 	Validator *ValidatorConfig
 	// Ledger says how the ledger is kept, where the network has one.
 	Ledger LedgerConfig
+	// Signers are keys of accounts with which the node signs transfers for callers of its API that show a token of the scope admin, at most MaxSigners. None may be the node's identity or the key that it votes with.
+	Signers []Signer
 	// API describes the HTTP API; without a listen address there is none.
 	API APIConfig
 	// Version is the program's version as told to others.
@@ -103,7 +105,7 @@ type LedgerConfig struct {
 
 // APIConfig describes a node's HTTP API.
 type APIConfig struct {
-	// Listen is HOST:PORT; port 0 takes a free one. Empty means no API.
+	// Listen is HOST:PORT, where port 0 takes a free one, or unix:// and the whole path of a socket that this user alone may use. Empty means no API.
 	Listen string
 	// Token is one that may everything. When it is set every request is asked for one: for it, or for one of those that Home holds (TokensFile).
 	Token string
@@ -157,6 +159,14 @@ func (c *Config) Validate() error {
 	}
 	if c.Validator != nil && c.NoLedger {
 		return fault.New(fault.Invalid, "validator: a node without the ledger can't be one")
+	}
+	if len(c.Signers) > MaxSigners {
+		return fault.New(fault.Invalid, "signers: %d keys: at most %d", len(c.Signers), MaxSigners)
+	}
+	for _, s := range c.Signers {
+		if s.Name == "" || len(s.Key) != ed25519.PrivateKeySize {
+			return fault.New(fault.Invalid, "signers: each needs a name and a key")
+		}
 	}
 	if c.Network != "" {
 		if _, err := swarm.OpenNetwork(c.Network); err != nil {

@@ -124,7 +124,7 @@ func TestLedger(t *testing.T) {
 	if h, err := c.History(ctx, ann.id.String(), v1.HistoryOptions{}); err != nil || len(h.Transactions) != 1 || h.Transactions[0].Transaction.Operations[1].Kind != "issue" {
 		t.Errorf("history %+v, %v", h, err)
 	}
-	if v, err := c.Validators(ctx); err != nil || len(v.Validators) != 1 || v.Validators[0].Operator != operator.id.String() {
+	if v, err := c.Validators(ctx); err != nil || len(v.Validators) != 1 || v.Validators[0].Operator != operator.id.String() || v.Window < 1 || v.Validators[0].Blocks != v.Window || v.Validators[0].Signed != v.Window {
 		t.Errorf("validators %+v, %v", v, err)
 	}
 	document, err := c.Genesis(ctx)

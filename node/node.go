@@ -61,6 +61,7 @@ type Node struct {
 	readyAt   time.Time     // when that was; set before ready is closed
 	settled   atomic.Bool   // all that the node holds was seen in sync and at full count
 	departure *departure
+	signing   *signing // nil where the node signs for nobody
 	closers   []closer // in the order in which things were opened
 }
 
@@ -87,7 +88,7 @@ func New(cfg Config) (_ *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, step := range []func(crypto.PrivKey) error{n.openMembers, n.openHost, n.openRouting, n.openTraversal, n.openStore, n.openDiscovery, n.openLedger, n.followMembers, n.openEnrolment, n.openAPI} {
+	for _, step := range []func(crypto.PrivKey) error{n.openMembers, n.openHost, n.openRouting, n.openTraversal, n.openStore, n.openDiscovery, n.openLedger, n.followMembers, n.openEnrolment, n.openSigning, n.openAPI} {
 		if err := step(key); err != nil {
 			return nil, err
 		}

@@ -13,14 +13,21 @@ import (
 // farewellTimeout bounds the announcement of absence at the end.
 const farewellTimeout = time.Second
 
+// ErrCutOff is the cause of a context's end that has Run end as if the process had been killed, as far as others can tell.
+var ErrCutOff = errors.New("the node is cut off")
+
 // Run serves until ctx ends, then announces the node's absence, stops every part in order, and closes the node. It
 // returns nil after a clean stop and after a complete Leave, and the first failure when a part failed by itself. A Node runs once.
+//
+// Where ctx ends with the cause ErrCutOff nothing is announced: connections break at once, and others find out. What was acknowledged is on the disk, which is closed as ever.
 func (n *Node) Run(ctx context.Context) error {
 	withdraw, err := n.publishAPI()
 	if err != nil {
 		return errors.Join(err, n.Close())
 	}
 	defer withdraw()
+	outer := ctx
+	defer n.cutOffWith(outer)()
 	// The API stops first, so that requests under way still find the network; the network stops after the farewell.
 	network, stopNetwork := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopNetwork()
@@ -59,11 +66,33 @@ func (n *Node) Run(ctx context.Context) error {
 	apiErr := n.serveAPI(ctx, network)
 	stopServing()
 	departing.Wait()
-	if network.Err() == nil && !n.hasLeft() {
+	if network.Err() == nil && !n.hasLeft() && !isCutOff(outer) {
 		n.sayFarewell(network)
 	}
 	stopNetwork()
 	return errors.Join(apiErr, parts.Wait(), n.Close(), n.departureError())
+}
+
+func isCutOff(ctx context.Context) bool { return errors.Is(context.Cause(ctx), ErrCutOff) }
+
+// cutOffWith breaks all connections when ctx ends with the cause ErrCutOff. The function that it returns ends the waiting for that, and waits for what has begun.
+func (n *Node) cutOffWith(ctx context.Context) (end func()) {
+	done := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(done)
+		if !isCutOff(ctx) {
+			return
+		}
+		if n.api != nil {
+			_ = n.api.Close()
+		}
+		_ = n.host.Close()
+	})
+	return func() {
+		if !stop() {
+			<-done
+		}
+	}
 }
 
 func (n *Node) sayFarewell(ctx context.Context) {

@@ -116,9 +116,23 @@ func (Ledger) Block(_ context.Context, height int64) (v1.Block, error) {
 	return only("block", fmt.Sprint(height), fmt.Sprint(Height), v1.Block{Height: height, Transactions: []v1.CommittedTransaction{}})
 }
 
-// Validators knows none.
+// Validators knows one, which signed all but one of the blocks.
 func (Ledger) Validators(context.Context) (v1.Validators, error) {
-	return v1.Validators{Validators: []v1.Validator{}, Proposals: []v1.Proposal{}}, nil
+	one := v1.Validator{Key: "aabb", Power: 1, Operator: Account, Blocks: Height - 1, Signed: Height - 2}
+	return v1.Validators{Validators: []v1.Validator{one}, Proposals: []v1.Proposal{}, Total: 1, Window: Height - 1}, nil
+}
+
+// Signers knows one.
+func (Ledger) Signers(context.Context) (v1.Signers, error) {
+	return v1.Signers{Signers: []v1.Signer{{Name: "till", Account: Account, Key: "aabb"}}}, nil
+}
+
+// Transfer pays from the one account alone, in the ledger that Status tells of.
+func (l Ledger) Transfer(ctx context.Context, t v1.Transfer, key string, committed bool) (v1.TransactionStatus, error) {
+	if t.From != Account {
+		return v1.TransactionStatus{}, fault.New(fault.Forbidden, "no key of %s", t.From)
+	}
+	return l.Submit(ctx, []byte(key), committed)
 }
 
 // Invites tells of one.

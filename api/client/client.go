@@ -3,6 +3,7 @@
 package client
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"net"
@@ -21,6 +22,9 @@ const (
 	DefaultTimeout = 40 * time.Second
 
 	dialTimeout = 5 * time.Second
+	// socketScheme begins the address of a Unix domain socket, and socketBase is what is asked of one.
+	socketScheme = "unix://"
+	socketBase   = "http://localhost"
 	// maxIdle is how many connections stay open for the next calls.
 	maxIdle = 256
 	// idleTimeout is shorter than the server's, so that a call rarely meets a connection that the server is closing.
@@ -44,14 +48,22 @@ type Options struct {
 // Client calls one node. It is safe for use by many goroutines.
 type Client struct {
 	base    *url.URL
+	socket  string // path of the Unix domain socket; empty: there is none
 	http    *http.Client
 	token   string
 	agent   string
 	timeout time.Duration
 }
 
-// New returns a client of the node at baseURL, such as http://127.0.0.1:7070. It does not connect yet. Errors are of kind fault.Invalid.
+// New returns a client of the node at baseURL, such as http://127.0.0.1:7070, or unix:///run/moot/api.sock for a Unix domain socket. It does not connect yet. Errors are of kind fault.Invalid.
 func New(baseURL string, opts Options) (*Client, error) {
+	path, socket := strings.CutPrefix(baseURL, socketScheme)
+	if socket {
+		if !strings.HasPrefix(path, "/") {
+			return nil, fault.New(fault.Invalid, "API address %q: want a whole path, such as unix:///run/moot/api.sock", baseURL)
+		}
+		baseURL = socketBase
+	}
 	base, err := parseBase(baseURL)
 	if err != nil {
 		return nil, err
@@ -66,6 +78,12 @@ func New(baseURL string, opts Options) (*Client, error) {
 	if c.agent == "" {
 		c.agent = "moot-client"
 	}
+	if socket {
+		c.socket = path
+	}
+	if c.http != nil && socket {
+		return nil, fault.New(fault.Invalid, "HTTPClient and a socket exclude one another")
+	}
 	if c.http != nil {
 		if opts.CAFile != "" {
 			return nil, fault.New(fault.Invalid, "CAFile and HTTPClient exclude one another")
@@ -75,6 +93,12 @@ func New(baseURL string, opts Options) (*Client, error) {
 	transport, err := newTransport(opts.CAFile)
 	if err != nil {
 		return nil, err
+	}
+	if socket {
+		transport.Proxy = nil
+		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, "unix", path)
+		}
 	}
 	c.http = &http.Client{
 		Transport: transport,
@@ -87,7 +111,7 @@ func New(baseURL string, opts Options) (*Client, error) {
 func parseBase(baseURL string) (*url.URL, error) {
 	u, err := url.Parse(baseURL)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return nil, fault.New(fault.Invalid, "API address %q: want http://HOST:PORT or https://HOST:PORT", baseURL)
+		return nil, fault.New(fault.Invalid, "API address %q: want http://HOST:PORT, https://HOST:PORT or unix:///PATH", baseURL)
 	}
 	u.Path, u.RawPath = strings.TrimRight(u.EscapedPath(), "/"), ""
 	if strings.Contains(u.Path, "%") {
@@ -124,7 +148,12 @@ func newTransport(caFile string) (*http.Transport, error) {
 }
 
 // URL returns the address of the node, without a trailing slash.
-func (c *Client) URL() string { return c.base.String() }
+func (c *Client) URL() string {
+	if c.socket != "" {
+		return socketScheme + c.socket
+	}
+	return c.base.String()
+}
 
 // Close closes the connections that no call uses.
 func (c *Client) Close() error {

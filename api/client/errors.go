@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"syscall"
 
@@ -32,7 +33,7 @@ func (c *Client) transportError(ctx context.Context, err error) error {
 		err = e.Err // its text would repeat the method and the URL
 	}
 	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
+	case errors.Is(err, syscall.ECONNREFUSED), c.socket != "" && errors.Is(err, fs.ErrNotExist):
 		return fault.As(fault.Unavailable, &notRunning{url: c.URL(), cause: err})
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return fault.New(fault.Unavailable, "%s did not answer in time: %w", c.URL(), err)

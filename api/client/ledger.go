@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -171,6 +172,23 @@ func (c *Client) Block(ctx context.Context, height int64) (v1.Block, error) {
 // Validators returns those with voting power, and what they vote on.
 func (c *Client) Validators(ctx context.Context) (v1.Validators, error) {
 	return document[v1.Validators](ctx, c, call{method: http.MethodGet, path: "/v1/ledger/validators"})
+}
+
+// Signers lists the keys that the node was told to sign transfers with.
+func (c *Client) Signers(ctx context.Context) (v1.Signers, error) {
+	return document[v1.Signers](ctx, c, call{method: http.MethodGet, path: "/v1/ledger/signers"})
+}
+
+// Transfer has the node sign a transfer with a key of its own and hand it in. key, v1.MinIdempotencyKey to v1.MaxIdempotencyKey visible letters, is chosen at random for one payment: the same transfer under the same key
+// may be asked for again, and happens once.
+func (c *Client) Transfer(ctx context.Context, t v1.Transfer, key string, opts v1.SubmitOptions) (v1.TransactionStatus, error) {
+	body, err := json.Marshal(t)
+	if err != nil {
+		return v1.TransactionStatus{}, fault.New(fault.Invalid, "write the transfer: %w", err)
+	}
+	return document[v1.TransactionStatus](ctx, c, call{
+		method: http.MethodPost, path: "/v1/ledger/transfers", query: waitQuery(opts), header: http.Header{v1.HeaderIdempotencyKey: {key}}, body: body, contentType: jsonType,
+	})
 }
 
 // Invites lists the invites that were made and not revoked.

@@ -194,6 +194,8 @@ type Validators struct {
 	Validators []Validator `json:"validators" nullable:"false" doc:"Those with power, in the order of their keys"`
 	Proposals  []Proposal  `json:"proposals" nullable:"false" doc:"What is voted on"`
 	Total      uint64      `json:"total_power"`
+	// Window is less than 100 while there are fewer blocks, or this node has fewer.
+	Window int `json:"window" doc:"Of how many of the last blocks it is told who signed: at most 100, those of which this node has the signatures"`
 }
 
 // Validator is one with voting power.
@@ -201,6 +203,8 @@ type Validator struct {
 	Key      string `json:"key"`
 	Power    uint64 `json:"power"`
 	Operator string `json:"operator" doc:"Account that speaks for it"`
+	Blocks   int    `json:"blocks" doc:"In how many blocks of the window it had power"`
+	Signed   int    `json:"signed" doc:"How many of these hold its signature. A validator that is slow is missed in some though it voted"`
 }
 
 // Proposal is one that is voted on.

@@ -26,7 +26,7 @@ func (a *app) client() (*client.Client, error) {
 	}
 	c, err := client.New(url, client.Options{Token: token, Timeout: a.timeout})
 	if err != nil {
-		return nil, advise(fmt.Errorf("use API address %s: %w", quoteKey(url), err), "write it as http://HOST:PORT or https://HOST:PORT")
+		return nil, advise(fmt.Errorf("use API address %s: %w", quoteKey(url), err), "write it as http://HOST:PORT, https://HOST:PORT or unix:///PATH")
 	}
 	return c, nil
 }

@@ -29,7 +29,8 @@ func newDemo(a *app) *cobra.Command {
 		Short: "Run a whole network on this machine, to try things out",
 		Long: `Run several peers in one process, each with a home, ports and an HTTP API of its own on 127.0.0.1, until SIGINT or SIGTERM.
 The network has some records, and a ledger on which up to four of the peers vote, with two accounts and a payment between them. Each
-peer serves its dashboard at its API's address. Lines on standard input stop a peer and start it again: "stop 4", "start 4".
+peer serves its dashboard at its API's address. Lines on standard input stop a peer, which tells the others that it will be back
+("stop 4"), kill one, which tells them nothing ("kill 4"), and start it again ("start 4").
 Nothing is left behind.`,
 		Example: `  moot demo
   moot demo --peers 8`,
@@ -141,7 +142,7 @@ func (a *app) presentDemo(network *demoNetwork, did *demoLedger) error {
 	for _, line := range did.lines(demoHome(dir, 0)) {
 		a.printf("  %s %s\n", moot, line)
 	}
-	a.printf("\nHere, \"stop %d\" stops a peer and \"start %d\" starts it again.\n", len(nodes), len(nodes))
+	a.printf("\nHere, \"stop %[1]d\" stops a peer, \"kill %[1]d\" kills it without a word, and \"start %[1]d\" starts it again.\n", len(nodes))
 	a.printf("\nready; Ctrl-C stops it, and nothing is left behind\n")
 	return nil
 }

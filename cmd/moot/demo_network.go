@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -39,8 +40,8 @@ type demoPeer struct {
 	home   string
 	config node.Config
 	node   *node.Node // belongs to run, once that goes
-	// A send is taken when run waits for it: a running peer for stops, a stopped one for starts.
-	stops, starts chan struct{}
+	// A send is taken when run waits for it: a running peer for stops and kills, a stopped one for starts.
+	stops, kills, starts chan struct{}
 }
 
 // openDemo opens the nodes; each knows the first one's address.
@@ -83,7 +84,7 @@ func openDemoPeer(home, zone string, bootstrap []ma.Multiaddr) (*demoPeer, error
 	if err != nil {
 		return nil, err
 	}
-	p := &demoPeer{home: home, stops: make(chan struct{}), starts: make(chan struct{}), config: node.Config{
+	p := &demoPeer{home: home, stops: make(chan struct{}), kills: make(chan struct{}), starts: make(chan struct{}), config: node.Config{
 		Home: home, Zone: zone, Listen: listen, Bootstrap: bootstrap, AwayGrace: demoAwayGrace,
 		API:     node.APIConfig{Listen: "127.0.0.1:0", UI: page},
 		Version: thisBuild().Version, Rejoin: true, // what was made to leave can be started again
@@ -144,16 +145,20 @@ func (p *demoPeer) run(ctx context.Context) (err error) {
 }
 
 func (p *demoPeer) runOnce(ctx context.Context) error {
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
 	ended := make(chan error, 1)
 	go func() { ended <- p.node.Run(ctx) }()
 	select {
 	case err := <-ended:
 		return err
 	case <-p.stops:
-		stop()
+		stop(nil)
 		return <-ended
+	case <-p.kills:
+		stop(node.ErrCutOff)
+		<-ended // what broke off has its errors
+		return nil
 	}
 }
 
@@ -190,7 +195,7 @@ func (d *demoNetwork) await(ctx context.Context) error {
 // startPatience is how long an order to start waits for a peer that is still stopping.
 const startPatience = 5 * time.Second
 
-// obey does what lines say, "stop 4" and "start 4", until they end or ctx does. That no more can be read, as in the background of a terminal, ends them.
+// obey does what lines say, such as "stop 4", "kill 4" and "start 4", until they end or ctx does. That no more can be read, as in the background of a terminal, ends them.
 func (d *demoNetwork) obey(lines io.Reader, tell func(format string, args ...any)) {
 	orders := bufio.NewScanner(lines)
 	for orders.Scan() {
@@ -204,12 +209,15 @@ func (d *demoNetwork) obey(lines io.Reader, tell func(format string, args ...any
 func (d *demoNetwork) order(line string) string {
 	verb, number, _ := strings.Cut(line, " ")
 	i, err := strconv.Atoi(strings.TrimSpace(number))
-	if err != nil || i < 1 || i > len(d.peers) || verb != "stop" && verb != "start" {
-		return fmt.Sprintf("%q is no order: want \"stop N\" or \"start N\", N from 1 to %d", line, len(d.peers))
+	if err != nil || i < 1 || i > len(d.peers) || !slices.Contains([]string{"stop", "kill", "start"}, verb) {
+		return fmt.Sprintf("%q is no order: want \"stop N\", \"kill N\" or \"start N\", N from 1 to %d", line, len(d.peers))
 	}
-	orders, done, already := d.peers[i-1].stops, "stops", "is stopped already, or about to be"
+	orders, done, already := d.peers[i-1].stops, "stops, and says that it will be back", "is stopped already, or about to be"
 	patience := 100 * time.Millisecond
-	if verb == "start" {
+	switch verb {
+	case "kill":
+		orders, done = d.peers[i-1].kills, "is killed, and says nothing"
+	case "start":
 		orders, done, already = d.peers[i-1].starts, "starts", "runs already"
 		patience = startPatience
 	}

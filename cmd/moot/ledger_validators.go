@@ -14,13 +14,13 @@ import (
 
 func newLedgerValidators(a *app) *cobra.Command {
 	cmd := commandGroup("validators", "List who votes on blocks, and what is proposed", func(ctx context.Context) error { return a.validators(ctx) })
-	cmd.Long = `List the validators with their voting power, and the proposals that are open. The operators of validators propose another power for one, and vote; what those with more than two thirds of the power are
+	cmd.Long = `List the validators with their voting power, which share of the last 100 blocks each has signed, and the proposals that are open. The operators of validators propose another power for one, and vote; what those with more than two thirds of the power are
 for is in force at once. Proposals are open for a week.`
 	cmd.Example = `  moot ledger validators
   moot ledger validators propose KEY 10 --operator bob --by ann
   moot ledger validators vote PROPOSAL --by bob`
 	list := a.command("list", "List the validators and the proposals", wants(0, 0), func(ctx context.Context, _ []string) error { return a.validators(ctx) })
-	list.Long, list.Example, list.ValidArgsFunction = `List the validators with their voting power, and the proposals that are open.`, `  moot ledger validators list`, cobra.NoFileCompletions
+	list.Long, list.Example, list.ValidArgsFunction = `List the validators with their voting power, which share of the last 100 blocks each has signed, as far as this node has the signatures, and the proposals that are open.`, `  moot ledger validators list`, cobra.NoFileCompletions
 	addCommands(cmd, list, newValidatorsKey(a), newValidatorsPropose(a), newValidatorsVote(a), newValidatorsResume(a))
 	return cmd
 }
@@ -64,11 +64,14 @@ func (a *app) validators(ctx context.Context) error {
 
 func (a *app) printValidators(tell *teller, known *v1.Validators) {
 	table := newTable(a.stdout)
-	fmt.Fprintln(table, "VALIDATOR\tPOWER\tOPERATOR")
+	fmt.Fprintln(table, "VALIDATOR\tPOWER\tSIGNED\tOPERATOR")
 	for _, v := range known.Validators {
-		fmt.Fprintf(table, "%s\t%d of %d\t%s\n", printable(v.Key), v.Power, known.Total, tell.account(v.Operator))
+		fmt.Fprintf(table, "%s\t%d of %d\t%s\t%s\n", printable(v.Key), v.Power, known.Total, signedText(v), tell.account(v.Operator))
 	}
 	table.Flush()
+	if known.Window > 0 {
+		a.printf("signed: of the last %s, those in which it had power\n", plural(known.Window, "block"))
+	}
 	for i := range known.Proposals {
 		p := &known.Proposals[i]
 		a.printf("\nproposal %s, open until %s\n    %s\n", printable(p.ID), expiry(p.Until), tell.proposal(&p.Proposes))
@@ -76,6 +79,14 @@ func (a *app) printValidators(tell *teller, known *v1.Validators) {
 			a.printf("    %s is for it\n", tell.account(operator))
 		}
 	}
+}
+
+// signedText says which share of the last blocks a validator signed.
+func signedText(v v1.Validator) string {
+	if v.Blocks == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%d %%", 100*v.Signed/v.Blocks)
 }
 
 func newValidatorsPropose(a *app) *cobra.Command {

@@ -54,7 +54,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 no quorum, incomplet
 	}
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.home, "home", "", "folder of the node (default ~/.moot)")
-	flags.StringVar(&a.api, "api", "", "`URL` of the node to talk to (default: the one running on the home, else "+defaultAPI+")")
+	flags.StringVar(&a.api, "api", "", "`URL` of the node to talk to, http://HOST:PORT or unix:///PATH (default: the one running on the home, else "+defaultAPI+")")
 	flags.StringVar(&a.tokenFile, "token-file", "", "`file` with the API's token (or the token itself in MOOT_TOKEN)")
 	flags.DurationVar(&a.timeout, "timeout", client.DefaultTimeout, "longest time to wait for one answer of the node")
 	flags.BoolVar(&a.json, "json", false, "print one JSON document and nothing else")

@@ -54,6 +54,8 @@ type runOptions struct {
 	validatorsSecret, membersSecret  string
 	seat, seats                      int
 	seatOfPod                        bool
+	signWith                         []string
+	signPassphrase                   string
 }
 
 func newRun(a *app) *cobra.Command {
@@ -70,6 +72,7 @@ new keys into the seat of one that is gone takes its place, and "moot leave" has
   moot run --bootstrap /ip4/192.0.2.7/tcp/4242 --mdns=false
   moot run --network town --open --dns moot.default.svc.cluster.local --zone "$NODE_NAME"
   moot run --validators-secret secret --seat 2 --seats 4
+  moot run --api-listen unix:///run/moot/api.sock
   moot run --api-listen 0.0.0.0:7070 --token-file token --api-tls-cert tls.crt --api-tls-key tls.key`
 	addNetworkOptions(cmd, &o.network, &o.open)
 	addRunOptions(cmd, &o)
@@ -111,9 +114,11 @@ func addRunOptions(cmd *cobra.Command, o *runOptions) {
 	f.Int64Var(&o.ledgerKeepBlocks, "ledger-keep-blocks", 0, fmt.Sprintf("`number` of the newest blocks to keep, %d or more; 0 keeps all", node.MinKeepBlocks))
 	f.Int64Var(&o.ledgerSnapshots, "ledger-snapshots", node.DefaultSnapshotEvery, "`number` of blocks after which a snapshot of the state is taken for nodes that come later, the same on all nodes; 0 takes none")
 	f.DurationVar(&o.ledgerResumeWait, "ledger-resume-wait", consensus.DefaultResumeWait, "how long nobody who answers may have had a later block until a restored validator votes again whose owner said --accept-lost-since")
+	f.StringSliceVar(&o.signWith, "sign-with", nil, "key that this node signs transfers with for callers who show a token of the scope admin: the `NAME` of one in the home's accounts, or a file; may be repeated")
+	f.StringVar(&o.signPassphrase, "sign-passphrase-file", "", "`file` with the passphrase of the keys of --sign-with, one line (or the passphrase itself in "+passphraseVariable+")")
 	f.Var(&o.quota, "quota", "bytes of disk that records may use, such as 500MB or 10GiB; over it new ones are refused, and none is dropped (default: no bound)")
 	f.IntVar(&o.maxConnections, "max-connections", 0, "most connections to other peers (default: sized from the memory of the machine, or of the container)")
-	f.StringVar(&o.apiListen, "api-listen", defaultAPIListen, "`HOST:PORT` of the HTTP API; other addresses than loopback need a token and TLS")
+	f.StringVar(&o.apiListen, "api-listen", defaultAPIListen, "`HOST:PORT` of the HTTP API, or unix:///PATH for a socket that only this user may use; other addresses than loopback need a token and TLS")
 	f.StringVar(&o.apiTLSCert, "api-tls-cert", "", "`file` with the API's certificate, PEM")
 	f.StringVar(&o.apiTLSKey, "api-tls-key", "", "`file` with the certificate's private key, PEM")
 	addChoice(cmd, o.apiTokens, "api-tokens", "whom the API asks for a token: with auto callers from elsewhere and, with --token-file, all; with require all")
@@ -260,6 +265,9 @@ func (a *app) nodeConfig(o runOptions) (node.Config, error) {
 		return cfg, err
 	}
 	if cfg.Validator, err = a.validatorConfig(o); err != nil {
+		return cfg, err
+	}
+	if cfg.Signers, err = a.signers(o); err != nil {
 		return cfg, err
 	}
 	if err := cfg.Validate(); err != nil {

@@ -1,6 +1,7 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { live, unlock } from "./live";
+import { ApiPage } from "./pages/api";
 import { LedgerPages } from "./pages/ledger";
 import { NetworkPages } from "./pages/network";
 import { NodePage } from "./pages/node";
@@ -18,14 +19,16 @@ const pages = [
 
 export function App() {
   const route = useRoute();
-  const page = pages.find((p) => p.name === route.parts[0]) ?? pages[0];
+  const reference = route.parts[0] === "api";
+  const page = pages.find((p) => p.name === (reference ? "node" : route.parts[0])) ?? pages[0];
+  const inner = { ...route, parts: route.parts.slice(1) };
   const network = useStore(live, (l) => l.node?.network.name);
   const main = useRef<HTMLElement>(null);
   const place = route.parts.join("/");
   const first = useRef(true);
   useEffect(() => {
-    document.title = `${page.title} · ${network ?? "Folkmoot"}`;
-  }, [page, network]);
+    document.title = `${reference ? "API" : page.title} · ${network ?? "Folkmoot"}`;
+  }, [page, reference, network]);
   useEffect(() => {
     // Who goes elsewhere by a link is taken to the top of what is there, screen readers too.
     if (!first.current) {
@@ -53,7 +56,7 @@ export function App() {
         <Pulse />
       </header>
       <main ref={main} tabIndex={-1} id="main">
-        <Gate>{page.show({ ...route, parts: route.parts.slice(1) })}</Gate>
+        <Gate>{reference ? <ApiPage route={inner} /> : page.show(inner)}</Gate>
       </main>
       <Tour />
     </div>

@@ -1,10 +1,13 @@
-import { Client, ProblemError, type BlockBrief, type Ledger, type Link, type NetworkEvent, type Node, type Peer, type RecordEvent, type Records } from "@folkmoot/client";
+import { Client, ProblemError, type BlockBrief, type Ledger, type Link, type NetworkEvent, type Node, type Peer, type Records } from "@folkmoot/client";
+import { announce } from "./changes";
 import { Store } from "./store";
 
 /** The most entries of the feed, and of blocks, that are kept: the page may be open for weeks. */
 const maxFeed = 60;
 const maxBlocks = 40;
 const maxRecalled = 12;
+/** How often the page is drawn anew at most, in milliseconds. */
+const tellPause = 100;
 
 /** One thing that happened. */
 export interface Happening {
@@ -36,16 +39,14 @@ export interface Live {
   ledger: Ledger | undefined;
   blocks: BlockBrief[];
   feed: Happening[];
-  /** The last change of a record, for pages that show records. */
-  change: RecordEvent | undefined;
   /** Grows when everything has to be listed anew. */
   epoch: number;
 }
 
 export const live = new Store<Live>({
   connection: "connecting", trouble: "", node: undefined, peers: new Map(), links: new Map(), mesh: false, partial: false, records: undefined, ledger: undefined,
-  blocks: [], feed: [], change: undefined, epoch: 0,
-});
+  blocks: [], feed: [], epoch: 0,
+}, tellPause);
 
 const tokenName = "folkmoot-token";
 
@@ -108,7 +109,7 @@ async function records(signal: AbortSignal): Promise<void> {
   };
   for await (const event of client.watch({ signal, onConnection })) {
     if (event.event === "change" && event.key) {
-      live.set({ change: event });
+      announce({ ...event, key: event.key });
       tell({ kind: "record", subject: event.key, href: `#/records/${encodeURIComponent(event.key)}`, text: event.deleted ? "deleted" : "written" });
     } else if (event.event === "lost" || event.event === "complete") {
       live.set({ epoch: live.get().epoch + 1 });

@@ -3,8 +3,14 @@ import { useEffect, useReducer, useRef } from "preact/hooks";
 /** A value that pages watch. */
 export class Store<T> {
   private readonly listeners = new Set<() => void>();
+  private told = 0;
+  private timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(private value: T) {}
+  /** Who watches is told at most once in so many milliseconds, and of what is new by then: streams may bring hundreds of events at once. */
+  constructor(
+    private value: T,
+    private readonly pause = 0,
+  ) {}
 
   get(): T {
     return this.value;
@@ -13,6 +19,13 @@ export class Store<T> {
   /** Puts parts of the value in place of those that were there, and tells who watches. */
   set(change: Partial<T>): void {
     this.value = { ...this.value, ...change };
+    if (this.pause === 0) this.tell();
+    else this.timer ??= setTimeout(() => this.tell(), Math.max(0, this.told + this.pause - performance.now()));
+  }
+
+  private tell(): void {
+    this.timer = undefined;
+    this.told = performance.now();
     for (const listener of [...this.listeners]) listener();
   }
 

@@ -34,7 +34,7 @@ export function Tour() {
     if (!offered) return null;
     return (
       <Panel title="A tour in five steps" step={-1} end={end}>
-        <p>See what a network of peers does: one peer reaches another, a record is kept by all of them and survives when one stops, and a payment that nobody can undo.</p>
+        <p>See what a network of peers does: one peer reaches another, a record is kept by all of them and survives when one is killed, and a payment that nobody can undo.</p>
         <p class="row"><button type="button" class="primary" onClick={() => set(0)}>Begin</button><button type="button" onClick={end}>Not now</button></p>
       </Panel>
     );
@@ -62,8 +62,8 @@ interface StepProps {
   next: () => void;
 }
 
-const titles = ["Ping a peer", "Put a record", "Get it", "Stop a peer", "Pay somebody"];
-const steps = [Ping, Put, Get, Stop, Transfer];
+const titles = ["Ping a peer", "Put a record", "Get it", "Kill a peer", "Pay somebody"];
+const steps = [Ping, Put, Get, Kill, Transfer];
 
 function Next({ next, done, last }: StepProps & { done: boolean; last?: boolean }) {
   return <button type="button" class={done ? "primary" : ""} onClick={next}>{last ? "End" : done ? "Next" : "Skip"}</button>;
@@ -118,7 +118,7 @@ function Get({ next }: StepProps) {
   );
 }
 
-function Stop({ next }: StepProps) {
+function Kill({ next }: StepProps) {
   const peers = useStore(live, (l) => l.peers);
   const records = useStore(live, (l) => l.records);
   const [before] = useState(() => new Set([...peers.values()].filter((p) => p.state === "alive").map((p) => p.id)));
@@ -129,7 +129,7 @@ function Stop({ next }: StepProps) {
   const whole = records?.below === 0 && records.unreachable === 0;
   return (
     <>
-      <p>In the terminal where <code>moot demo</code> runs, type <code>stop {before.size}</code> and Enter. Watch the map: its records stay readable all the while.</p>
+      <p>In the terminal where <code>moot demo</code> runs, type <code>kill {before.size}</code> and Enter: the peer says no goodbye, as when its machine loses power. Watch the map: the others find out, and its records stay readable all the while.</p>
       {lost && <p class="done" role="status">{shortID(lost.id)} is {lost.state}. {whole ? "Each record has all the copies that are wanted now." : "Its copies are missed."} Type <code>start {before.size}</code>, and it catches up.</p>}
       {!lost && stopped.current && <p class="done" role="status">It is back, and has what was written meanwhile.</p>}
       <p class="row"><Next next={next} done={stopped.current} /></p>

@@ -49,6 +49,7 @@ type Engine struct {
 	sound     atomic.Bool            // the failure is not one of CometBFT's: its parts can be waited for
 	probation atomic.Pointer[string] // what a barred validator waits for; nil: nothing is known of that
 
+	roll     roll
 	progress progress
 	fetched  atomic.Int64 // the height of the state that the node began with; 0: the genesis
 }

@@ -237,6 +237,7 @@ func restart(t *testing.T, n *testNet) {
 	for _, tx := range []string{"without 1", "without 3"} {
 		n.commit(tx, n.nodes[0], n.nodes[:3]...)
 	}
+	checkAttendance(t, n, away)
 	away.start()
 	eventually(t, "what it missed", func() bool { return away.app.has("without 3") })
 	n.nodes[1].halt()

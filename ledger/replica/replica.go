@@ -189,6 +189,9 @@ func (r *Replica) Engine() consensus.Status { return r.engine.Status() }
 // Turnout tells who voted for the last block but one. It is fault.NotFound before there are two.
 func (r *Replica) Turnout() (consensus.Turnout, error) { return r.engine.Turnout() }
 
+// Attendance tells who signed the last blocks.
+func (r *Replica) Attendance() (consensus.Attendance, error) { return r.engine.Attendance() }
+
 // Moved returns a channel that is closed after the next block.
 func (r *Replica) Moved() <-chan struct{} {
 	r.mu.Lock()

@@ -30,6 +30,8 @@ export type Transaction = Schemas["Transaction"];
 export type Operation = Schemas["Operation"];
 export type TransactionStatus = Schemas["TransactionStatus"];
 export type CommittedTransaction = Schemas["CommittedTransaction"];
+export type Signer = Schemas["Signer"];
+export type NodeTransfer = Schemas["Transfer"];
 export type Members = Schemas["Members"];
 export type Published = Schemas["Published"];
 
@@ -222,6 +224,23 @@ export class Client {
     return this.json("/v1/ledger/transactions", {
       method: "POST", body: encoded as BodyInit, query: { wait }, headers: { "Content-Type": transactionType }, signal,
     });
+  }
+
+  /** Returns the keys that the node was told to sign transfers with. */
+  async signers(signal?: AbortSignal): Promise<Signer[]> {
+    return (await this.json<Schemas["Signers"]>("/v1/ledger/signers", { signal })).signers;
+  }
+
+  /** Has the node sign a transfer and hand it in. The same document under the same key, 16 to 64 random characters for one payment, is the same payment; it takes a token of the scope admin. */
+  transfer(transfer: NodeTransfer, key: string, wait: "accepted" | "committed" = "committed", signal?: AbortSignal): Promise<TransactionStatus> {
+    return this.json("/v1/ledger/transfers", {
+      method: "POST", body: JSON.stringify(transfer), query: { wait }, headers: { "Content-Type": "application/json", "Idempotency-Key": key }, signal,
+    });
+  }
+
+  /** Returns the description of the API (OpenAPI 3.1). */
+  openapi(signal?: AbortSignal): Promise<unknown> {
+    return this.json("/openapi.json", { signal });
   }
 
   /** Returns the receipt of a transaction as it is written: any byte that differs is found out. */

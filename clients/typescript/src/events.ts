@@ -22,6 +22,8 @@ const firstPause = 500;
 const longestPause = 15_000;
 /** The node sends something every 15 seconds: a connection silent for this long is dead. In milliseconds. */
 const silence = 40_000;
+/** How long the answer to a question for a stream may take to begin, in milliseconds: the node begins at once. */
+const openTime = 20_000;
 /** The most characters of one event: a value of 1 MiB, written in JSON. */
 const maxEvent = 16 << 20;
 
@@ -76,7 +78,7 @@ export class EventParser {
 
 /**
  * Yields the events of a stream until the signal aborts, and takes it up again by its cursor when it breaks off. It ends with an error only where
- * trying again is no use: the node refuses the request.
+ * trying again is no use: the node itself refuses the request. What somebody between says, such as a proxy whose node is being started, passes.
  */
 export async function* stream(open: (cursor: string, signal: AbortSignal) => Promise<Response>, options: StreamOptions = {}): AsyncGenerator<ServerEvent> {
   const { signal, onConnection } = options;
@@ -87,7 +89,7 @@ export async function* stream(open: (cursor: string, signal: AbortSignal) => Pro
     const stop = () => attempt.abort();
     signal?.addEventListener("abort", stop, { once: true });
     try {
-      const response = await open(cursor, attempt.signal);
+      const response = await within(openTime, attempt, open(cursor, attempt.signal));
       if (!response.ok || !response.body) throw await errorOf(response);
       onConnection?.(true);
       const parser = new EventParser(cursor);
@@ -103,7 +105,7 @@ export async function* stream(open: (cursor: string, signal: AbortSignal) => Pro
       throw new UnreachableError("the stream of events ended");
     } catch (error) {
       if (signal?.aborted) return;
-      if (error instanceof ProblemError && error.status < 500 && error.status !== 429) throw error;
+      if (error instanceof ProblemError && error.byNode && error.status < 500 && error.status !== 429) throw error;
       onConnection?.(false, error as Error);
       await sleep(error instanceof ProblemError && error.retryAfter ? error.retryAfter * 1000 : pause, signal);
       pause = Math.min(pause * 2, longestPause);
@@ -114,17 +116,30 @@ export async function* stream(open: (cursor: string, signal: AbortSignal) => Pro
   }
 }
 
+/** Gives up on an attempt that is not answered in time. */
+async function within<T>(milliseconds: number, attempt: AbortController, answer: Promise<T>): Promise<T> {
+  const timer = setTimeout(() => attempt.abort(new UnreachableError(`the node did not answer within ${milliseconds / 1000} s`)), milliseconds);
+  // What heeds no signal is left to itself.
+  const ended = new Promise<never>((_, reject) => attempt.signal.addEventListener("abort", () => reject(attempt.signal.reason as Error), { once: true }));
+  try {
+    return await Promise.race([answer, ended]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /** Yields a body as text, and gives up on one that is silent for too long. */
 async function* pieces(body: ReadableStream<Uint8Array>, attempt: AbortController): AsyncGenerator<string> {
   const reader = body.getReader();
   const decoder = new TextDecoder();
-  let timer = setTimeout(() => attempt.abort(), silence);
+  const silent = () => attempt.abort(new UnreachableError(`the node was silent for ${silence / 1000} s`));
+  let timer = setTimeout(silent, silence);
   try {
     for (;;) {
       const { done, value } = await reader.read();
       clearTimeout(timer);
       if (done) return;
-      timer = setTimeout(() => attempt.abort(), silence);
+      timer = setTimeout(silent, silence);
       yield decoder.decode(value, { stream: true });
     }
   } finally {

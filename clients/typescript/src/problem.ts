@@ -14,6 +14,8 @@ export class ProblemError extends Error {
     readonly problem: Problem,
     /** Seconds to wait before the next try, where the node says so. */
     readonly retryAfter?: number,
+    /** The node itself said so, in a problem document, and nobody between. */
+    readonly byNode = true,
   ) {
     super(problem.detail || problem.title);
   }
@@ -50,5 +52,5 @@ export async function errorOf(response: Response): Promise<ProblemError> {
   return new ProblemError({
     type: "about:blank", title: response.statusText, status: response.status,
     detail: `the answer was ${response.status} ${response.statusText}`.trim(), kind: kindOfStatus[response.status] ?? "internal",
-  }, retryAfter);
+  }, retryAfter, false);
 }

@@ -62,6 +62,32 @@ test("a receipt of the Go code is proven, and none with a bit changed", () => {
   }
 });
 
+test("receipts that are good for the Go code are good here, and no others", () => {
+  const genesis = read("genesis.json");
+  const { cases } = JSON.parse(read("receipt-cases.json")) as { cases: { name: string; of: string; from: string; to: string; good: boolean }[] };
+  assert.ok(cases.length > 20);
+  for (const c of cases) {
+    const of = read(c.of);
+    assert.ok(c.from === "" || of.split(c.from).length === 2, `${c.name}: what is to be replaced is not there once`);
+    const check = () => verifyReceipt(of.replace(c.from, () => c.to), genesis);
+    if (c.good) check();
+    else assert.throws(check, InvalidError, c.name);
+  }
+});
+
+test("a genesis with something that its id does not depend on is refused", () => {
+  const genesis = read("genesis.json");
+  readGenesis(genesis);
+  for (const [from, to] of [
+    ['"network":', '"extra": 1, "network":'], ['"block_cost":', '"extra": 1, "block_cost":'], ['"power": 1,', '"power": 1, "extra": 1,'], ["Z\",", ".5Z\","], ['"created": "', '"created": " '],
+  ] as const) {
+    assert.throws(() => readGenesis(genesis.replace(from, to)), InvalidError, to);
+  }
+  const swapped = JSON.parse(genesis) as { validators: unknown[] };
+  swapped.validators.reverse();
+  assert.throws(() => readGenesis(JSON.stringify(swapped)), InvalidError);
+});
+
 test("a genesis of another network proves nothing", () => {
   const genesis = read("genesis.json");
   const other = genesis.replace(/"network": "[^"]*"/, '"network": "other"');

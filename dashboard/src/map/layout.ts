@@ -43,7 +43,8 @@ export function layout(peers: Iterable<Peer>): Layout {
   const zones = [...groups(others)];
   zones.sort(([a], [b]) => (a < b ? -1 : 1));
   const room = 2 * Math.PI - (zones.length > 1 ? gap * zones.length : 0);
-  let at = -Math.PI / 2;
+  // Straight up is between two zones, where the rings have their names.
+  let at = -Math.PI / 2 + (zones.length > 1 ? gap / 2 : 0);
   for (const [zone, members] of zones) {
     const width = (room * members.length) / others.length;
     members.sort((a, b) => (a.id < b.id ? -1 : 1));

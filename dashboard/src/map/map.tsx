@@ -1,5 +1,5 @@
 import type { Link, Peer } from "@folkmoot/client";
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useId, useMemo, useRef, useState } from "preact/hooks";
 import { duration, plural } from "../format";
 import { shortID } from "../live";
 import { go, to } from "../route";
@@ -7,6 +7,8 @@ import { layout, type Arc, type Placed } from "./layout";
 
 /** Up to so many peers have their names beside them, and lines between one another. */
 const namedPeers = 16;
+/** With more the lines to them are faint: all together they would be the loudest thing in the picture. */
+const calmPeers = 48;
 const meshedPeers = 24;
 const minZoom = 1;
 const maxZoom = 8;
@@ -20,12 +22,14 @@ interface View {
 const whole: View = { zoom: 1, x: 0, y: 0 };
 /** Height of the picture; its width follows from the room that there is. */
 const height = 1060;
+/** How much higher it is where there is no room beside the circle: the zones' names go around it then. */
+const narrowHeight = 1150;
 
 /** Draws peers around this node. It can be gone through by arrow keys, and the table of peers says the same. */
 export function NetworkMap({ peers, links, mesh }: { peers: ReadonlyMap<string, Peer>; links: ReadonlyMap<string, Link[]>; mesh: boolean }) {
   const { placed, arcs, rings } = useMemo(() => layout(peers.values()), [peers]);
   const [view, setView] = useState(whole);
-  const [room, setRoom] = useState({ width: 2 * height, unit: 1.8 });
+  const [room, setRoom] = useState({ width: 2 * height, height, unit: 1.8 });
   const [picked, pick] = useState<string>();
   const svg = useRef<SVGSVGElement>(null);
   const drag = useDrag(svg, view, setView);
@@ -33,17 +37,19 @@ export function NetworkMap({ peers, links, mesh }: { peers: ReadonlyMap<string, 
   useEffect(() => {
     const look = new ResizeObserver(([entry]) => {
       const box = entry!.contentRect;
-      if (box.height > 0) setRoom({ width: height * Math.max(1, box.width / box.height), unit: height / Math.min(box.height, box.width) });
+      if (box.height === 0) return;
+      const tall = box.width < 1.15 * box.height ? narrowHeight : height;
+      setRoom({ width: tall * Math.max(1, box.width / box.height), height: tall, unit: tall / Math.min(box.height, box.width) });
     });
     look.observe(svg.current!);
     return () => look.disconnect();
   }, []);
   // Letters and dots have their size on the screen, whatever the size of the picture; zoomed in they grow, but less than distances do.
   const unit = room.unit / Math.sqrt(view.zoom);
-  const narrow = room.width < 1.15 * height;
+  const narrow = room.height === narrowHeight;
 
   const named = placed.length <= namedPeers || view.zoom > 2.5;
-  const size = unit * (placed.length <= 12 ? 9 : placed.length <= 48 ? 6.5 : placed.length <= 120 ? 5 : 3.8);
+  const size = unit * (placed.length <= 12 ? 9 : placed.length <= 48 ? 6.5 : placed.length <= 120 ? 5 : narrow ? 3 : 3.8);
   const current = placed.find((p) => p.peer.id === picked);
   const alive = placed.filter((p) => p.peer.state === "alive").length;
 
@@ -63,9 +69,9 @@ export function NetworkMap({ peers, links, mesh }: { peers: ReadonlyMap<string, 
   return (
     <div class="map">
       <svg
-        ref={svg} viewBox={`${-room.width / 2} ${-height / 2} ${room.width} ${height}`} tabindex={0} role="application" aria-roledescription="map"
+        ref={svg} viewBox={`${-room.width / 2} ${-room.height / 2} ${room.width} ${room.height}`} tabindex={0} role="application" aria-roledescription="map"
         aria-label={`Map of ${plural(placed.length, "other peer")}, ${alive} alive. Arrow keys go from one to the next, Enter opens it, plus and minus zoom.`}
-        onKeyDown={onKey} class={drag.active ? "dragged" : ""} {...drag.handlers}
+        onKeyDown={onKey} class={`${drag.active ? "dragged" : ""} ${placed.length > calmPeers ? "calm" : ""}`} {...drag.handlers}
       >
         <g transform={`translate(${view.x} ${view.y}) scale(${view.zoom})`}>
           {rings.map((ring) => (
@@ -74,12 +80,12 @@ export function NetworkMap({ peers, links, mesh }: { peers: ReadonlyMap<string, 
               <text y={-ring.radius + 4 * unit} font-size={11 * unit}>{duration(ring.micros)}</text>
             </g>
           ))}
-          {arcs.map((arc) => <ZoneArc key={arc.zone} arc={arc} unit={unit} within={narrow} />)}
+          {arcs.map((arc) => <ZoneArc key={arc.zone} arc={arc} unit={unit} around={narrow} />)}
           {placed.length <= meshedPeers && <Chords placed={placed} links={links} mesh={mesh} picked={picked} />}
           {placed.map((p) => <Line key={p.peer.id} placed={p} picked={p.peer.id === picked} />)}
           <g class="self"><circle r={17 * unit} /><circle r={7 * unit} class="core" /><text y={32 * unit} font-size={12.5 * unit}>this node</text></g>
           {placed.map((p) => (
-            <Dot key={p.peer.id} placed={p} size={size} unit={unit} named={named || p.peer.id === picked} picked={p.peer.id === picked}
+            <Dot key={p.peer.id} placed={p} size={placed.length > calmPeers && !p.peer.connected && p.peer.state === "alive" ? 0.7 * size : size} unit={unit} named={named || p.peer.id === picked} picked={p.peer.id === picked}
               onPick={(on) => pick(on ? p.peer.id : undefined)} />
           ))}
         </g>
@@ -124,17 +130,27 @@ function Chords({ placed, links, mesh, picked }: { placed: Placed[]; links: Read
   return <>{pairs.map(([a, b]) => <path key={a.peer.id + b.peer.id} class={`chord ${picked === a.peer.id || picked === b.peer.id ? "picked" : ""}`} d={`M${a.x} ${a.y}L${b.x} ${b.y}`} />)}</>;
 }
 
-function ZoneArc({ arc, unit, within }: { arc: Arc; unit: number; within: boolean }) {
+function ZoneArc({ arc, unit, around }: { arc: Arc; unit: number; around: boolean }) {
   const radius = 500;
+  const id = useId();
   const point = (angle: number, r = radius) => `${r * Math.cos(angle)} ${r * Math.sin(angle)}`;
   const middle = (arc.from + arc.to) / 2;
   const big = arc.to - arc.from > Math.PI ? 1 : 0;
-  const side = within ? -Math.cos(middle) : Math.cos(middle);
-  const at = radius + (within ? -10 : 10) * unit;
+  const side = Math.cos(middle);
+  const at = radius + 10 * unit;
+  // Below the middle the name goes the other way around, so that nobody has to stand on their head.
+  const below = Math.sin(middle) > 0;
+  const line = radius + (below ? 16 : 7) * unit;
+  const [from, to] = below ? [middle + 1.5, middle - 1.5] : [middle - 1.5, middle + 1.5];
   return (
     <g class="zone">
       <path d={`M${point(arc.from)}A${radius} ${radius} 0 ${big} 1 ${point(Math.min(arc.to, arc.from + 2 * Math.PI - 0.01))}`} />
-      <text x={at * Math.cos(middle)} y={at * Math.sin(middle) + 4 * unit} text-anchor={side > 0.3 ? "start" : side < -0.3 ? "end" : "middle"} font-size={12.5 * unit}>{arc.zone}</text>
+      {around ? (
+        <>
+          <path id={id} class="way" d={`M${point(from, line)}A${line} ${line} 0 0 ${below ? 0 : 1} ${point(to, line)}`} />
+          <text font-size={12.5 * unit}><textPath href={`#${id}`} startOffset="50%" text-anchor="middle">{arc.zone}</textPath></text>
+        </>
+      ) : <text x={at * Math.cos(middle)} y={at * Math.sin(middle) + 4 * unit} text-anchor={side > 0.3 ? "start" : side < -0.3 ? "end" : "middle"} font-size={12.5 * unit}>{arc.zone}</text>}
     </g>
   );
 }
@@ -153,7 +169,7 @@ function Dot({ placed: { peer, x, y, angle }, size, named, picked, onPick, unit 
   const right = side >= -0.2;
   const text = 12.5 * unit;
   const at = size + 5 * unit;
-  const name = `dot ${peer.leaving ? "leaving" : ""} ${peer.state} ${picked ? "picked" : ""}`;
+  const name = `dot ${peer.leaving ? "leaving" : ""} ${peer.state} ${peer.connected ? "" : "far"} ${picked ? "picked" : ""}`;
   return (
     <g class={name} transform={`translate(${x} ${y})`} onPointerEnter={() => onPick(true)} onPointerLeave={() => onPick(false)} onClick={() => go(to("network", peer.id))}>
       <circle class="hit" r={Math.max(size + 3 * unit, 10 * unit)} />

@@ -100,8 +100,11 @@ function Blocks() {
 
 function Validators() {
   const power = useStore(live, (l) => l.ledger?.total_power);
+  // Who signed changes with each block: it is asked for again after every tenth.
+  const tenth = useStore(live, (l) => Math.floor((l.ledger?.height ?? 0) / 10));
   const own = useStore(live, (l) => l.ledger?.validator);
-  const answer = useAnswer((signal) => client.validators(signal), [power]);
+  const answer = useAnswer((signal) => client.validators(signal), [power, tenth]);
+  const window = answer.value?.window ?? 0;
   const total = answer.value?.total_power || 1;
   return (
     <Card title="Validators" id="validators-title" extra={<small>two thirds of the power decide</small>}>
@@ -112,10 +115,11 @@ function Validators() {
             <code title={v.key}>{v.key.slice(0, 10)}…</code>{v.key === own && <span class="tag">this node</span>}
             <meter min={0} max={total} value={v.power} aria-label={`Power of ${v.key.slice(0, 10)}`} />
             <span>{((100 * v.power) / total).toFixed(1)} %</span>
-            <small>operator <AccountLink id={v.operator} /></small>
+            <small>{v.blocks > 0 && <><span class={v.signed * 3 < v.blocks * 2 ? "warn" : ""}>signed {Math.floor((100 * v.signed) / v.blocks)} %</span> · </>}operator <AccountLink id={v.operator} /></small>
           </li>
         ))}
       </ul>
+      {window > 0 && <p class="quiet">Signed: of the last {plural(window, "block")}, those whose signatures this node has. A commit holds the votes that its proposer had heard by then: who is slow is missed in some.</p>}
       {answer.value?.proposals.length ? <p class="quiet">{plural(answer.value.proposals.length, "proposal")} open.</p> : null}
     </Card>
   );

@@ -1,7 +1,8 @@
-import type { Peer } from "@folkmoot/client";
+import type { Peer, Standing } from "@folkmoot/client";
 import { client, live, shortID, type Happening } from "../live";
 import { NetworkMap } from "../map/map";
 import { Card, Facts, Long, PeerLink, StateMark, Trouble, useAction, useAnswer } from "../parts/basics";
+import { useCoalesced } from "../parts/coalesce";
 import { ago, clock, count, duration, moment, plural } from "../format";
 import { to, type Route } from "../route";
 import { useStore } from "../store";
@@ -35,19 +36,24 @@ function Overview() {
   );
 }
 
+/** How long is waited between two questions how records fare, each of which goes to every peer, in milliseconds. */
+const standingPause = 5000;
+
 /** Says in a sentence what the network is doing. */
 function Headline({ peers }: { peers: Peer[] }) {
   const records = useStore(live, (l) => l.records);
   const ledger = useStore(live, (l) => l.ledger);
   const epoch = useStore(live, (l) => l.epoch);
-  const standing = useAnswer((signal) => client.standing(signal), [records, epoch]).value;
+  const partial = useStore(live, (l) => l.partial);
+  const standing = useCoalesced((signal) => client.standing(signal), [records, epoch], standingPause).value;
+  const answering = peers.filter((p) => p.state === "alive" && standing?.missing?.includes(p.id)).length;
   const alive = peers.filter((p) => p.state === "alive" || p.self).length;
   const total = standing ? standing.full + standing.below + standing.unreachable : undefined;
   const silent = peers.length - alive;
   return (
     <div class="headline">
       <h1>{silent === 0 ? (peers.length === 1 ? "One peer, alone so far." : `All ${peers.length} peers are here.`) : `${alive} of ${peers.length} peers are here.`}{" "}
-        <span class={standing && standing.below + standing.unreachable > 0 ? "warn" : ""}>{recordSentence(standing, total)}</span>
+        <span class={standing && standing.below + standing.unreachable > 0 ? "warn" : ""}>{recordSentence(standing, total, answering, partial)}</span>
       </h1>
       <ul class="tiles">
         <Tile href="#/network" name="peers alive" value={`${alive}`} of={silent ? `of ${peers.length}` : undefined} />
@@ -59,12 +65,14 @@ function Headline({ peers }: { peers: Peer[] }) {
   );
 }
 
-function recordSentence(standing: { below: number; unreachable: number; complete: boolean } | undefined, total: number | undefined): string {
+/** Says how records fare; silent is how many peers are alive and did not say it of theirs. Of peers that are gone others hold the copies. */
+function recordSentence(standing: Standing | undefined, total: number | undefined, silent: number, partial: boolean): string {
   if (!standing) return "";
   if (standing.unreachable > 0) return `${plural(standing.unreachable, "record")} can’t be reached.`;
   if (standing.below > 0) return `${plural(standing.below, "record lacks", "records lack")} copies, which are being made.`;
-  if (!standing.complete) return "Not every peer said how its records fare.";
-  return total === 0 ? "No records yet." : "Every record has all its copies.";
+  if (silent > 0) return `${plural(silent, "peer")} did not say how records fare.`;
+  if (total === 0) return partial ? "No records that these peers know of." : "No records yet.";
+  return partial ? "Every record of these peers has all its copies." : "Every record has all its copies.";
 }
 
 function Tile({ href, name, value, of }: { href: string; name: string; value: string; of?: string }) {

@@ -95,7 +95,7 @@ function Look() {
           <label key={t}><input type="radio" name="theme" checked={theme === t} onChange={() => choose(t)} />{t === "system" ? "as the system" : t}</label>
         ))}
       </fieldset>
-      <p><button type="button" onClick={() => dispatchEvent(new Event("folkmoot-tour"))}>Take the tour</button> <a class="button" href="openapi.json">API description</a></p>
+      <p><button type="button" onClick={() => dispatchEvent(new Event("folkmoot-tour"))}>Take the tour</button> <a class="button" href="#/api">API reference</a></p>
     </Card>
   );
 }

@@ -1,5 +1,6 @@
 import { ProblemError, type Holder, type StoredRecord } from "@folkmoot/client";
 import { useEffect, useState } from "preact/hooks";
+import { useChange } from "../changes";
 import { ago, bytes, moment, versionTime } from "../format";
 import { client, live } from "../live";
 import { Card, Facts, Long, PeerLink, StateMark, Trouble, useAction, useAnswer } from "../parts/basics";
@@ -14,7 +15,7 @@ const maxShown = 64 << 10;
 export function RecordPage({ name }: { name: string }) {
   const peers = useStore(live, (l) => l.peers);
   const epoch = useStore(live, (l) => l.epoch);
-  const change = useStore(live, (l) => (l.change?.key === name ? l.change : undefined));
+  const change = useChange(name);
   const repair = useStore(live, (l) => l.records);
   const layoutOf = [...peers.values()].map((p) => p.id + p.state).join();
   const record = useAnswer((signal) => client.get(name, { signal }), [name, change, epoch]);

@@ -1,15 +1,11 @@
 import type { Entry } from "@folkmoot/client";
 import { useEffect, useState } from "preact/hooks";
 import { bytes, moment, plural } from "../format";
-import { client, live } from "../live";
-import { Card, PeerLink, Trouble, useAction, useAnswer } from "../parts/basics";
+import { client } from "../live";
+import { Card, PeerLink, Trouble, useAction } from "../parts/basics";
+import { useListing } from "../parts/listing";
 import { go, to, type Route } from "../route";
-import { useStore } from "../store";
 import { RecordPage } from "./record";
-
-const pageSize = 100;
-/** A watched list shows at most so many entries: the rest is behind "more". */
-const maxShown = 2000;
 
 export function RecordPages({ route }: { route: Route }) {
   const [key] = route.parts;
@@ -41,42 +37,6 @@ function Browse({ prefix }: { prefix: string }) {
       </div>
     </>
   );
-}
-
-/** Lists the keys under a prefix and keeps the list as it is: changes come with the stream that the whole page follows. */
-function useListing(prefix: string) {
-  const epoch = useStore(live, (l) => l.epoch);
-  const change = useStore(live, (l) => l.change);
-  const [shown, show] = useState(pageSize);
-  const [entries, set] = useState<Map<string, Entry>>();
-  useEffect(() => { show(pageSize); set(undefined); }, [prefix]);
-  const page = useAnswer(async (signal) => {
-    const all: Entry[] = [];
-    let answer = await client.list({ prefix, limit: pageSize, signal });
-    for (;;) {
-      all.push(...answer.records);
-      if (!answer.cursor || all.length >= shown) return { all, complete: answer.complete, more: Boolean(answer.cursor) };
-      answer = await client.list({ prefix, limit: pageSize, cursor: answer.cursor, signal });
-    }
-  }, [prefix, epoch, shown]);
-  useEffect(() => {
-    if (page.value) set(new Map(page.value.all.map((e) => [e.key, e])));
-  }, [page.value]);
-  useEffect(() => {
-    if (!change?.key?.startsWith(prefix)) return;
-    set((before) => {
-      if (!before || (!before.has(change.key!) && before.size >= maxShown)) return before;
-      const after = new Map(before);
-      if (change.deleted) after.delete(change.key!);
-      else after.set(change.key!, { key: change.key!, version: change.version ?? "", author: change.author ?? "", size: change.size ?? 0, expires: change.expires });
-      return after;
-    });
-  }, [change]);
-  const sorted = entries && [...entries.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
-  return {
-    entries: sorted, incomplete: page.value && !page.value.complete, error: page.error, loading: page.loading,
-    more: page.value?.more && shown < maxShown ? () => show(shown + pageSize) : undefined,
-  };
 }
 
 /** The way up, one part of the prefix after the other. */

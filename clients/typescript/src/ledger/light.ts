@@ -1,7 +1,7 @@
 import { ed25519 } from "@noble/curves/ed25519.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { compare, concat, utf8 } from "./bytes.js";
-import { bytesOf, fields, must, numberOf, type Field } from "./read.js";
+import { bytesOf, checkFields, fields, must, numberOf, type Field } from "./read.js";
 
 /** One with its voting power. */
 export interface Power {
@@ -102,7 +102,9 @@ interface ParsedHeader {
 function parseHeader(data: Uint8Array): ParsedHeader {
   must(data.length <= maxHeader, "malformed header of a block");
   const list = fields(data, "header of a block");
-  must(new Set(list.map((f) => f.number)).size === list.length && list.every((f) => f.number <= 14), "malformed header of a block");
+  checkFields(list, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14], "header of a block");
+  // Messages are always written, other bytes never when there are none.
+  must([1, 4, 5].every((n) => list.some((f) => f.number === n)) && list.every((f) => [1, 3, 4, 5].includes(f.number) || (f.value as Uint8Array).length > 0), "malformed header of a block");
   const height = numberOf(list, 3);
   must(height > 0n && height < 1n << 63n && bytesOf(list, 8).length === 32, "malformed header of a block");
   // A value stands in a wrapper of its own; one that is empty is nothing.
@@ -134,8 +136,13 @@ function verifySigned(signed: Signed, chain: string, validators: ValidatorSet, l
   must(compare(header.validators, validators.hash()) === 0, `${block} has other validators than those that the path leads to`);
   must(signed.commit.length <= maxCommit, "malformed commit of a block");
   const list = fields(signed.commit, "commit of a block");
+  checkFields(list.filter((f) => f.number !== 4), [1, 2, 3], "commit of a block");
+  must(list.every((f) => f.number <= 4), "malformed commit of a block");
   const blockID = bytesOf(list, 3);
-  must(numberOf(list, 1) === header.height && compare(bytesOf(fields(blockID, "commit of a block"), 1), header.hash) === 0, `the commit is not for ${block}`);
+  const parts = fields(blockID, "commit of a block");
+  checkFields(parts, [1, 2], "commit of a block");
+  checkFields(fields(bytesOf(parts, 2), "commit of a block"), [1, 2], "commit of a block");
+  must(numberOf(list, 1) === header.height && compare(bytesOf(parts, 1), header.hash) === 0, `the commit is not for ${block}`);
   const signatures = list.filter((f) => f.number === 4).map((f) => f.value);
   must(signatures.length === validators.list.length, `${block}: ${signatures.length} signatures for ${validators.list.length} validators`);
   let power = 0n;
@@ -149,6 +156,9 @@ function verifySigned(signed: Signed, chain: string, validators: ValidatorSet, l
 
 /** Checks one vote, and says whether it was for the block. */
 function verifyVote(vote: Field[], validator: Power & { address: Uint8Array }, commit: Field[], blockID: Uint8Array, chain: string, what: string): boolean {
+  checkFields(vote, [1, 2, 3, 4], what);
+  must(vote.every((f) => f.number === 1 || f.number === 3 || (f.value as Uint8Array).length > 0) && vote.some((f) => f.number === 3), `${what}: malformed`);
+  checkFields(fields(bytesOf(vote, 3), what), [1, 2], what);
   const flag = numberOf(vote, 1);
   if (flag === flagAbsent) {
     must(bytesOf(vote, 2).length === 0 && bytesOf(vote, 4).length === 0 && compare(bytesOf(vote, 3), noTime) === 0, `${what}: one that is absent says something`);

@@ -49,6 +49,8 @@ export interface Field {
   value: bigint | Uint8Array;
 }
 
+/** Of the greatest number of a field that is read anywhere, 15. */
+const maxTag = 0x7f;
 const wireVarint = 0;
 const wireBytes = 2;
 
@@ -71,6 +73,7 @@ export function fields(data: Uint8Array, what: string): Field[] {
   };
   while (at < data.length) {
     const tag = Number(varint());
+    must(tag <= maxTag, `malformed ${what}`);
     const number = tag >> 3;
     must(number >= (list.at(-1)?.number ?? 1), `malformed ${what}`);
     if ((tag & 7) === wireVarint) {
@@ -85,6 +88,11 @@ export function fields(data: Uint8Array, what: string): Field[] {
     }
   }
   return list;
+}
+
+/** Fails unless each field is one of those known, once. */
+export function checkFields(list: Field[], known: number[], what: string): void {
+  must(new Set(list.map((f) => f.number)).size === list.length && list.every((f) => known.includes(f.number)), `malformed ${what}`);
 }
 
 /** Returns the bytes of a field; none: nothing. */

@@ -41,8 +41,10 @@ export type ProvenOperation =
 const version = 1;
 const chainDigits = 40;
 const applied = 0;
-/** The most characters of a receipt that the page takes. */
+/** The most characters of a receipt and of a genesis that the page takes, and the most changes of validators. */
 const maxReceipt = 64 << 20;
+const maxGenesis = 256 << 10;
+const maxSteps = 100_000;
 
 interface GenesisDocument {
   network: string;
@@ -65,10 +67,13 @@ interface ReceiptDocument {
   path: { start?: unknown; steps?: (SignedDocument & { next: { key: string; power: number }[] })[]; last: SignedDocument };
 }
 
+const changed = "the receipt was changed: it is not written as receipts are";
+
 /** Reads base64 that is written in the one way. */
 function base64(text: string): Uint8Array {
+  must(typeof text === "string", changed);
   const binary = atob(text);
-  must(btoa(binary) === text, "the receipt was changed: it is not written as receipts are");
+  must(btoa(binary) === text, changed);
   return Uint8Array.from(binary, (c) => c.charCodeAt(0));
 }
 
@@ -80,16 +85,58 @@ function document<T>(text: string, what: string): T {
   }
 }
 
-/** Fails for what is there but written otherwise than by the ledger: every byte of a receipt counts. */
+/** Fails for what is there but written otherwise than by the ledger: every byte of a receipt counts, and nothing is in it that nobody checks. */
 function checkSpelling(text: string, doc: ReceiptDocument): void {
-  must(`${JSON.stringify(doc, null, 1)}\n` === text, "the receipt was changed: it is not written as receipts are");
+  must(`${JSON.stringify(doc, null, 1)}\n` === text, changed);
+  members(doc, "receipt network transaction? balance? members? record? path");
   must(doc.receipt === version, `a receipt of version ${doc.receipt}: this page reads version ${version}`);
+  must(isHash(doc.network), changed);
+  if ("transaction" in doc) {
+    members(doc.transaction, "body height code operation result_proof entry proof");
+    const { height, code, operation } = doc.transaction!;
+    must([height, code, operation].every(Number.isSafeInteger), changed);
+  }
+  if ("balance" in doc) members(doc.balance, "account asset amount proof");
+  members(doc.path, "start? steps? last");
+  members(doc.path.last, "header commit");
+  if ("steps" in doc.path) {
+    const { steps } = doc.path;
+    must(Array.isArray(steps) && steps.length > 0 && steps.length <= maxSteps, changed);
+    for (const step of steps) checkStep(step);
+  }
 }
+
+function checkStep(step: NonNullable<ReceiptDocument["path"]["steps"]>[number]): void {
+  members(step, "header commit next");
+  must(Array.isArray(step.next), changed);
+  for (const v of step.next) {
+    members(v, "key power");
+    must(isHash(v.key) && Number.isSafeInteger(v.power), changed);
+  }
+}
+
+/** Fails unless a value has the members named, in that order and no others; those with a question mark may be left out. */
+function members(value: unknown, names: string): void {
+  must(typeof value === "object" && value !== null && !Array.isArray(value), changed);
+  const there = Object.keys(value);
+  let at = 0;
+  for (const name of names.split(" ")) {
+    const optional = name.endsWith("?");
+    if (there[at] === (optional ? name.slice(0, -1) : name)) at++;
+    else must(optional, changed);
+  }
+  must(at === there.length, changed);
+}
+
+/** Says whether a value is 32 bytes as they are written in receipts. */
+const isHash = (value: unknown): boolean => typeof value === "string" && /^[0-9a-f]{64}$/.test(value);
 
 /** Returns the id of a genesis' network, and who its first validators are (ledger/genesis.go). */
 export function readGenesis(text: string): { network: string; name: string; validators: Power[] } {
+  must(text.length <= maxGenesis, "the genesis document is too large");
   const g = document<GenesisDocument>(text, "genesis document");
   try {
+    checkGenesis(g);
     must(!g.predecessor, "the genesis goes on from another ledger, which this page can't follow: use moot ledger verify");
     const name = utf8(g.network);
     const w = new Writer().uint(BigInt(name.length), 2).bytes(name).uint(BigInt(Math.floor(Date.parse(g.created) / 1000)), 8).fixed(hexToBytes(g.salt), 32);
@@ -101,6 +148,18 @@ export function readGenesis(text: string): { network: string; name: string; vali
     if (error instanceof InvalidError) throw error;
     throw new InvalidError(`the genesis document is malformed: ${(error as Error).message}`);
   }
+}
+
+/** Fails for a genesis document with something in it that the network's id does not depend on, and for one that breaks its bounds. */
+function checkGenesis(g: GenesisDocument): void {
+  const only = (value: object, names: string[]) => must(Object.keys(value).every((name) => names.includes(name)), "the genesis document has something in it that this page does not know");
+  only(g, ["network", "created", "salt", "validators", "limits", "members", "predecessor"]);
+  only(g.limits, ["block_cost", "account_transactions"]);
+  for (const v of g.validators) only(v, ["key", "power", "operator"]);
+  for (const m of g.members ?? []) only(m, ["key", "name"]);
+  must(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.0+)?(Z|[+-]\d\d:\d\d)$/.test(g.created), "the genesis document does not say when the network was made");
+  const ascending = (list: { key: string }[]) => list.every((one, i) => i === 0 || compare(hexToBytes(list[i - 1]!.key), hexToBytes(one.key)) < 0);
+  must(ascending(g.validators) && ascending(g.members ?? []), "the validators, or the first members, are not in ascending order of their keys");
 }
 
 /** The bytes of a peer id of an Ed25519 key, before the key: a multihash that holds it as it is, as libp2p encodes it. */
@@ -134,9 +193,9 @@ export function verifyReceipt(receipt: string, genesis: string): Statement {
 function verify(text: string, doc: ReceiptDocument, root: { network: string; validators: Power[] }): Statement {
   checkSpelling(text, doc);
   must(doc.network === root.network, `the receipt is of the network ${doc.network}, and the genesis of the network ${root.network}`);
-  must(!doc.members && !doc.record, "a receipt of members or of a record, which this page can't check: use moot ledger verify");
-  must(Boolean(doc.transaction) !== Boolean(doc.balance), "a receipt is of a transaction or of a balance");
-  must(!doc.path.start, "the receipt leads from a later block, not from the genesis");
+  must(!("members" in doc) && !("record" in doc), "a receipt of members or of a record, which this page can't check: use moot ledger verify");
+  must("transaction" in doc !== "balance" in doc, "a receipt is of a transaction or of a balance");
+  must(!("start" in doc.path), "the receipt leads from a later block, not from the genesis");
   const signed = (s: SignedDocument): Signed => ({ header: base64(s.header), commit: base64(s.commit) });
   const steps = (doc.path.steps ?? []).map((s) => ({ ...signed(s), next: s.next.map((v) => ({ key: hexToBytes(v.key), power: BigInt(v.power) })) }));
   const header = verifyPath(chainOf(doc.network), root.validators, steps, signed(doc.path.last));
@@ -195,6 +254,7 @@ function verifyResult(data: Uint8Array, leaf: Uint8Array, root: Uint8Array, coun
 
 function verifyBalance(b: NonNullable<ReceiptDocument["balance"]>, s: Statement): void {
   const asset = parseAsset(b.asset);
+  must(formatAccount(parseAccount(b.account)) === b.account && `${asset.code}@${formatAccount(asset.issuer)}` === b.asset, changed);
   const amount = BigInt(b.amount);
   must(amount.toString() === b.amount && amount >= 0n, "the amount is not written as in receipts");
   const key = concat([utf8("b"), parseAccount(b.account), asset.issuer, utf8(asset.code)]);

@@ -182,10 +182,21 @@ func (f Folder) Open(name string, unseal func([]byte) ([]byte, error)) (ed25519.
 
 // read reads a key's file, which unseal decrypts unless it is nil.
 func (f Folder) read(name string, unseal func([]byte) ([]byte, error)) (ed25519.PrivateKey, error) {
-	path := f.path(name, keySuffix)
 	if unseal != nil {
-		path = f.path(name, sealedSuffix)
+		return readKey(f.path(name, sealedSuffix), unseal)
 	}
+	return readKey(f.path(name, keySuffix), nil)
+}
+
+// OpenFile returns the private key in a file anywhere, which unseal decrypts if the file's name says that it is under a passphrase. Errors are of kind fault.Invalid for what is no key.
+func OpenFile(path string, unseal func([]byte) ([]byte, error)) (ed25519.PrivateKey, error) {
+	if !strings.HasSuffix(path, sealedSuffix) {
+		unseal = nil
+	}
+	return readKey(path, unseal)
+}
+
+func readKey(path string, unseal func([]byte) ([]byte, error)) (ed25519.PrivateKey, error) {
 	data, err := privatefile.Read(path, maxKeyFile)
 	if err == nil && unseal != nil {
 		data, err = unseal(data)
