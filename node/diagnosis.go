@@ -68,7 +68,9 @@ type facts struct {
 	bootstrap     map[string]entrance
 	failures      map[string]error // of entranceFailed
 	reachability  *v1.Reachability
-	behind        time.Duration // the clock behind others'
+	behind        time.Duration // the clock behind others', by what they wrote and proposed
+	ahead         time.Duration // the clock ahead of those of half of the others; negative: behind
+	clocks        int           // how many others that was compared with
 	sync          time.Duration
 	syncErr       error
 	free, total   uint64 // bytes of the disk; total 0: not known
@@ -189,8 +191,17 @@ func (d *diagnosis) reach(f *facts) {
 }
 
 func (d *diagnosis) clock(f *facts) {
-	if f.behind > clockOff {
-		d.problem(checkClock, "timedatectl set-ntp true", "this machine's clock is %s behind others'", f.behind.Round(time.Second))
+	const command = "timedatectl set-ntp true"
+	if behind := max(f.behind, -f.ahead); behind > clockOff {
+		d.problem(checkClock, command, "this machine's clock is %s behind others'", behind.Round(time.Second))
+		return
+	}
+	switch {
+	case f.ahead <= clockOff:
+	case f.clocks == 1: // nobody says which of the two is right
+		d.problem(checkClock, command, "this machine's clock is %s ahead of the only other one that it was compared with; set both", f.ahead.Round(time.Second))
+	default:
+		d.problem(checkClock, command, "this machine's clock is %s ahead of others' (%d were compared): what it writes may be put off or refused", f.ahead.Round(time.Second), f.clocks)
 	}
 }
 

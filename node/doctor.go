@@ -72,6 +72,7 @@ func (n *Node) facts(ctx context.Context) *facts {
 	f.free, f.total, _ = machine.Disk(n.cfg.Home)
 	stats := n.store.Stats()
 	f.quota, f.used, f.behind = stats.Quota, stats.DiskBytes, n.store.ClockBehind()
+	f.ahead, f.clocks = n.store.ClockAhead()
 	f.files, f.limit = n.descriptors()
 	f.quic = slices.ContainsFunc(n.host.Network().ListenAddresses(), func(a ma.Multiaddr) bool { return strings.Contains(a.String(), "/quic-v1") })
 	f.udpBuffer = machine.UDPBuffer(wantedUDPBuffer)

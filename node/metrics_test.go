@@ -25,7 +25,7 @@ var updateMetrics = flag.Bool("update", false, "write docs/metrics.md anew")
 const metricsPage = `# Metrics
 
 ` + "`GET /metrics`" + ` tells these, for Prometheus; a token needs the scope read. Alert rules, a Grafana dashboard and what to do when an alert fires are in
-[deploy/observability](../deploy/observability/README.md). The names are stable: one that is renamed is told under both names for a release.
+[deploy/observability](../deploy/observability/README.md). What is promised of their names: [stability.md](stability.md#metrics).
 
 Besides, there are Go's own (` + "`go_…`" + `) and those of the process (` + "`process_…`" + `).
 

@@ -196,6 +196,22 @@ func TestClockSkew(t *testing.T) {
 	})
 }
 
+// TestClocksAreCompared: a peer knows that its clock is ahead of the others', or behind, also where nobody writes; the others, which are right, know that theirs are.
+func TestClocksAreCompared(t *testing.T) {
+	simulate(t, 5, func(t *testing.T, s *simulation) {
+		ahead, behind := s.nodes[1], s.nodes[2]
+		ahead.skew.Store(int64(time.Minute))
+		behind.skew.Store(int64(-20 * time.Second))
+		time.Sleep(7 * time.Minute)
+		for i, want := range []time.Duration{0, time.Minute, -20 * time.Second, 0, 0} {
+			by, peers := s.nodes[i].ClockAhead()
+			if peers < 3 || (by-want).Abs() > time.Second {
+				t.Errorf("peer %d: ahead by %s of %d peers, want %s of 3 or 4", i, by, peers, want)
+			}
+		}
+	})
+}
+
 // TestNewerVersionAtHoldersIsOvertaken: through whatever peers, a write that was acknowledged before another began is never seen instead of it.
 func TestNewerVersionAtHoldersIsOvertaken(t *testing.T) {
 	simulate(t, 8, func(t *testing.T, s *simulation) {

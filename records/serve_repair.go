@@ -33,6 +33,7 @@ func (h *holder) answerRepair(ctx context.Context, from peer.ID, req *request) r
 
 // compare tells how this peer stands in shards. Where the sums of all are those of the other peer it notes that.
 func (h *holder) compare(from peer.ID, req *repairRequest) response {
+	h.skews.note(from, req.asOf, h.now())
 	resp := &repairResponse{reports: h.reports(&req.set, req.asOf)}
 	if req.summary && sumOfReports(resp.reports) == req.sum {
 		resp.equal = true

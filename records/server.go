@@ -22,6 +22,7 @@ type holder struct {
 	feed    feed
 	disk    *disk.Disk
 	clock   *clock
+	skews   skews
 	now     func() time.Time
 	author  func(peer.ID, time.Time) error // nil: everybody may write
 	records *recordSigner

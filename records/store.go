@@ -320,6 +320,10 @@ func (s *Store) Stats() Stats {
 // node's own doing.
 func (s *Store) ClockBehind() time.Duration { return s.holder.clock.behind() }
 
+// ClockAhead returns by how much this machine's clock is ahead of those of half of the peers that compared copies with this one in the last ten minutes, negative where it is behind, and how many these were. Each pair of holders does
+// so every few minutes, and latency counts as being ahead.
+func (s *Store) ClockAhead() (by time.Duration, peers int) { return s.holder.skews.ahead(s.cfg.Now()) }
+
 // currentTopology returns the view as it is now, prepared for placing.
 func (s *Store) currentTopology() *topology {
 	view := s.cfg.Viewer.View()

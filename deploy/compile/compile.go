@@ -72,7 +72,7 @@ func (s Source) For(ctx context.Context, platforms []oci.Platform, stderr io.Wri
 }
 
 func (s Source) one(ctx context.Context, platform oci.Platform, out string, stderr io.Writer) (Program, error) {
-	// What the environment may change in the program is set, so that the same source gives the same program.
+	// What the environment may change in the program is set, so that the same source gives the same program. An empty GOEXPERIMENT is the toolchain's own choice; "none" would turn off what it has on.
 	build := s.command(ctx, stderr, "build", "-trimpath", "-buildvcs=auto", "-ldflags", "-s -w", "-o", out, s.Package)
 	build.Env = append(build.Environ(), "GOOS="+platform.OS, "GOARCH="+platform.Architecture, "CGO_ENABLED=0",
 		"GOAMD64=v1", "GOARM64=v8.0", "GOEXPERIMENT=", "GOFIPS140=off")
@@ -87,8 +87,19 @@ func (s Source) one(ctx context.Context, platform oci.Platform, out string, stde
 	if p.Info, err = buildinfo.ReadFile(out); err != nil {
 		return Program{}, err
 	}
+	if err := checkExperiments(p); err != nil {
+		return Program{}, err
+	}
 	p.Modules, err = sbom.Modules(ctx, s.Folder, p.Info)
 	return p, err
+}
+
+// checkExperiments refuses a program that was built with other experiments than the toolchain's own choice: go takes an empty GOEXPERIMENT for none given, and then that of "go env -w".
+func checkExperiments(p Program) error {
+	if list := p.Setting("GOEXPERIMENT"); list != "" {
+		return fmt.Errorf("the program was built with the experiments %s, which come from go's settings: go env -u GOEXPERIMENT", list)
+	}
+	return nil
 }
 
 // command returns a go command in the source's folder, without flags from the environment or from "go env -w".

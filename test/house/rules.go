@@ -78,7 +78,7 @@ func Folkmoot() Rules {
 			{Folder: "cmd", May: []string{
 				"dashboard", "node", "api", "api/v1", "api/client", "api/ledgerdoc", "ledger", "ledger/receipt", "ledger/consensus", "ledger/enrol", "ledger/admission", "backup", "records", "routing", "pubsub", "discovery", "swarm", "fault", "internal", "bench"}},
 			{Folder: "dashboard"},
-			{Folder: "examples", May: []string{"node", "records", "routing", "swarm", "fault"}},
+			{Folder: "examples", May: []string{"node", "api/client", "api/v1", "ledger", "ledger/replica", "ledger/receipt", "ledger/consensus", "records", "routing", "swarm", "fault"}},
 			{Folder: "sim", May: []string{"records", "routing", "pubsub", "swarm", "fault"}},
 			{Folder: "bench", May: []string{"*"}},
 			{Folder: "deploy"},
