@@ -72,6 +72,7 @@ type Exporter struct {
 	provider *sdk.TracerProvider
 	sender   *sender
 	share    sdk.Sampler
+	flush    time.Duration // flushTime, but in tests
 }
 
 // Open begins to send spans. Headers, certificates, compression and timeouts are those that the variables OTEL_EXPORTER_OTLP_… say, the queue's sizes those of OTEL_BSP_…. It does not wait for the collector.
@@ -97,7 +98,7 @@ func Open(cfg Config) (*Exporter, error) {
 	if cfg.Sample == 0 {
 		cfg.Sample = DefaultSample
 	}
-	e := &Exporter{sender: newSender(client, to, cfg.Logger), share: sdk.TraceIDRatioBased(cfg.Sample)}
+	e := &Exporter{sender: newSender(client, to, cfg.Logger), share: sdk.TraceIDRatioBased(cfg.Sample), flush: flushTime}
 	limits := sdk.NewSpanLimits()
 	limits.AttributeCountLimit, limits.EventCountLimit, limits.LinkCountLimit, limits.AttributeValueLengthLimit = maxAttributes, maxEvents, maxEvents, maxText
 	e.provider = sdk.NewTracerProvider(sdk.WithBatcher(e.sender), sdk.WithSampler(sdk.ParentBased(e.share)), sdk.WithResource(about), sdk.WithRawSpanLimits(limits))
@@ -125,7 +126,7 @@ func (e *Exporter) Tracer() *tracing.Tracer {
 
 // Close sends what has ended and waits for that, two seconds at most. What ends later is dropped.
 func (e *Exporter) Close() error {
-	late := time.AfterFunc(flushTime, e.sender.giveUp)
+	late := time.AfterFunc(e.flush, e.sender.giveUp)
 	defer late.Stop()
 	err := e.provider.Shutdown(context.Background()) // its own way of giving up leaves its goroutine behind
 	e.sender.giveUp()
