@@ -104,7 +104,7 @@ func TestOneTraceOfAWrite(t *testing.T) {
 	}
 	const put, get = "PUT /v1/records/{key}", "GET /v1/records/{key}"
 	spans, ok := got.Await(ctx, func(s []otlptest.Span) bool {
-		return len(named(traceOf(s, put), "commit")) >= 3 && len(traceOf(s, put)) >= 12
+		return len(named(traceOf(s, put), "commit")) >= 3 && len(traceOf(s, put)) >= 11
 	})
 	trace := traceOf(spans, put)
 	if !ok {

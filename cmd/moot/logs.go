@@ -14,7 +14,7 @@ func (a *app) logger(o runOptions) *slog.Logger {
 	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
 	opts := &slog.HandlerOptions{Level: levels[o.logLevel.value]}
 	if o.logFormat.value == "json" {
-		return slog.New(slog.NewJSONHandler(a.stderr, opts))
+		return slog.New(jsonHandler{next: slog.NewJSONHandler(a.stderr, opts)})
 	}
 	return slog.New(slog.NewTextHandler(a.stderr, opts))
 }
