@@ -66,8 +66,8 @@ func TestTracedRequests(t *testing.T) {
 		{"GET", "/v1/node", []string{parent + "-00"}, "", ""},
 		{"GET", "/v1/node", []string{parent}, "GET /v1/node", ""},
 		{"GET", "/v1/node", []string{parent + "-01", parent + "-01"}, "GET /v1/node", ""},
-		{"GET", "/no/such/secret", nil, "GET /", ""},
-		{"BREW", "/v1/node", []string{"Content-Length: 0"}, "other /", ""},
+		{"GET", "/no/such/secret", nil, "GET none", ""},
+		{"BREW", "/v1/node", []string{"Content-Length: 0"}, "other none", ""},
 		{"GET", "/livez", []string{parent + "-01"}, "", ""},
 		{"GET", "/v1/node", []string{parent + "-01", "Sec-Fetch-Site: cross-site"}, "", ""}, // refused
 	} {
