@@ -42,6 +42,7 @@ type profiles struct {
 func profileRoutes(mux *http.ServeMux) {
 	p := &profiles{running: make(chan struct{}, 1)}
 	mux.HandleFunc("GET "+profilePath+"{$}", p.list)
+	mux.HandleFunc("GET "+strings.TrimSuffix(profilePath, "/"), p.list) // else the mux would redirect it
 	mux.HandleFunc("GET "+profilePath+"{name}", p.serve)
 }
 

@@ -70,6 +70,9 @@ func TestProfiles(t *testing.T) {
 	if a := ask(t, s, "GET", profiles+"goroutine?debug=2"); !strings.Contains(string(a.body), "api_test.TestProfiles") || !strings.HasPrefix(a.Header.Get("Content-Type"), "text/plain") {
 		t.Errorf("the goroutines: %s, %.200q", a.Header.Get("Content-Type"), a.body)
 	}
+	if a := ask(t, s, "GET", strings.TrimSuffix(profiles, "/")); a.StatusCode != http.StatusOK {
+		t.Errorf("the list without the slash: %s", a.Status)
+	}
 	if a := ask(t, s, "GET", profiles); !strings.Contains(string(a.body), "goroutine  ") || !strings.Contains(string(a.body), "profile?seconds=N") {
 		t.Errorf("the list: %q", a.body)
 	}
