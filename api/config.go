@@ -12,6 +12,7 @@ import (
 
 	v1 "github.com/folkmoot/folkmoot/api/v1"
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/internal/tracing"
 )
 
 // DefaultRequestTimeout is how long a request may take when Config does not say.
@@ -64,6 +65,8 @@ type Config struct {
 	Gatherer prometheus.Gatherer
 	// Registerer takes the server's own metrics; nil: none.
 	Registerer prometheus.Registerer
+	// Tracer records requests; nil: none.
+	Tracer *tracing.Tracer
 	// Logger may be nil.
 	Logger *slog.Logger
 	// Version of the program, in the Server header; may be empty.

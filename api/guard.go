@@ -28,7 +28,7 @@ func isHealthPath(path string) bool {
 // scopeOf is the one place that says what a request needs.
 func scopeOf(method, path string) apitoken.Scope {
 	switch {
-	case path == leavePath || path == backupPath || path == signPath:
+	case path == leavePath || path == backupPath || path == signPath || isProfilePath(path):
 		return apitoken.Admin
 	case listens(method) || method == http.MethodOptions:
 		return apitoken.Read

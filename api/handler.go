@@ -15,6 +15,7 @@ import (
 	"github.com/folkmoot/folkmoot/api/ui"
 	v1 "github.com/folkmoot/folkmoot/api/v1"
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/internal/tracing"
 )
 
 // handler is everything between a connection and a route: who may call, bounds, keys, logging and metrics.
@@ -24,6 +25,7 @@ type handler struct {
 	rates   *rates      // nil: callers are not bounded
 	ui      *ui.Handler // nil: there is no dashboard
 	metrics *metrics
+	tracer  *tracing.Tracer // nil: nothing is recorded
 	logger  *slog.Logger
 	// server is the Server header.
 	server  string
@@ -43,7 +45,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	rec := &recorder{ResponseWriter: w}
 	start := time.Now()
+	endTrace := func(string) {}
 	defer func() {
+		defer func() { endTrace(r.Pattern) }()
 		h.recoverPanic(rec, r, recover())
 		h.observe(rec, r, time.Since(start))
 	}()
@@ -78,6 +82,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if p := prepare(w, r); p != nil {
 		refuse(rec, p)
 		return
+	}
+	if h.tracer != nil && !isStream(r) && !isHealthPath(r.URL.Path) {
+		var ctx context.Context
+		ctx, endTrace = h.trace(r, rec)
+		r = r.WithContext(ctx)
 	}
 	if isStream(r) && listens(r.Method) {
 		ctx, end := h.guard.whileGood(r, c)
@@ -218,7 +227,7 @@ func (h *handler) recoverPanic(rec *recorder, r *http.Request, what any) {
 	if err, ok := what.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		panic(what)
 	}
-	h.logger.Error("a request handler panicked", "method", r.Method, "uri", r.RequestURI, "panic", what, "stack", string(debug.Stack()))
+	h.logger.ErrorContext(r.Context(), "a request handler panicked", "method", r.Method, "uri", r.RequestURI, "panic", what, "stack", string(debug.Stack()))
 	if rec.status != 0 {
 		panic(http.ErrAbortHandler)
 	}

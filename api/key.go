@@ -43,6 +43,9 @@ func routableURL(u *url.URL) (*url.URL, error) {
 		}
 		return &url.URL{Path: prefix + base64.RawURLEncoding.EncodeToString([]byte(key)), RawQuery: u.RawQuery}, nil
 	}
+	if escaped == profilePath { // the one path that ends in a slash, as programs that read profiles know it
+		return u, nil
+	}
 	if path.Clean(escaped) != escaped || strings.HasPrefix(u.Path, topicsPrefix) { // a topic's prefix with letters escaped
 		return nil, noRoute(escaped)
 	}

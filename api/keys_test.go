@@ -126,7 +126,7 @@ func TestNothingIsRedirected(t *testing.T) {
 	s := serve(t, api.Config{})
 	for _, path := range []string{
 		"/", "//", "/v1", "/v1/", "/v1//node", "/v1/node/", "//v1/node", "/v1/./node", "/v1/peers/../node", "/x/..//v1/records/k",
-		"/v1/records/../node/x/..//", "/v1/peers/", "/v1/providers", "/docs", "/openapi.yaml", "/schemas/Node.json", "/debug/pprof/", "/V1/node", "/v1/node%2F",
+		"/v1/records/../node/x/..//", "/v1/peers/", "/v1/providers", "/docs", "/openapi.yaml", "/schemas/Node.json", "/debug/pprof/heap/", "/debug//pprof/", "/debug/pprof//", "/debug/", "/V1/node", "/v1/node%2F",
 		"/%761/records/YQ", "/v1/record%73/k", "/v1%2Frecords/k",
 	} {
 		if strings.HasPrefix(path, "/v1/records/") {

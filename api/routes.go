@@ -62,6 +62,7 @@ func newMux(stopping context.Context, backend Backend, ledger Ledger, gatherer p
 	r.endRoutes()
 	r.healthRoutes()
 	r.metricsRoute(gatherer)
+	profileRoutes(mux)
 	var document []byte
 	r.openAPIRoute(&document)
 	mux.HandleFunc(fallbackPattern, func(w http.ResponseWriter, req *http.Request) { writeProblem(w, noMatch(mux, w, req)) })

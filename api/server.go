@@ -113,7 +113,7 @@ func newHandler(stopping context.Context, cfg Config, logger *slog.Logger) (*han
 		}
 	}
 	return &handler{
-		mux: mux, guard: newGuard(&cfg, host, scheme), rates: newRates(cmp.Or(cfg.Rate, DefaultRate)), ui: files, metrics: m, logger: logger,
+		mux: mux, guard: newGuard(&cfg, host, scheme), rates: newRates(cmp.Or(cfg.Rate, DefaultRate)), ui: files, metrics: m, tracer: cfg.Tracer, logger: logger,
 		server: server, timeout: cfg.RequestTimeout, slots: make(chan struct{}, maxRequests), bodies: newBodies(machine.Memory()),
 	}, nil
 }

@@ -87,7 +87,7 @@ func (b ledgerBackend) Genesis(context.Context) ([]byte, error) {
 
 func (b ledgerBackend) Submit(ctx context.Context, transaction []byte, committed bool) (v1.TransactionStatus, error) {
 	height := b.r.Tip().Height
-	s, err := b.r.Enqueue(transaction)
+	s, err := b.r.Enqueue(ctx, transaction)
 	if err != nil {
 		return v1.TransactionStatus{}, err
 	}
@@ -102,7 +102,7 @@ func (b ledgerBackend) SubmitBatch(ctx context.Context, transactions [][]byte, c
 			list[i].Err = fault.New(fault.Unavailable, "the time was over before the transaction was looked at: hand in fewer at once")
 			continue
 		}
-		waiting[i], list[i].Err = b.r.Enqueue(bytes.Clone(t))
+		waiting[i], list[i].Err = b.r.Enqueue(ctx, bytes.Clone(t))
 	}
 	for i, s := range waiting {
 		if s != nil {

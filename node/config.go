@@ -10,6 +10,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/internal/tracing/otlp"
 	"github.com/folkmoot/folkmoot/ledger/consensus"
 	"github.com/folkmoot/folkmoot/ledger/consensus/application"
 	"github.com/folkmoot/folkmoot/ledger/state"
@@ -67,6 +68,8 @@ type Config struct {
 	Signers []Signer
 	// API describes the HTTP API; without a listen address there is none.
 	API APIConfig
+	// Trace says what is recorded of requests; nothing is unless it names a collector.
+	Trace TraceConfig
 	// Version is the program's version as told to others.
 	Version string
 	// Logger is where the node logs; nil discards.
@@ -121,6 +124,14 @@ type APIConfig struct {
 	UI fs.FS
 }
 
+// TraceConfig says where spans of requests go, and of how many requests.
+type TraceConfig struct {
+	// To is the URL of a collector that takes OTLP over HTTP, such as http://127.0.0.1:4318. Empty: nothing is recorded.
+	To string
+	// Sample is the share of requests that is recorded, up to 1; 0 means DefaultTraceSample, less than 0 none but those that callers of the API want recorded.
+	Sample float64
+}
+
 // Defaults and bounds of Config.
 const (
 	DefaultCopies    = records.DefaultCopies
@@ -131,6 +142,7 @@ const (
 	MinKeepBlocks        = application.MinKept
 	MaxAwayGrace         = swim.MaxAbsence
 	MaxZone              = routing.MaxZone
+	DefaultTraceSample   = otlp.DefaultSample
 )
 
 // Validate returns a fault.Invalid error that names the first field that cannot be accepted.
@@ -166,6 +178,11 @@ func (c *Config) Validate() error {
 	for _, s := range c.Signers {
 		if s.Name == "" || len(s.Key) != ed25519.PrivateKeySize {
 			return fault.New(fault.Invalid, "signers: each needs a name and a key")
+		}
+	}
+	if c.Trace.To != "" {
+		if err := (&otlp.Config{To: c.Trace.To, Sample: c.Trace.Sample}).Validate(); err != nil {
+			return err
 		}
 	}
 	if c.Network != "" {

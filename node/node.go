@@ -20,6 +20,7 @@ import (
 	"github.com/folkmoot/folkmoot/discovery"
 	"github.com/folkmoot/folkmoot/discovery/peercache"
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/internal/tracing"
 	"github.com/folkmoot/folkmoot/ledger/consensus/signer"
 	"github.com/folkmoot/folkmoot/ledger/enrol"
 	"github.com/folkmoot/folkmoot/ledger/replica"
@@ -52,6 +53,7 @@ type Node struct {
 	validator  *signer.Signer    // nil unless the node has a validator's key
 	members    *members          // nil in a network that is open, or that all may enter who have its genesis
 	enrolment  *enrol.Member     // nil unless the node's validator is one of those that vote one another in
+	tracer     *tracing.Tracer   // nil: nothing is recorded
 	feed       *feed             // what changes, for those who watch
 	api        *api.Server       // nil without an API
 	apiToken   string            // the token that commands on the home use; may be empty
@@ -88,7 +90,7 @@ func New(cfg Config) (_ *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, step := range []func(crypto.PrivKey) error{n.openMembers, n.openHost, n.openRouting, n.openTraversal, n.openStore, n.openDiscovery, n.openLedger, n.followMembers, n.openEnrolment, n.openSigning, n.openAPI} {
+	for _, step := range []func(crypto.PrivKey) error{n.openTracing, n.openMembers, n.openHost, n.openRouting, n.openTraversal, n.openStore, n.openDiscovery, n.openLedger, n.followMembers, n.openEnrolment, n.openSigning, n.openAPI} {
 		if err := step(key); err != nil {
 			return nil, err
 		}
@@ -186,6 +188,7 @@ func (n *Node) openStore(key crypto.PrivKey) (err error) {
 		Joined:     n.ready,
 		Locator:    n.finder,
 		Author:     n.authors(),
+		Tracer:     n.tracer,
 		Registerer: n.metrics,
 		Logger:     n.cfg.Logger.With("part", "records"),
 	})

@@ -39,6 +39,7 @@ func (n *Node) openAPI(crypto.PrivKey) (err error) {
 		UI:            n.cfg.API.UI,
 		Gatherer:      n.metrics,
 		Registerer:    n.metrics,
+		Tracer:        n.tracer,
 		Logger:        n.cfg.Logger.With("part", "api"),
 		Version:       n.cfg.Version,
 	})

@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peerstore"
 
+	"github.com/folkmoot/folkmoot/internal/tracing"
 	"github.com/folkmoot/folkmoot/routing"
 )
 
@@ -44,7 +45,9 @@ func (l *latency) hedge() time.Duration {
 }
 
 // call makes a request to a member. A refusal is an error.
-func (s *Store) call(ctx context.Context, m *routing.Member, to op, data []byte) (response, error) {
+func (s *Store) call(ctx context.Context, m *routing.Member, to op, data []byte) (_ response, err error) {
+	ctx, span := tracing.Call(ctx, to.callName(), m.ID)
+	defer tracing.End(span, &err)
 	if s.cfg.Host.Network().Connectedness(m.ID) != network.Connected && len(m.Addrs) > 0 {
 		s.cfg.Host.Peerstore().AddAddrs(m.ID, m.Addrs, peerstore.TempAddrTTL)
 	}
@@ -67,6 +70,8 @@ func (s *Store) ask(ctx context.Context, m *routing.Member, req *request, encode
 	if m.ID != s.self {
 		return s.call(ctx, m, req.op, encoded)
 	}
+	ctx, span := tracing.Start(ctx, req.op.serveName())
+	defer span.End()
 	resp := s.holder.answer(ctx, s.self, req)
 	return resp, resp.err()
 }

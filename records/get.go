@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/internal/tracing"
 	"github.com/folkmoot/folkmoot/records/disk"
 )
 
@@ -35,6 +36,8 @@ func (s *Store) Get(ctx context.Context, text string, opts GetOptions) (r Record
 	if isForeign(text) {
 		return s.foreign.get(ctx, text, opts)
 	}
+	ctx, span := tracing.Start(ctx, "get")
+	defer tracing.End(span, &err)
 	defer s.metrics.begin("get")(&err)
 	defer s.pace.begin()()
 	key, err := ParseKey(text)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/internal/tracing"
 	"github.com/folkmoot/folkmoot/records/disk"
 	"github.com/folkmoot/folkmoot/routing"
 	"github.com/folkmoot/folkmoot/swarm/rpc"
@@ -40,6 +41,8 @@ func (s *Store) write(ctx context.Context, operation, text string, value []byte,
 		return Written{}, err
 	}
 	defer s.tasks.Done()
+	ctx, span := tracing.Start(ctx, operation)
+	defer tracing.End(span, &err)
 	defer s.metrics.begin(operation)(&err)
 	defer s.pace.begin()()
 	key, err := ParseKey(text)
@@ -244,7 +247,8 @@ func (d *sending) failed(background context.Context, i int, err error) {
 	if errors.Is(err, rpc.ErrStreamLost) || errors.Is(err, rpc.ErrUnreachable) {
 		select {
 		case <-time.After(retryPause):
-			_, err = d.s.deliver(background, background, d.p.member(i), d.to, d.encoded, d.local)
+			again := tracing.Carry(background, d.ctx)
+			_, err = d.s.deliver(again, again, d.p.member(i), d.to, d.encoded, d.local)
 		case <-background.Done():
 		}
 	}
@@ -280,12 +284,15 @@ func (s *Store) background(n int) (ctx context.Context, done func()) {
 // deliver brings a write to one member. ctx bounds the waiting for a place in the member's backlog, background all the rest: what was sent is waited for though
 // ctx is over.
 func (s *Store) deliver(ctx, background context.Context, m *routing.Member, to op, encoded []byte, local func(context.Context) response) (response, error) {
+	background = tracing.Carry(background, ctx)
 	leave, err := s.backlogs.enter(ctx, m.ID, len(encoded)) // a disk may be slow as well
 	if err != nil {
 		return response{}, err
 	}
 	defer leave()
 	if m.ID == s.self {
+		background, span := tracing.Start(background, to.serveName())
+		defer span.End()
 		resp := local(background)
 		return resp, resp.err()
 	}

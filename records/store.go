@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/internal/tracing"
 	"github.com/folkmoot/folkmoot/records/disk"
 	"github.com/folkmoot/folkmoot/routing"
 	"github.com/folkmoot/folkmoot/swarm"
@@ -56,7 +57,9 @@ type Config struct {
 	// Now is the wall clock; nil means time.Now.
 	Now func() time.Time
 	// FS is the file system that Dir is on; nil means the machine's.
-	FS         vfs.FS
+	FS vfs.FS
+	// Tracer records what this peer does for requests that others record; nil: nothing, and others are not told what is recorded here.
+	Tracer     *tracing.Tracer
 	Registerer prometheus.Registerer // nil: no metrics
 	Logger     *slog.Logger          // nil: silent
 	// NoSync acknowledges copies before the disk has them: for measuring only.
@@ -203,15 +206,15 @@ func (s *Store) open() error {
 func (s *Store) connect() (err error) {
 	protocol := s.cfg.Network.Protocol(protocolName)
 	s.client, err = rpc.NewClient(rpc.ClientConfig{
-		Host: s.cfg.Host, Protocol: protocol, MaxMessage: maxMessage, MaxInFlight: maxInFlight, Violated: s.conduct.violated, Logger: s.logger,
+		Host: s.cfg.Host, Protocol: protocol, Traced: s.cfg.Tracer != nil, MaxMessage: maxMessage, MaxInFlight: maxInFlight, Violated: s.conduct.violated, Logger: s.logger,
 	})
 	if err != nil {
 		return fmt.Errorf("records: %w", err)
 	}
 	s.calls = s.conduct.spare(s.client)
 	s.server, err = rpc.NewServer(rpc.ServerConfig{
-		Host: s.cfg.Host, Protocol: protocol, MaxMessage: maxMessage, MaxInFlight: maxInFlight, Violated: s.conduct.violated, Logger: s.logger,
-		Handler: s.conduct.guard(s.holder.records, s.holder.serve),
+		Host: s.cfg.Host, Protocol: protocol, Traced: s.cfg.Tracer != nil, MaxMessage: maxMessage, MaxInFlight: maxInFlight, Violated: s.conduct.violated, Logger: s.logger,
+		Handler: s.traced(s.conduct.guard(s.holder.records, s.holder.serve)),
 	})
 	if err != nil {
 		return errors.Join(fmt.Errorf("records: %w", err), s.client.Close())

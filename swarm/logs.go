@@ -11,11 +11,12 @@ import (
 // quicBufferWarning is the variable by which quic-go is told not to write to the standard logger that UDP buffers are small.
 const quicBufferWarning = "QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING"
 
-// DirectLibraryLogs makes libp2p log to l instead of standard error. Its warnings and errors, most of which are about
+// DirectLibraryLogs makes libp2p and what belongs to it log to l instead of standard error. Its warnings and errors, most of which are about
 // what other peers do, appear at level Debug, the rest not at all. libp2p keeps its loggers in globals: this is for a program's main function, before it makes the first
 // host.
 func DirectLibraryLogs(l *slog.Logger) {
 	gologshim.SetDefaultHandler(libraryHandler{l.Handler()})
+	directZap(libraryHandler{l.Handler()})
 	if os.Getenv(quicBufferWarning) == "" {
 		os.Setenv(quicBufferWarning, "true")
 	}

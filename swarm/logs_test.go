@@ -1,10 +1,32 @@
 package swarm
 
 import (
+	"encoding/json"
+	"io"
 	"log/slog"
 	"strings"
 	"testing"
+
+	"go.uber.org/zap"
 )
+
+// TestZapLogsAreObjects holds that what kad-dht logs comes out as the node's own log does.
+func TestZapLogsAreObjects(t *testing.T) {
+	var out strings.Builder
+	core := zapCore{to: libraryHandler{slog.NewJSONHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug})}}
+	l := zap.New(core).Named("dht").With(zap.Int("tries", 3))
+	l.Info("quiet")
+	l.Error("lost\nit", zap.Error(io.ErrUnexpectedEOF))
+	var entry map[string]any
+	if err := json.Unmarshal([]byte(out.String()), &entry); err != nil {
+		t.Fatalf("%v in %q", err, out.String())
+	}
+	for name, want := range map[string]any{"level": "DEBUG", "msg": "lost\nit", "logger": "dht", "tries": 3.0, "error": "unexpected EOF"} {
+		if entry[name] != want {
+			t.Errorf("%s: %v, want %v", name, entry[name], want)
+		}
+	}
+}
 
 func TestLibraryLogsAreDemoted(t *testing.T) {
 	for _, c := range []struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
@@ -34,6 +35,9 @@ type app struct {
 	tokenFile string
 	timeout   time.Duration
 	json      bool
+
+	// log takes what is otherwise written on stderr for people, once a command runs that writes its log as JSON; nil: none does.
+	log *slog.Logger
 }
 
 // newApp returns the app of this process.

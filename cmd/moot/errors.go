@@ -77,11 +77,15 @@ func advise(err error, format string, args ...any) error {
 	return advised{err, fmt.Sprintf(format, args...)}
 }
 
-// printError writes err as one line on stderr.
+// printError writes err as one line on stderr, or in the log where that is JSON.
 func (a *app) printError(err error) {
 	text := err.Error()
 	if e, ok := errors.AsType[advised](err); ok {
 		text += "; " + e.next
+	}
+	if a.log != nil {
+		a.log.Error("moot ends", "error", oneLine(text))
+		return
 	}
 	fmt.Fprintf(a.stderr, "moot: %s\n", oneLine(text))
 }

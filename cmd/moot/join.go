@@ -50,6 +50,7 @@ The network is the one whose genesis has the hash in the line: no other can pass
 }
 
 func (a *app) joinByInvite(ctx context.Context, args []string, o joinOptions) error {
+	a.useLog(o.runOptions)
 	if (len(args) == 1) == (o.file != "") {
 		return advise(fault.New(fault.Invalid, "join: want the line that \"moot invite\" printed, or --file with it"), "say: moot join LINE")
 	}

@@ -16,7 +16,11 @@ func (a *app) printf(format string, args ...any) {
 
 // notef writes a remark to stderr, except when only errors may be there.
 func (a *app) notef(format string, args ...any) {
-	if !a.json {
+	switch {
+	case a.json:
+	case a.log != nil:
+		a.log.Info(fmt.Sprintf(format, args...))
+	default:
 		fmt.Fprintf(a.stderr, format+"\n", args...)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -50,6 +49,8 @@ type runOptions struct {
 	apiTokens                        *choice
 	apiRate                          int
 	logLevel, logFormat              *choice
+	traceTo                          string
+	traceSample                      float64
 	cpuProfile                       string
 	validatorsSecret, membersSecret  string
 	seat, seats                      int
@@ -126,6 +127,8 @@ func addRunOptions(cmd *cobra.Command, o *runOptions) {
 	f.BoolVar(&o.apiInsecure, "api-insecure", false, "serve the API without TLS on addresses other than loopback")
 	addChoice(cmd, o.logLevel, "log-level", "least important log entries to write")
 	addChoice(cmd, o.logFormat, "log-format", "how log entries are written")
+	f.StringVar(&o.traceTo, "trace-to", "", "`URL` of an OpenTelemetry collector, such as http://127.0.0.1:4318, to which traces of requests go by OTLP over HTTP (default: nothing is recorded)")
+	f.Float64Var(&o.traceSample, "trace-sample", node.DefaultTraceSample, "share of requests of which a trace is recorded, 0 to 1; the same on all nodes, or traces have gaps; 0 records those alone that callers of the API want recorded")
 	f.StringVar(&o.cpuProfile, "cpu-profile", "", "write to this `file`, for go tool pprof, what the processor's time went into until the node stops")
 }
 
@@ -133,6 +136,7 @@ func addRunOptions(cmd *cobra.Command, o *runOptions) {
 var relayServing = map[string]nat.Serving{"auto": nat.ServeAuto, "true": nat.ServeAlways, "false": nat.ServeNever}
 
 func (a *app) runNode(ctx context.Context, o runOptions) (err error) {
+	a.useLog(o)
 	cfg, err := a.nodeConfig(o)
 	if err != nil {
 		return err
@@ -196,6 +200,11 @@ func failedRun(err error) error {
 
 // announce says, for people, who the node is and where it is found.
 func (a *app) announce(n *node.Node) {
+	if a.log != nil && !a.json {
+		d := describeNode(n, a.home)
+		a.log.Info("node", "id", d.ID, "network", d.Network, "addresses", d.Addresses, "api", d.API, "home", d.Home)
+		return
+	}
 	a.notef("peer id  %s", n.ID())
 	a.notef("network  %s", networkText(n.Network(), n.Genesis() == nil))
 	for _, addr := range n.Addrs() {
@@ -236,6 +245,7 @@ func (a *app) nodeConfig(o runOptions) (node.Config, error) {
 		Copies: o.copies, Routing: routing.Method(o.routing.value), AwayGrace: o.awayGrace, MaxConnections: o.maxConnections, Quota: int64(o.quota), Rejoin: o.rejoin, NoLedger: !o.ledger,
 		Relay: relayServing[o.relay.value], PrivateWAN: o.privateWAN, PortMap: o.portMap && a.getenv("KUBERNETES_SERVICE_HOST") == "",
 		API:     node.APIConfig{Listen: o.apiListen, TLSCert: o.apiTLSCert, TLSKey: o.apiTLSKey, Insecure: o.apiInsecure, RequireTokens: o.apiTokens.value == "require", Rate: cmp.Or(o.apiRate, -1)},
+		Trace:   node.TraceConfig{To: o.traceTo, Sample: cmp.Or(o.traceSample, -1)},
 		Version: thisBuild().Version,
 		Logger:  a.logger(o),
 	}
@@ -303,6 +313,8 @@ func (o *runOptions) check() error {
 		return fault.New(fault.Invalid, "option --copies: want 1 to %d, got %d", node.MaxCopies, o.copies)
 	case o.apiRate < 0:
 		return fault.New(fault.Invalid, "option --api-rate: want 0 or more, got %d", o.apiRate)
+	case !(o.traceSample >= 0 && o.traceSample <= 1):
+		return fault.New(fault.Invalid, "option --trace-sample: want 0 to 1, got %v", o.traceSample)
 	case o.awayGrace <= 0:
 		return fault.New(fault.Invalid, "option --away-grace: want more than 0, got %s", o.awayGrace)
 	case o.ledgerSnapshots < 0:
@@ -358,13 +370,4 @@ func parseAddrs(option string, texts []string, sample string) ([]ma.Multiaddr, e
 		addrs = append(addrs, addr)
 	}
 	return addrs, nil
-}
-
-func (a *app) logger(o runOptions) *slog.Logger {
-	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
-	opts := &slog.HandlerOptions{Level: levels[o.logLevel.value]}
-	if o.logFormat.value == "json" {
-		return slog.New(slog.NewJSONHandler(a.stderr, opts))
-	}
-	return slog.New(slog.NewTextHandler(a.stderr, opts))
 }

@@ -61,6 +61,7 @@ func TestScripts(t *testing.T) {
 			"backend":   scriptBackend,
 			"demo":      scriptDemo,
 			"exit":      scriptExit,
+			"jsonlines": scriptJSONLines,
 			"ready":     scriptReady,
 			"terminate": scriptTerminate,
 		},
@@ -153,6 +154,45 @@ func scriptAwait(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		return err
 	})
+}
+
+// scriptJSONLines is "jsonlines FILE TEXT…": each line of the file, or of stderr, is a JSON object with a time, a level and a message, and each text is in one of them.
+func scriptJSONLines(ts *testscript.TestScript, _ bool, args []string) {
+	text := ts.ReadFile(args[0])
+	for line := range strings.Lines(text) {
+		var entry struct {
+			Time       time.Time
+			Level, Msg string
+		}
+		if err := json.Unmarshal([]byte(line), &entry); err != nil || entry.Time.IsZero() || entry.Level == "" || entry.Msg == "" || !strings.HasSuffix(line, "}\n") {
+			ts.Fatalf("%q is no entry: %v", line, err)
+		}
+		if name := nameGivenTwice(line); name != "" {
+			ts.Fatalf("%s comes twice in %q", name, line)
+		}
+	}
+	for _, want := range args[1:] {
+		if !strings.Contains(text, want) {
+			ts.Fatalf("no %q in\n%s", want, text)
+		}
+	}
+}
+
+// nameGivenTwice returns a name that comes twice in a JSON object, or nothing.
+func nameGivenTwice(object string) string {
+	names := map[string]bool{}
+	d := json.NewDecoder(strings.NewReader(object))
+	_, err := d.Token()
+	for err == nil && d.More() {
+		name, _ := d.Token()
+		if names[name.(string)] {
+			return name.(string)
+		}
+		names[name.(string)] = true
+		var value json.RawMessage
+		err = d.Decode(&value)
+	}
+	return ""
 }
 
 // scriptTerminate is "terminate": sends SIGTERM to the background command that was started last.

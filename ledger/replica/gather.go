@@ -83,6 +83,8 @@ func (r *Replica) next() []*Submission {
 	batch := slices.Clone(r.queue[:n])
 	for _, s := range batch {
 		s.queued, s.sent = false, clock()
+		s.trail.enter(stageHandOver)
+		s.trail.shared(n - 1)
 	}
 	r.queue = r.queue[n:]
 	if len(r.queue) == 0 {
@@ -125,6 +127,7 @@ func (r *Replica) sent(list []*Submission, err error) (full bool) {
 	switch kind := fault.KindOf(err); {
 	case err == nil || kind == fault.Conflict: // the very same envelope is on its way already
 		for _, s := range list {
+			s.trail.enter(stageBlock)
 			r.take(s, nil)
 		}
 	case kind == fault.Full && !errors.Is(err, context.Canceled):
@@ -155,6 +158,7 @@ func (r *Replica) putBack(list []*Submission) {
 	list = slices.DeleteFunc(list, func(s *Submission) bool { return s.queued || !slices.Contains(r.pending[s.ID], s) })
 	for _, s := range list {
 		s.queued = true
+		s.trail.enter(stageGather)
 	}
 	r.queue = append(list, r.queue...)
 }

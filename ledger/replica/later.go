@@ -18,6 +18,7 @@ func (r *Replica) later(s *Submission) {
 		r.again(s)
 		return
 	}
+	s.trail.enter(stagePause)
 	r.pauses = append(r.pauses, pause{time.Now().Add(earlyPause << (s.early - 2)), s})
 	select {
 	case r.paused <- struct{}{}:

@@ -6,7 +6,10 @@ import (
 	"slices"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/internal/tracing"
 	"github.com/folkmoot/folkmoot/ledger"
 	"github.com/folkmoot/folkmoot/ledger/consensus/application"
 )
@@ -45,6 +48,7 @@ type Submission struct {
 	sent        int64         // when it was last put into an envelope, ms, guarded by Replica.mu
 	queued      bool          // whether it is in Replica.queue, guarded by Replica.mu
 	early       int           // how often it came too early, guarded by Replica.mu
+	trail       *trail        // guarded by Replica.mu
 	taken       chan struct{} // closed when it was decided whether it is passed on
 	refused     error         // why not; set before taken is closed
 	done        chan struct{} // closed when it is known what became of it
@@ -82,21 +86,27 @@ func (s *Submission) Taken(ctx context.Context) error {
 // Errors are fault.Invalid for what can be in no block, fault.Forbidden where the keys are not those of the account, fault.Conflict where another took its slot or the state does not allow what it does,
 // fault.NotFound where what it names is not there, fault.TooLarge, fault.Full when too much waits, and fault.Unavailable when the ledger does not go on.
 func (r *Replica) Submit(ctx context.Context, data []byte) (*Submission, error) {
-	s, err := r.Enqueue(data)
+	s, err := r.Enqueue(ctx, data)
 	if err != nil {
 		return nil, err
 	}
 	return s, s.Taken(ctx)
 }
 
-// Enqueue is Submit without the wait: whether signatures are good turns out later, as an error of Taken and Wait. It keeps data.
-func (r *Replica) Enqueue(data []byte) (*Submission, error) {
+// Enqueue is Submit without the wait: whether signatures are good turns out later, as an error of Taken and Wait. It keeps data. What is recorded of the transaction is so beneath ctx, which means nothing else.
+func (r *Replica) Enqueue(ctx context.Context, data []byte) (_ *Submission, err error) {
+	trail := newTrail(ctx)
+	_, span := tracing.Start(ctx, "submit")
+	defer tracing.End(span, &err)
 	t, err := ledger.ParseTransaction(data)
 	if err != nil {
 		return nil, err
 	}
 	s := &Submission{
-		ID: t.ID(r.network), data: data, transaction: t, since: clock(), taken: make(chan struct{}), done: make(chan struct{}),
+		ID: t.ID(r.network), data: data, transaction: t, since: clock(), taken: make(chan struct{}), done: make(chan struct{}), trail: trail,
+	}
+	if span.IsRecording() {
+		span.SetAttributes(attribute.String("moot.ledger.transaction", s.ID.String()))
 	}
 	known, waiting := r.known(s)
 	if known != nil {
@@ -169,6 +179,7 @@ func (r *Replica) enqueue(s *Submission) (*Submission, error) {
 func (r *Replica) again(s *Submission) {
 	if !s.queued {
 		s.queued = true
+		s.trail.enter(stageGather)
 		r.queue = append(r.queue, s)
 		r.wakeGatherer()
 	}
@@ -197,6 +208,7 @@ func (r *Replica) end(s *Submission, place Place, err error) {
 		r.pending[s.ID] = slices.Concat(list[:i], list[i+1:]) // who calls may be reading the list
 	}
 	s.place, s.err = place, err
+	s.trail.end(place, err)
 	r.take(s, err)
 	close(s.done)
 }

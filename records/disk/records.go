@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/internal/tracing"
 )
 
 // ErrDamaged says that what is stored can't be read. A record that is written anew is whole again.
@@ -24,12 +25,14 @@ type Update struct {
 
 // Put stores a record unless there is one of the same or a greater rank, and returns the head of the one that is there afterwards. Once it returns nil, that record
 // is synced. Errors are of kind fault.Full when there is no room; a deletion is taken on the last of it.
-func (d *Disk) Put(ctx context.Context, hash Hash, head Head, envelope []byte) (Head, error) {
+func (d *Disk) Put(ctx context.Context, hash Hash, head Head, envelope []byte) (_ Head, err error) {
 	if err := d.admit(&head); err != nil {
 		return Head{}, err
 	}
+	ctx, span := tracing.Start(ctx, "commit") // with the wait for others that share the sync
+	defer tracing.End(span, &err)
 	winner := new(Head) // read only after update says that the committer is done with it
-	err := d.update(ctx, func(tx *tx) (err error) {
+	err = d.update(ctx, func(tx *tx) (err error) {
 		*winner, err = tx.put(hash, head, envelope)
 		return err
 	})

@@ -29,6 +29,8 @@ const (
 type ClientConfig struct {
 	Host     host.Host
 	Protocol protocol.ID
+	// Traced lets calls whose context has a span that is recorded tell servers that are Traced, too, beneath which span they work.
+	Traced bool
 	// MaxMessage bounds requests and responses, in bytes; 0 means DefaultMaxMessage.
 	MaxMessage int
 	// MaxInFlight bounds the calls to one peer that are under way at once; further ones wait. 0 means DefaultMaxInFlight. It should not
@@ -319,7 +321,7 @@ func (c *Client) newStream(ctx context.Context, p peer.ID, met <-chan struct{}) 
 			cancel()
 		}
 	}
-	return c.cfg.Host.NewStream(ctx, p, c.cfg.Protocol)
+	return c.cfg.Host.NewStream(ctx, p, protocolsOf(c.cfg.Protocol, c.cfg.Traced)...)
 }
 
 // direct says whether there is a connection to a peer that leads through no other.
@@ -336,7 +338,7 @@ func (c *Client) open(ctx context.Context, r *remote, o *opening) {
 	stream, err := c.newStream(ctx, r.id, o.met)
 	if err == nil && swarm.IsRelayed(stream.Conn().RemoteMultiaddr()) && c.direct(r.id) { // which came meanwhile
 		stream.Reset()
-		stream, err = c.cfg.Host.NewStream(ctx, r.id, c.cfg.Protocol)
+		stream, err = c.cfg.Host.NewStream(ctx, r.id, protocolsOf(c.cfg.Protocol, c.cfg.Traced)...)
 	}
 
 	c.mu.Lock()

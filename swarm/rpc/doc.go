@@ -12,7 +12,10 @@
 //
 //	uint32  length of the payload
 //	uint64  id of the call, chosen by the client, never used twice on a stream
-//	uint8   kind: 1 request (client to server), 2 response (server to client)
+//	uint8   kind: 1 request (client to server), 2 response (server to client), 3 traced request (client to server)
+//
+// A traced request has the W3C traceparent of the caller's span, 55 bytes, before the request. It may come on streams of a protocol id of its own, the protocol's with "+trace" behind it, which is
+// served only by who wants to know: everybody else is not asked in that way.
 //
 // The format has no version of its own: it belongs to the protocol id, whose version changes with it.
 package rpc

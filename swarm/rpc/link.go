@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/swarm"
@@ -22,6 +23,7 @@ type link struct {
 	client *Client
 	remote *remote
 	stream network.Stream
+	traced bool // the server takes traced requests
 	out    *frames.Writer
 
 	mu       sync.Mutex
@@ -46,6 +48,7 @@ func newLink(c *Client, r *remote, stream network.Stream) *link {
 		client:  c,
 		remote:  r,
 		stream:  stream,
+		traced:  isTraced(stream),
 		out:     frames.NewWriter(stream, stream.Scope()),
 		pending: make(map[uint64]chan result),
 		drained: make(chan struct{}, 1),
@@ -67,7 +70,7 @@ func (l *link) call(ctx context.Context, request []byte) (response []byte, sent 
 	if err != nil {
 		return nil, false, l.lost(err)
 	}
-	end, err := send(ctx, l.out, id, kindRequest, request)
+	end, err := l.send(ctx, id, request)
 	if err != nil {
 		if !l.forget(id) {
 			<-done // the link failed meanwhile
@@ -90,6 +93,16 @@ func (l *link) call(ctx context.Context, request []byte) (response []byte, sent 
 		return nil, l.out.Wrote(end), l.lost(r.err)
 	}
 	return r.response, true, nil
+}
+
+// send queues a request.
+func (l *link) send(ctx context.Context, id uint64, request []byte) (end uint64, err error) {
+	if l.traced {
+		if parent := trace.SpanContextFromContext(ctx); parent.IsSampled() {
+			return sendTraced(ctx, l.out, id, parent, request)
+		}
+	}
+	return send(ctx, l.out, id, kindRequest, request)
 }
 
 // lost is the error of a call on a link that failed with err.

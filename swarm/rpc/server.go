@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -46,6 +47,9 @@ type Handler func(ctx context.Context, from peer.ID, request []byte) (response [
 type ServerConfig struct {
 	Host     host.Host
 	Protocol protocol.ID
+	// Traced also takes requests that say beneath which span of the caller they are to be worked on, under a protocol id of their own, which peers do not know that know nothing of it: the Handler's
+	// context then has that parent, as trace.SpanContextFromContext returns it, and may not believe it.
+	Traced bool
 	// MaxMessage bounds requests and responses, in bytes; 0 means DefaultMaxMessage.
 	MaxMessage int
 	// MaxInFlight bounds the requests of one stream that are at work at once; the stream is not read while there are so many. 0 means
@@ -78,6 +82,19 @@ func validate(what string, h host.Host, p protocol.ID, maxMessage, maxInFlight i
 	}
 	return nil
 }
+
+// tracedSuffix makes the protocol id of streams on which requests may say to which trace they belong.
+const tracedSuffix = "+trace"
+
+// protocolsOf returns the ids under which a protocol is served or asked for, the better one first.
+func protocolsOf(id protocol.ID, traced bool) []protocol.ID {
+	if traced {
+		return []protocol.ID{id + tracedSuffix, id}
+	}
+	return []protocol.ID{id}
+}
+
+func isTraced(s network.Stream) bool { return strings.HasSuffix(string(s.Protocol()), tracedSuffix) }
 
 func orDefault(n, fallback int) int {
 	if n == 0 {
@@ -114,13 +131,17 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	cfg.MaxInFlight = orDefault(cfg.MaxInFlight, DefaultMaxInFlight)
 	cfg.Logger = orSilent(cfg.Logger)
 	s := &Server{cfg: cfg, workers: newWorkers(), streams: make(map[*serverStream]struct{}), perPeer: make(map[peer.ID]int)}
-	cfg.Host.SetStreamHandler(cfg.Protocol, s.accept)
+	for _, id := range protocolsOf(cfg.Protocol, cfg.Traced) {
+		cfg.Host.SetStreamHandler(id, s.accept)
+	}
 	return s, nil
 }
 
 // Close stops accepting streams, resets those that are open, ends the handlers' contexts and waits until they have returned.
 func (s *Server) Close() error {
-	s.cfg.Host.RemoveStreamHandler(s.cfg.Protocol)
+	for _, id := range protocolsOf(s.cfg.Protocol, s.cfg.Traced) {
+		s.cfg.Host.RemoveStreamHandler(id)
+	}
 	for _, c := range s.shut() {
 		c.finish(errClosing)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/folkmoot/folkmoot/swarm/frames"
@@ -50,6 +51,7 @@ func newServerStream(cfg *ServerConfig, work *workers, stream network.Stream) *s
 		slots:  make(chan struct{}, cfg.MaxInFlight),
 		large:  semaphore.NewWeighted(int64(max(maxLargeBytes, cfg.MaxMessage))),
 	}
+	c.in.traced = isTraced(stream)
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	return c
 }
@@ -119,8 +121,16 @@ func (c *serverStream) takeRequest(h header) error {
 	if err != nil {
 		return err // the end of the stream frees the memory
 	}
+	j := job{stream: c, id: h.id, size: h.size, request: request}
+	if h.kind == kindTraced {
+		parent, request, err := cutParent(request)
+		if err != nil {
+			return err
+		}
+		j.parent, j.request = &parent, request
+	}
 	c.tasks.Add(1)
-	c.work.do(job{c, h.id, request})
+	c.work.do(j)
 	return nil
 }
 
@@ -128,9 +138,12 @@ func (c *serverStream) takeRequest(h header) error {
 func (c *serverStream) handle(j job) {
 	defer c.tasks.Done()
 	defer func() { <-c.slots }()
-	size := len(j.request) // the handler may do with it what it likes
-	c.answer(j.id, j.request)
-	c.freeMemory(size)
+	ctx := c.ctx
+	if j.parent != nil {
+		ctx = trace.ContextWithRemoteSpanContext(ctx, *j.parent)
+	}
+	c.answer(ctx, j.id, j.request)
+	c.freeMemory(j.size)
 }
 
 // takeMemory waits until the request fits in with the others at work, and accounts for it.
@@ -159,8 +172,8 @@ func (c *serverStream) freeMemory(size int) {
 	c.large.Release(int64(size))
 }
 
-func (c *serverStream) answer(id uint64, request []byte) {
-	response, err := c.cfg.Handler(c.ctx, c.from, request)
+func (c *serverStream) answer(ctx context.Context, id uint64, request []byte) {
+	response, err := c.cfg.Handler(ctx, c.from, request)
 	switch {
 	case c.ctx.Err() != nil:
 		return

@@ -3,6 +3,8 @@ package rpc
 import (
 	"sync"
 	"sync/atomic"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 // maxIdleWorkers is how many goroutines of a Server wait for the next request. Their stacks have grown already, which costs a new goroutine
@@ -13,6 +15,8 @@ const maxIdleWorkers = 16
 type job struct {
 	stream  *serverStream
 	id      uint64
+	size    int                // of the frame, in bytes
+	parent  *trace.SpanContext // nil: none
 	request []byte
 }
 

@@ -67,7 +67,7 @@ func Folkmoot() Rules {
 			{Folder: "ledger/receipt", May: []string{"ledger", "ledger/tree", "ledger/consensus", "records", "swarm", "fault"}}, // a receipt may prove a record
 			{Folder: "ledger/enrol", May: []string{"ledger", "swarm", "fault", "internal"}},
 			{Folder: "ledger/admission", May: []string{"ledger", "ledger/receipt", "ledger/consensus", "swarm", "fault", "internal"}},
-			{Folder: "ledger/replica", May: []string{"ledger", "ledger/state", "ledger/tree", "ledger/consensus", "ledger/receipt", "fault"}},
+			{Folder: "ledger/replica", May: []string{"ledger", "ledger/state", "ledger/tree", "ledger/consensus", "ledger/receipt", "fault", "internal"}},
 			{Folder: "backup", May: []string{"fault"}},
 			{Folder: "api/v1"},
 			{Folder: "api/ledgerdoc", May: []string{"api/v1", "ledger", "fault"}},
@@ -119,6 +119,11 @@ func Folkmoot() Rules {
 				Why: "the ledger knows nothing of networks",
 			},
 			{
+				Import: regexp.MustCompile(`^go\.opentelemetry\.io/otel/(sdk|exporters)(/.*)?$`),
+				By:     []string{"internal/tracing/otlp"},
+				Why:    "what becomes of spans is one part's affair",
+			},
+			{
 				Import: regexp.MustCompile(`^github\.com/(cometbft/cometbft|cometbft/cometbft-db|cosmos/gogoproto)(/.*)?$`),
 				By:     []string{"ledger/consensus", "bench"},
 				Why:    "consensus is one part of the ledger",
@@ -144,13 +149,18 @@ func Folkmoot() Rules {
 				Why:    "what tests need stays out of the program",
 			},
 			{
-				Import: regexp.MustCompile(`^(log|github\.com/ipfs/go-log(/.*)?|go\.uber\.org/zap(/.*)?)$`),
+				Import: regexp.MustCompile(`^log$`),
 				By:     []string{"examples"},
 				Why:    "logging is by a *slog.Logger handed in",
 			},
+			{
+				Import: regexp.MustCompile(`^(github\.com/ipfs/go-log(/.*)?|go\.uber\.org/zap(/.*)?)$`),
+				By:     []string{"swarm"},
+				Why:    "logging is by a *slog.Logger handed in; what libraries log is turned to one in swarm",
+			},
 		},
 		Fuzzed: []string{"backup", "swarm", "swarm/nat", "swarm/rpc", "routing", "pubsub", "records", "records/disk", "discovery/peercache", "ledger", "ledger/state", "ledger/tree",
-			"ledger/consensus", "ledger/consensus/light", "ledger/consensus/gate", "ledger/consensus/signer", "ledger/consensus/application", "ledger/enrol", "ledger/admission", "ledger/receipt", "api/ledgerdoc", "api/v1", "internal/apitoken", "cmd/moot/internal/accounts",
+			"ledger/consensus", "ledger/consensus/light", "ledger/consensus/gate", "ledger/consensus/signer", "ledger/consensus/application", "ledger/enrol", "ledger/admission", "ledger/receipt", "api/ledgerdoc", "api/v1", "internal/apitoken", "internal/tracing", "cmd/moot/internal/accounts",
 			"cmd/moot/internal/payments"},
 		MaxLines: 500,
 		Text: []TextRule{

@@ -1,0 +1,206 @@
+package node_test
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/folkmoot/folkmoot/api/client"
+	v1 "github.com/folkmoot/folkmoot/api/v1"
+	"github.com/folkmoot/folkmoot/internal/tracing/otlp/otlptest"
+	"github.com/folkmoot/folkmoot/ledger"
+	"github.com/folkmoot/folkmoot/node"
+)
+
+// collect starts a collector of spans, which are sent as soon as they end.
+func collect(t *testing.T) (*otlptest.Collector, node.TraceConfig) {
+	t.Helper()
+	t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
+	got := new(otlptest.Collector)
+	server := httptest.NewServer(got)
+	t.Cleanup(server.Close)
+	return got, node.TraceConfig{To: server.URL}
+}
+
+// traceOf returns the spans of the trace that has a span of a name.
+func traceOf(spans []otlptest.Span, name string) (trace []otlptest.Span) {
+	i := slices.IndexFunc(spans, func(s otlptest.Span) bool { return s.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(spans), func(s otlptest.Span) bool { return s.Trace != spans[i].Trace })
+}
+
+func named(spans []otlptest.Span, name string) []otlptest.Span {
+	return slices.DeleteFunc(slices.Clone(spans), func(s otlptest.Span) bool { return s.Name != name })
+}
+
+// above tells the names of the spans above one, the next first.
+func above(spans []otlptest.Span, s otlptest.Span) (names []string) {
+	for {
+		i := slices.IndexFunc(spans, func(other otlptest.Span) bool { return other.ID == s.Parent })
+		if i < 0 {
+			return names
+		}
+		s = spans[i]
+		names = append(names, s.Name)
+	}
+}
+
+// writing is a log that may be read while it is written.
+type writing struct {
+	mu   sync.Mutex
+	text bytes.Buffer // guarded by mu
+}
+
+func (w *writing) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.text.Write(p)
+}
+
+func (w *writing) lines() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return strings.Split(w.text.String(), "\n")
+}
+
+// TestOneTraceOfAWrite: a write at one of three nodes is one trace with the work of all of them, and so is a read; a node that takes no part in traces keeps its copy all the same.
+func TestOneTraceOfAWrite(t *testing.T) {
+	got, traces := collect(t)
+	var log writing
+	cfg := func(n ...*node.Node) node.Config {
+		c := loopback(t.TempDir())
+		for _, one := range n {
+			c.Bootstrap = append(c.Bootstrap, one.Addrs()...)
+		}
+		c.Trace = traces
+		return c
+	}
+	first, _ := start(t, cfg())
+	coordinator := cfg(first)
+	coordinator.Logger = slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	second, _ := start(t, coordinator)
+	third, _ := start(t, cfg(first))
+	silent := cfg(first)
+	silent.Trace = node.TraceConfig{}
+	fourth, _ := start(t, silent)
+	all := []*node.Node{first, second, third, fourth}
+	for _, n := range all {
+		untilAlive(t, n, len(all))
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	c := clientOf(t, second)
+	w, err := c.PutRecord(ctx, "greeting", []byte("hello"), client.PutOptions{Consistency: "all"})
+	if err != nil || w.Copies.Stored != 4 {
+		t.Fatalf("%+v, %v", w, err)
+	}
+	const put, get = "PUT /v1/records/{key}", "GET /v1/records/{key}"
+	spans, ok := got.Await(ctx, func(s []otlptest.Span) bool {
+		return len(named(traceOf(s, put), "commit")) >= 3 && len(traceOf(s, put)) >= 11
+	})
+	trace := traceOf(spans, put)
+	if !ok {
+		t.Fatalf("the spans of the write: %+v", trace)
+	}
+	if len(named(spans, put)) != 1 || len(named(trace, "put")) != 1 || len(named(trace, "call put")) != 3 {
+		t.Errorf("%d requests, %d writes, %d calls", len(named(spans, put)), len(named(trace, "put")), len(named(trace, "call put")))
+	}
+	at := map[string][]string{}
+	for _, s := range named(trace, "commit") {
+		at[s.Service] = above(trace, s)
+	}
+	for n, want := range map[*node.Node][]string{
+		second: {"serve put", "put", put}, first: {"serve put", "call put", "put", put}, third: {"serve put", "call put", "put", put}, fourth: nil,
+	} {
+		if got := at[n.ID().String()]; !slices.Equal(got, want) {
+			t.Errorf("above the commit at %s: %q, want %q", n.ID(), got, want)
+		}
+	}
+	if strings.Contains(strings.Join(attributes(trace), " "), "greeting") {
+		t.Errorf("the key is told: %q", attributes(trace))
+	}
+	wantLogged(t, log.lines(), trace[0].Trace)
+
+	if _, err := c.GetRecord(ctx, "greeting", client.GetOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if spans, ok := got.Await(ctx, func(s []otlptest.Span) bool { return len(traceOf(s, get)) >= 4 }); !ok || len(named(traceOf(spans, get), "get")) != 1 {
+		t.Errorf("the spans of the read: %+v", traceOf(spans, get))
+	}
+}
+
+func attributes(spans []otlptest.Span) (all []string) {
+	for _, s := range spans {
+		for name, value := range s.Attributes {
+			all = append(all, name+"="+value)
+		}
+	}
+	return all
+}
+
+// wantLogged fails the test unless the entry of the write's request, and no other request's, bears its trace.
+func wantLogged(t *testing.T, lines []string, trace string) {
+	t.Helper()
+	found := 0
+	for _, line := range lines {
+		if strings.Contains(line, trace) {
+			found++
+			if !strings.Contains(line, `"msg":"request"`) || !strings.Contains(line, "/v1/records/greeting") {
+				t.Error(line)
+			}
+		}
+	}
+	if found != 1 {
+		t.Errorf("%d entries bear the trace, want 1", found)
+	}
+}
+
+// TestOneTraceOfATransaction follows one from the request to the block that it came into.
+func TestOneTraceOfATransaction(t *testing.T) {
+	got, traces := collect(t)
+	operator, ann := newSignatory(t), newSignatory(t)
+	founder := loopback(t.TempDir())
+	founder.Network, founder.Trace = "", traces
+	genesis := found(t, founder.Home, operator.id)
+	first, _ := start(t, founder)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	defer cancel()
+	c := clientOf(t, first)
+	eventuallyLedger(ctx, t, "blocks come", func() bool {
+		l, err := c.Ledger(ctx)
+		return err == nil && l.Height > 0
+	})
+	eur := ledger.AssetID{Code: "EUR", Issuer: ann.id}
+	done, err := c.SubmitTransaction(ctx, ann.sign(t, genesis.ID(), &ledger.DefineAsset{Asset: eur, Scale: 2}), v1.SubmitOptions{})
+	if err != nil || !done.Applied {
+		t.Fatalf("%+v, %v", done, err)
+	}
+	const request = "POST /v1/ledger/transactions"
+	spans, ok := got.Await(ctx, func(s []otlptest.Span) bool {
+		return len(named(traceOf(s, request), "block")) > 0 && len(traceOf(s, request)) >= 5
+	})
+	trace := traceOf(spans, request)
+	if !ok {
+		t.Fatalf("the spans: %+v", trace)
+	}
+	for _, stage := range []string{"submit", "gather", "hand over", "block"} {
+		list := named(trace, stage)
+		if len(list) != 1 || !slices.Equal(above(trace, list[0]), []string{request}) || list[0].Failed {
+			t.Errorf("%s: %+v", stage, list)
+		}
+	}
+	if in := named(trace, "block")[0].Attributes; !strings.Contains(in["moot.ledger.height"], strconv.FormatInt(done.Height, 10)) {
+		t.Errorf("in a block: %v, want height %d", in, done.Height)
+	}
+	if of := named(trace, "submit")[0].Attributes["moot.ledger.transaction"]; of != done.ID {
+		t.Errorf("of the transaction %s, want %s", of, done.ID)
+	}
+}
