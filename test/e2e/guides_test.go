@@ -153,7 +153,7 @@ func (v *village) carryOut(b block) (said string) {
 	return said
 }
 
-// run starts a node, whose home comes first in args.
+// run starts a node, whose home comes first in args. One that was told to stop by itself is waited for, as whoever looks at its terminal does.
 func (v *village) run(n *neighbour, args []string) {
 	v.t.Helper()
 	p := n.peers[args[0]]
@@ -161,6 +161,12 @@ func (v *village) run(n *neighbour, args []string) {
 		p = newPeer(v.t, n.host, args[0])
 		p.Home, p.Args = filepath.Join(n.dir, args[0]), args[1:]
 		n.peers[args[0]] = p
+	}
+	if p.Process != nil {
+		ctx, cancel := context.WithTimeout(v.t.Context(), startPatience)
+		defer cancel()
+		_, err := p.Wait(ctx)
+		check(v.t, err)
 	}
 	p.start()
 }
