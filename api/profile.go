@@ -58,14 +58,18 @@ func (p *profiles) list(w http.ResponseWriter, _ *http.Request) {
 func (p *profiles) serve(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("name")
 	var data bytes.Buffer
+	to := &bounded{to: &data}
 	var err error
 	switch name {
 	case "profile":
-		err = p.over(r, maxProfileTime, func() error { return pprof.StartCPUProfile(&bounded{&data}) }, pprof.StopCPUProfile)
+		err = p.over(r, maxProfileTime, func() error { return pprof.StartCPUProfile(to) }, pprof.StopCPUProfile)
 	case "trace":
-		err = p.over(r, maxTraceTime, func() error { return trace.Start(&bounded{&data}) }, trace.Stop)
+		err = p.over(r, maxTraceTime, func() error { return trace.Start(to) }, trace.Stop)
 	default:
-		err = snapshot(&data, name, r.URL.Query())
+		err = p.snapshot(to, name, r.URL.Query())
+	}
+	if err == nil && to.full { // which the runtime does not tell of profiles over a time
+		err = errTooLong
 	}
 	if err != nil {
 		writeProblem(w, problemOf(err))
@@ -81,18 +85,27 @@ func (p *profiles) serve(w http.ResponseWriter, r *http.Request) {
 	w.Write(data.Bytes())
 }
 
+// alone lets one profile be taken at a time: each may take much memory, or stop everything for a moment.
+func (p *profiles) alone() (done func(), err error) {
+	select {
+	case p.running <- struct{}{}:
+		return func() { <-p.running }, nil
+	default:
+		return nil, fault.New(fault.Unavailable, "another profile is being taken: try again when it is done")
+	}
+}
+
 // over takes a profile for as long as r asks for, or its caller waits.
 func (p *profiles) over(r *http.Request, most time.Duration, start func() error, stop func()) error {
 	d, err := profileTime(r.URL.Query(), most)
 	if err != nil {
 		return err
 	}
-	select {
-	case p.running <- struct{}{}:
-		defer func() { <-p.running }()
-	default:
-		return fault.New(fault.Unavailable, "another profile is being taken: try again when it is done")
+	done, err := p.alone()
+	if err != nil {
+		return err
 	}
+	defer done()
 	if err := start(); err != nil {
 		return fault.New(fault.Unavailable, "take a profile: %w: perhaps the node runs with --cpu-profile", err)
 	}
@@ -116,7 +129,7 @@ func profileTime(query url.Values, most time.Duration) (time.Duration, error) {
 }
 
 // snapshot writes a profile of the moment; debug=1 and, for goroutines, debug=2 make it text, and gc=1 collects garbage before.
-func snapshot(data *bytes.Buffer, name string, query url.Values) error {
+func (p *profiles) snapshot(to *bounded, name string, query url.Values) error {
 	one := pprof.Lookup(name)
 	if one == nil {
 		return fault.New(fault.NotFound, "no profile %s: GET %s lists those that there are", quoted(name), profilePath)
@@ -125,19 +138,29 @@ func snapshot(data *bytes.Buffer, name string, query url.Values) error {
 	if err != nil || debug > 2 {
 		return fault.New(fault.Invalid, "query parameter debug %s: want 0, 1 or 2", quoted(query.Get("debug")))
 	}
+	done, err := p.alone()
+	if err != nil {
+		return err
+	}
+	defer done()
 	if name == "heap" && query.Get("gc") == "1" {
 		runtime.GC()
 	}
-	return one.WriteTo(&bounded{data}, debug)
+	return one.WriteTo(to, debug)
 }
 
-// bounded is a buffer of maxProfile bytes.
-type bounded struct{ to *bytes.Buffer }
+var errTooLong = fault.New(fault.TooLarge, "the profile has more than %d bytes: ask for fewer seconds", maxProfile)
+
+// bounded is a buffer of maxProfile bytes, which takes nothing more once something did not fit.
+type bounded struct {
+	to   *bytes.Buffer
+	full bool
+}
 
 // Write implements io.Writer.
 func (b *bounded) Write(p []byte) (int, error) {
-	if b.to.Len()+len(p) > maxProfile {
-		return 0, fault.New(fault.TooLarge, "the profile has more than %d bytes", maxProfile)
+	if b.full = b.full || b.to.Len()+len(p) > maxProfile; b.full {
+		return 0, errTooLong
 	}
 	return b.to.Write(p)
 }

@@ -66,13 +66,13 @@ func (s *Store) call(ctx context.Context, m *routing.Member, to op, data []byte)
 }
 
 // ask makes a request to a member, which may be this peer itself. encoded is req as it goes over the wire.
-func (s *Store) ask(ctx context.Context, m *routing.Member, req *request, encoded []byte) (response, error) {
+func (s *Store) ask(ctx context.Context, m *routing.Member, req *request, encoded []byte) (resp response, err error) {
 	if m.ID != s.self {
 		return s.call(ctx, m, req.op, encoded)
 	}
 	ctx, span := tracing.Start(ctx, req.op.serveName())
-	defer span.End()
-	resp := s.holder.answer(ctx, s.self, req)
+	defer tracing.End(span, &err)
+	resp = s.holder.answer(ctx, s.self, req)
 	return resp, resp.err()
 }
 

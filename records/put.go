@@ -283,7 +283,7 @@ func (s *Store) background(n int) (ctx context.Context, done func()) {
 
 // deliver brings a write to one member. ctx bounds the waiting for a place in the member's backlog, background all the rest: what was sent is waited for though
 // ctx is over.
-func (s *Store) deliver(ctx, background context.Context, m *routing.Member, to op, encoded []byte, local func(context.Context) response) (response, error) {
+func (s *Store) deliver(ctx, background context.Context, m *routing.Member, to op, encoded []byte, local func(context.Context) response) (resp response, err error) {
 	background = tracing.Carry(background, ctx)
 	leave, err := s.backlogs.enter(ctx, m.ID, len(encoded)) // a disk may be slow as well
 	if err != nil {
@@ -292,11 +292,11 @@ func (s *Store) deliver(ctx, background context.Context, m *routing.Member, to o
 	defer leave()
 	if m.ID == s.self {
 		background, span := tracing.Start(background, to.serveName())
-		defer span.End()
-		resp := local(background)
+		defer tracing.End(span, &err)
+		resp = local(background)
 		return resp, resp.err()
 	}
-	resp, err := s.call(background, m, to, encoded)
+	resp, err = s.call(background, m, to, encoded)
 	if err == nil && resp.status == statusNewer {
 		err = checkAhead(versionOf(resp.rank).Time, s.cfg.Now())
 	}

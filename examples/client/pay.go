@@ -98,10 +98,15 @@ func handIn(ctx context.Context, c *client.Client, t *ledger.Transaction) (v1.Tr
 		return v1.TransactionStatus{}, err
 	}
 	var status v1.TransactionStatus
-	for range attempts {
+	for i := range attempts {
 		status, err = c.SubmitTransaction(ctx, encoded, v1.SubmitOptions{Wait: v1.WaitCommitted})
-		if fault.KindOf(err) != fault.Unavailable {
+		if fault.KindOf(err) != fault.Unavailable || i == attempts-1 {
 			break
+		}
+		select { // a node that is started again needs a moment
+		case <-time.After(time.Second << i):
+		case <-ctx.Done():
+			return status, err
 		}
 	}
 	switch {

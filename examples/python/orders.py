@@ -197,6 +197,7 @@ def hand_in(client, encoded):
         except Failure as failure:
             if failure.kind != "unavailable" or left == 0:
                 raise
+            time.sleep(2 ** (ATTEMPTS - 1 - left))  # a node that is started again needs a moment
 
 
 def main():

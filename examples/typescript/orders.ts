@@ -3,6 +3,7 @@
 // The node is that of MOOT_API and MOOT_TOKEN. Exit codes are those of moot.
 import { createPrivateKey, randomBytes } from "node:crypto";
 import { readFile, writeFile } from "node:fs/promises";
+import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { Client, ProblemError, UnreachableError, type RecordEvent, type TransactionStatus } from "@folkmoot/client";
 import { accountOf, InvalidError, keyPair, parseAmount, signTransfer, verifyReceipt, type KeyPair } from "@folkmoot/client/ledger";
@@ -107,6 +108,7 @@ async function handIn(client: Client, encoded: Uint8Array, signal: AbortSignal):
       return await client.submit(encoded, "committed", signal);
     } catch (error) {
       if (exitCode(error) !== 4 || attempt === attempts) throw error;
+      await delay(1000 * 2 ** (attempt - 1), undefined, { signal }).catch(() => { throw error; }); // a node that is started again needs a moment
     }
   }
 }

@@ -84,10 +84,16 @@ func Call(ctx context.Context, name string, to peer.ID) (context.Context, trace.
 
 func start(ctx context.Context, name string, kind trace.SpanKind) (context.Context, trace.Span) {
 	parent := trace.SpanFromContext(ctx)
-	if !parent.IsRecording() {
+	if !recorded(parent) {
 		return ctx, none
 	}
 	return parent.TracerProvider().Tracer(scope).Start(ctx, name, trace.WithSpanKind(kind))
+}
+
+// recorded tells whether a span of this node is recorded, or was until it ended: what began beneath it may go on.
+func recorded(span trace.Span) bool {
+	sc := span.SpanContext()
+	return sc.IsSampled() && !sc.IsRemote()
 }
 
 // SetPeer says which peer a span has to do with.
@@ -99,7 +105,7 @@ func SetPeer(span trace.Span, p peer.ID) {
 
 // Carry returns to, beneath the span in from: for what goes on when from is over.
 func Carry(to, from context.Context) context.Context {
-	if span := trace.SpanFromContext(from); span.IsRecording() {
+	if span := trace.SpanFromContext(from); recorded(span) {
 		return trace.ContextWithSpan(to, span)
 	}
 	return to

@@ -21,6 +21,7 @@ const (
 type trail struct {
 	parent trace.Span
 	stage  trace.Span // nil: none
+	name   string     // of stage
 	over   bool
 }
 
@@ -38,6 +39,7 @@ func (t *trail) enter(stage string) {
 		return
 	}
 	t.leave(nil)
+	t.name = stage
 	_, t.stage = tracing.Start(trace.ContextWithSpan(context.Background(), t.parent), stage)
 }
 
@@ -52,6 +54,9 @@ func (t *trail) shared(others int) {
 func (t *trail) end(place Place, err error) {
 	if t == nil || t.over {
 		return
+	}
+	if err == nil && t.stage != nil && t.name != stageBlock {
+		t.enter(stageBlock) // the block was there before it was known that consensus had taken the envelope
 	}
 	t.over = true
 	if t.stage != nil && err == nil {

@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/semaphore"
 
+	"github.com/folkmoot/folkmoot/internal/tracing"
 	"github.com/folkmoot/folkmoot/swarm/frames"
 )
 
@@ -49,7 +50,7 @@ func newServerStream(cfg *ServerConfig, work *workers, stream network.Stream) *s
 		in:     newFrameReader(stream, kindRequest, cfg.MaxMessage),
 		out:    frames.NewWriter(stream, stream.Scope()),
 		slots:  make(chan struct{}, cfg.MaxInFlight),
-		large:  semaphore.NewWeighted(int64(max(maxLargeBytes, cfg.MaxMessage))),
+		large:  semaphore.NewWeighted(int64(max(maxLargeBytes, cfg.MaxMessage+tracing.ParentSize))),
 	}
 	c.in.traced = isTraced(stream)
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
