@@ -208,7 +208,7 @@ func (s *Server) Run(ctx context.Context) error {
 		if errors.Is(err, http.ErrServerClosed) {
 			return nil
 		}
-		return fmt.Errorf("serve the API on %s: %w", s.listener.Addr(), err)
+		return fmt.Errorf("serve the API on %s: %w", s.url, err)
 	case <-ctx.Done():
 	}
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)

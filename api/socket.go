@@ -140,6 +140,9 @@ func (s *socket) Close() error {
 		return err
 	}
 	unlock, lockErr := lockSocket(context.Background(), s.path)
+	if errors.Is(lockErr, fs.ErrNotExist) {
+		return err // the folder is gone, and the socket with it
+	}
 	if lockErr != nil {
 		return errors.Join(err, lockErr)
 	}

@@ -192,13 +192,17 @@ func (d *diagnosis) reach(f *facts) {
 
 func (d *diagnosis) clock(f *facts) {
 	const command = "timedatectl set-ntp true"
+	if f.clocks == 1 && f.behind <= clockOff && -f.ahead > clockOff { // nobody says which of the two is right
+		d.problem(checkClock, command, "this machine's clock is %s behind the only other one that it was compared with; set both", (-f.ahead).Round(time.Second))
+		return
+	}
 	if behind := max(f.behind, -f.ahead); behind > clockOff {
 		d.problem(checkClock, command, "this machine's clock is %s behind others'", behind.Round(time.Second))
 		return
 	}
 	switch {
 	case f.ahead <= clockOff:
-	case f.clocks == 1: // nobody says which of the two is right
+	case f.clocks == 1:
 		d.problem(checkClock, command, "this machine's clock is %s ahead of the only other one that it was compared with; set both", f.ahead.Round(time.Second))
 	default:
 		d.problem(checkClock, command, "this machine's clock is %s ahead of others' (%d were compared): what it writes may be put off or refused", f.ahead.Round(time.Second), f.clocks)

@@ -62,6 +62,7 @@ func TestFindings(t *testing.T) {
 		{"the clock", "clock", "problem", "clock is 1m0s behind", "timedatectl", func(f *facts) { f.behind = time.Minute }},
 		{"the clock of a node that nobody writes to", "clock", "problem", "clock is 1m0s behind", "timedatectl", func(f *facts) { f.ahead, f.clocks = -time.Minute, 3 }},
 		{"a clock ahead", "clock", "problem", "clock is 1m0s ahead of others' (3 were compared)", "timedatectl", func(f *facts) { f.ahead, f.clocks = time.Minute, 3 }},
+		{"the other of two clocks", "clock", "problem", "clock is 1m0s behind the only other one", "timedatectl", func(f *facts) { f.ahead, f.clocks = -time.Minute, 1 }},
 		{"one of two clocks", "clock", "problem", "clock is 1m0s ahead of the only other one", "timedatectl", func(f *facts) { f.ahead, f.clocks = time.Minute, 1 }},
 		{"a slow disk", "disk", "warning", "takes 80ms to sync", "iostat", func(f *facts) { f.sync = 80 * time.Millisecond }},
 		{"a disk that fails", "disk", "problem", "can't be written to: read-only", "df -h", func(f *facts) { f.syncErr = errors.New("read-only") }},

@@ -21,8 +21,8 @@ import (
 const (
 	// MaxSigners is the most keys that a node signs transfers with.
 	MaxSigners = ledger.MaxKeys
-	// maxRemembered is the most transfers, of those that may yet come into a block, whose idempotency keys are remembered; more are put off.
-	maxRemembered = 4096
+	// maxRemembered is the most transfers whose idempotency keys are remembered until they are too late for any block, whatever became of them; more are put off. That is 18 a second where each is valid for an hour.
+	maxRemembered = 1 << 16
 )
 
 // Signer is a key of an account with which the node signs transfers for callers of its API that may administrate it.
@@ -123,7 +123,7 @@ func (b ledgerBackend) Transfer(ctx context.Context, t v1.Transfer, key string, 
 		return v1.TransactionStatus{}, err
 	}
 	id := signed.ID(b.r.Network())
-	if err := s.promise(key, promise{id, body.ValidUntil}); err != nil {
+	if err := s.promise(key, promise{id, body.ValidUntil}, b.r.Tip().Time); err != nil {
 		return v1.TransactionStatus{}, err
 	}
 	b.n.cfg.Logger.Info("signed a transfer", "transaction", id, "from", from, "to", t.To, "asset", t.Asset, "amount", t.Amount)
@@ -189,12 +189,11 @@ func (s *signing) sign(body *ledger.Body, network ledger.Hash, from ledger.Accou
 	return tx, nil
 }
 
-// promise remembers what was signed under a key for as long as it may come into a block. It is fault.Conflict when that was something else, and fault.Unavailable when too much is remembered.
-func (s *signing) promise(key string, p promise) error {
+// promise remembers what was signed under a key for as long as it may come into a block: until the ledger's own time, tip, the last block's, is past it, which may be behind the clock by as long as the ledger stands still. It is fault.Conflict when that was something else, and fault.Unavailable when too much is remembered.
+func (s *signing) promise(key string, p promise, tip int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.now().UnixMilli()
-	if before, ok := s.seen[key]; ok && before.until > now {
+	if before, ok := s.seen[key]; ok && before.until > tip {
 		if before.id != p.id {
 			return fault.New(fault.Conflict, "another transfer was signed under this idempotency key, as transaction %s: choose a new one for a new transfer", before.id)
 		}
@@ -202,13 +201,13 @@ func (s *signing) promise(key string, p promise) error {
 	}
 	if len(s.seen) >= maxRemembered {
 		for other, q := range s.seen {
-			if q.until <= now {
+			if q.until <= tip {
 				delete(s.seen, other)
 			}
 		}
 	}
 	if len(s.seen) >= maxRemembered {
-		return fault.New(fault.Unavailable, "%d transfers that this node signed may yet come into blocks: try again when some of them have, or are too late", len(s.seen))
+		return fault.New(fault.Unavailable, "%d transfers that this node signed are not past their valid_until: try again later, and choose shorter ones", len(s.seen))
 	}
 	s.seen[key] = p
 	return nil

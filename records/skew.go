@@ -13,6 +13,8 @@ const (
 	maxSkews = 1024
 	// skewAge is for how long what a peer's clock showed is good: of each pair of holders both begin a comparison well within it.
 	skewAge = 10 * time.Minute
+	// maxParted is by how much the wall clock may go another way than the monotonic one since then, as it does while it is slewed.
+	maxParted = time.Second
 )
 
 // skews are what other peers' clocks showed. A peer that compares copies says as of when, which is settledAgo by its clock: that tells the clock without a question of its own. Liars change nothing as long as they are fewer
@@ -22,7 +24,7 @@ type skews struct {
 	heard map[peer.ID]shown // guarded by mu
 }
 
-// shown is what a peer's clock showed at a time of this node's, which holds a monotonic clock: this node's clock may be set right meanwhile.
+// shown is what a peer's clock showed at a time of this node's, which holds a monotonic clock, too.
 type shown struct{ theirs, at time.Time }
 
 // note takes down that a peer compares as of a time.
@@ -44,10 +46,11 @@ func (s *skews) note(from peer.ID, asOf uint64, now time.Time) {
 	s.heard[from] = shown{Timestamp(asOf).Time().Add(settledAgo), now}
 }
 
-// forget drops what is too old. mu is held.
+// forget drops what is too old, and what was heard before the clock was set or the machine slept, which makes the two clocks part: of now nothing is known then. mu is held.
 func (s *skews) forget(now time.Time) {
 	for id, h := range s.heard {
-		if now.Sub(h.at) > skewAge {
+		age := now.Sub(h.at) // monotonic
+		if parted := now.Round(0).Sub(h.at.Round(0)) - age; age > skewAge || parted.Abs() > maxParted {
 			delete(s.heard, id)
 		}
 	}

@@ -68,7 +68,7 @@ func (a *app) ask(in *os.File, prompt string) (string, error) {
 func readPassphrase(file string) (string, error) {
 	f, err := os.Open(file)
 	if err != nil {
-		return "", advise(fmt.Errorf("read the passphrase: %w", err), "check --passphrase-file")
+		return "", advise(fmt.Errorf("read the passphrase: %w", err), "check the name of the passphrase file")
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxPassphrase+1))

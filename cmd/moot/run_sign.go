@@ -12,10 +12,12 @@ import (
 	"github.com/folkmoot/folkmoot/node"
 )
 
+const signPassphraseOption = "--sign-passphrase-file"
+
 // signers opens the keys of --sign-with.
 func (a *app) signers(o runOptions) ([]node.Signer, error) {
 	if len(o.signWith) == 0 && o.signPassphrase != "" {
-		return nil, fault.New(fault.Invalid, "option --sign-passphrase-file is for a node with --sign-with")
+		return nil, fault.New(fault.Invalid, "option %s is for a node with --sign-with", signPassphraseOption)
 	}
 	var list []node.Signer
 	for _, text := range o.signWith {
@@ -31,7 +33,7 @@ func (a *app) signers(o runOptions) ([]node.Signer, error) {
 // signer opens the key that text is the name of, of those in the home, or the file.
 func (a *app) signer(text, passphraseFile string) (name string, key ed25519.PrivateKey, err error) {
 	if accounts.CheckName(text) == nil {
-		key, err = a.openKey(accounts.Folder(filepath.Join(a.home, node.AccountsDir)), text, passphraseFile)
+		key, err = a.openSealed(accounts.Folder(filepath.Join(a.home, node.AccountsDir)), text, passphraseFile, signPassphraseOption)
 		if fault.KindOf(err) == fault.NotFound {
 			err = advise(err, `"moot ledger account list" lists those that are there; a file is written with its folder, as ./%s`, text)
 		}
@@ -44,7 +46,7 @@ func (a *app) signer(text, passphraseFile string) (name string, key ed25519.Priv
 	key, err = accounts.OpenFile(text, func(sealed []byte) ([]byte, error) {
 		passphrase, err := a.askPassphrase(passphraseFile, "Passphrase of "+text+": ", false)
 		if err == nil && passphrase == "" {
-			err = advise(fault.New(fault.Forbidden, "it is under a passphrase"), "give it in --sign-passphrase-file or %s", passphraseVariable)
+			err = advise(fault.New(fault.Forbidden, "it is under a passphrase"), "give it in %s or %s", signPassphraseOption, passphraseVariable)
 		}
 		if err != nil {
 			return nil, err

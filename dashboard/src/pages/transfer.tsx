@@ -12,8 +12,6 @@ import { saveText } from "./ledger-things";
 
 /** For how long a transfer may wait for its block, in milliseconds. */
 const window = 10 * 60_000;
-/** How much later by this clock a block may still hold it. */
-const leeway = 60_000;
 
 /** Whom a payment is from, and who signs it. */
 interface Payer {
@@ -77,6 +75,8 @@ function Keys({ payers, chosen, choose }: { payers: Payer[]; chosen: string; cho
 interface Sent {
   form: string;
   until: number;
+  /** An answer did not come: what was sent may be on its way. */
+  uncertain?: boolean;
   send: () => Promise<TransactionStatus>;
 }
 
@@ -106,7 +106,8 @@ function Form({ payer }: { payer: Payer }) {
   };
   const submit = () => transfer.run(async () => {
     const form = JSON.stringify([asset, recipient.trim(), amount.trim(), memo]);
-    if (pending.current && Date.now() > pending.current.until + leeway) pending.current = undefined;
+    // By the time of blocks, which stands still when the ledger does.
+    if (pending.current && ledger && Date.parse(ledger.time) >= pending.current.until) pending.current = undefined;
     if (pending.current && pending.current.form !== form) {
       throw new Error("What was sent before may yet be in a block. Send it again as it was: it is paid once at most, and you learn what became of it.");
     }
@@ -115,7 +116,9 @@ function Form({ payer }: { payer: Payer }) {
     try {
       status = await pending.current.send();
     } catch (error) {
-      if (error instanceof ProblemError && error.byNode && error.status < 500 && error.status !== 429) pending.current = undefined;
+      const refused = error instanceof ProblemError && error.byNode && error.status < 500 && error.status !== 429;
+      if (!refused) pending.current.uncertain = true;
+      else if (!pending.current.uncertain) pending.current = undefined; // once it is uncertain, a refusal says nothing of what was sent before
       throw error;
     }
     if (status.state !== "committed") throw new Error("It is not in a block yet. Send it again as it is: it is paid once at most.");
