@@ -84,7 +84,7 @@ func (a *app) accountNew(name, passphraseFile string, seal bool) error {
 
 // sealer returns what encrypts a key with a passphrase, which it asks for.
 func (a *app) sealer(name, passphraseFile string) (func([]byte) ([]byte, error), error) {
-	passphrase, err := a.askPassphrase(passphraseFile, "Passphrase for the key "+name+": ", true)
+	passphrase, err := a.askPassphrase(passphraseFile, passphraseOption, "Passphrase for the key "+name+": ", true)
 	if err == nil && passphrase == "" {
 		err = advise(fault.New(fault.Invalid, "make the account %s: there is no passphrase to seal its key with", name), "give it in --passphrase-file or %s", passphraseVariable)
 	}

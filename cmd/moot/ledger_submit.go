@@ -190,13 +190,13 @@ func (u *ledgerUser) openKeys(account ledger.AccountID, set *ledger.KeySet, pass
 
 // openKey reads a key of the home, and asks for its passphrase if it has one.
 func (a *app) openKey(folder accounts.Folder, name, passphraseFile string) (ed25519.PrivateKey, error) {
-	return a.openSealed(folder, name, passphraseFile, "--passphrase-file")
+	return a.openSealed(folder, name, passphraseFile, passphraseOption)
 }
 
 // openSealed is openKey where the option for the passphrase's file has another name.
 func (a *app) openSealed(folder accounts.Folder, name, passphraseFile, option string) (ed25519.PrivateKey, error) {
 	return folder.Open(name, func(sealed []byte) ([]byte, error) {
-		passphrase, err := a.askPassphrase(passphraseFile, "Passphrase of the key "+name+": ", false)
+		passphrase, err := a.askPassphrase(passphraseFile, option, "Passphrase of the key "+name+": ", false)
 		if err == nil && passphrase == "" {
 			err = advise(fault.New(fault.Forbidden, "the key %s is under a passphrase", name), "give it in %s or %s", option, passphraseVariable)
 		}

@@ -28,13 +28,16 @@ func (a *app) passphrase(file string, fresh bool) (string, error) {
 	if fresh {
 		prompt = "Passphrase for the keys (empty: they are left out): "
 	}
-	return a.askPassphrase(file, prompt, fresh)
+	return a.askPassphrase(file, passphraseOption, prompt, fresh)
 }
 
-// askPassphrase returns the passphrase that the user gave in a file or a variable; otherwise it is asked for where somebody sits at a terminal, twice when it is new. It is empty for none.
-func (a *app) askPassphrase(file, prompt string, fresh bool) (string, error) {
+// passphraseOption is the option that names a file with a passphrase, in most commands.
+const passphraseOption = "--passphrase-file"
+
+// askPassphrase returns the passphrase that the user gave in a file, by the option of that name, or a variable; otherwise it is asked for where somebody sits at a terminal, twice when it is new. It is empty for none.
+func (a *app) askPassphrase(file, option, prompt string, fresh bool) (string, error) {
 	if file != "" {
-		return readPassphrase(file)
+		return readPassphrase(file, option)
 	}
 	if p := a.getenv(passphraseVariable); p != "" {
 		return p, nil
@@ -65,10 +68,10 @@ func (a *app) ask(in *os.File, prompt string) (string, error) {
 	return string(line), nil
 }
 
-func readPassphrase(file string) (string, error) {
+func readPassphrase(file, option string) (string, error) {
 	f, err := os.Open(file)
 	if err != nil {
-		return "", advise(fmt.Errorf("read the passphrase: %w", err), "check the name of the passphrase file")
+		return "", advise(fmt.Errorf("read the passphrase: %w", err), "check %s", option)
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxPassphrase+1))

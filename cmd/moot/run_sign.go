@@ -44,7 +44,7 @@ func (a *app) signer(text, passphraseFile string) (name string, key ed25519.Priv
 		name = "key"
 	}
 	key, err = accounts.OpenFile(text, func(sealed []byte) ([]byte, error) {
-		passphrase, err := a.askPassphrase(passphraseFile, "Passphrase of "+text+": ", false)
+		passphrase, err := a.askPassphrase(passphraseFile, signPassphraseOption, "Passphrase of "+text+": ", false)
 		if err == nil && passphrase == "" {
 			err = advise(fault.New(fault.Forbidden, "it is under a passphrase"), "give it in %s or %s", signPassphraseOption, passphraseVariable)
 		}
