@@ -20,6 +20,7 @@ import (
 	"github.com/folkmoot/folkmoot/api/client"
 	v1 "github.com/folkmoot/folkmoot/api/v1"
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/internal/logtest"
 )
 
 func TestKindsBecomeStatuses(t *testing.T) {
@@ -175,7 +176,7 @@ func TestTimeoutOfTheCaller(t *testing.T) {
 func TestPanic(t *testing.T) {
 	backend := apitest.NewBackend(nil)
 	backend.Intercept(func(context.Context, string) error { panic("at the disco") })
-	log := &syncBuffer{}
+	log := &logtest.Buffer{}
 	s := serve(t, api.Config{Backend: backend, Logger: slog.New(slog.NewTextHandler(log, nil))})
 	a := ask(t, s, "GET", "/v1/records/k")
 	a.wantProblem(t, 500, fault.Internal, "log")
@@ -190,23 +191,6 @@ func TestPanic(t *testing.T) {
 	if a := ask(t, s, "GET", "/livez"); a.StatusCode != http.StatusOK {
 		t.Errorf("livez after the panic: %s", a.Status)
 	}
-}
-
-type syncBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer // guarded by mu
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }
 
 // TestOverload fills every slot: the next request is turned away, health checks are not, and a slot that is free again is used.

@@ -1,12 +1,10 @@
 package api_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 
 	"go.opentelemetry.io/otel/codes"
@@ -16,26 +14,9 @@ import (
 
 	"github.com/folkmoot/folkmoot/api"
 	"github.com/folkmoot/folkmoot/api/apitest"
+	"github.com/folkmoot/folkmoot/internal/logtest"
 	"github.com/folkmoot/folkmoot/internal/tracing"
 )
-
-// lockedBuffer is a log that may be read while it is written.
-type lockedBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer // guarded by mu
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
 
 // TestTracedRequests looks which requests are recorded, beneath which span, and by what name.
 func TestTracedRequests(t *testing.T) {
@@ -48,7 +29,7 @@ func TestTracedRequests(t *testing.T) {
 		seen = trace.SpanContextFromContext(ctx).TraceID().String()
 		return nil
 	})
-	var log lockedBuffer
+	var log logtest.Buffer
 	s := serve(t, api.Config{
 		Backend: backend, Tracer: tracing.New(provider, func(trace.TraceID) bool { return true }),
 		Logger: slog.New(tracing.LogHandler(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))),

@@ -6,7 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"flag"
-	"os"
+	"github.com/folkmoot/folkmoot/internal/goldentest"
 	"testing"
 )
 
@@ -46,16 +46,7 @@ func TestTypeScriptTransfers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want = append(want, '\n')
-	if *updateVectors {
-		if err := os.WriteFile(typescriptVectors, want, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := os.ReadFile(typescriptVectors)
-	if err != nil || !bytes.Equal(got, want) {
-		t.Errorf("%s is not what this package makes (%v): go test ./ledger -run TypeScript -update-typescript", typescriptVectors, err)
-	}
+	goldentest.Check(t, typescriptVectors, append(want, '\n'), *updateVectors, "go test ./ledger -run TypeScript -update-typescript")
 }
 
 // makeTransfer signs a transfer of each amount with the key whose seed is 32 times a byte.

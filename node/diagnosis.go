@@ -192,19 +192,16 @@ func (d *diagnosis) reach(f *facts) {
 
 func (d *diagnosis) clock(f *facts) {
 	const command = "timedatectl set-ntp true"
-	if f.clocks == 1 && f.behind <= clockOff && -f.ahead > clockOff { // nobody says which of the two is right
-		d.problem(checkClock, command, "this machine's clock is %s behind the only other one that it was compared with; set both", (-f.ahead).Round(time.Second))
-		return
-	}
-	if behind := max(f.behind, -f.ahead); behind > clockOff {
-		d.problem(checkClock, command, "this machine's clock is %s behind others'", behind.Round(time.Second))
-		return
-	}
+	behind := max(f.behind, -f.ahead)
+	pair := f.clocks == 1 && f.behind <= clockOff // nobody says which of the two is right
 	switch {
-	case f.ahead <= clockOff:
-	case f.clocks == 1:
+	case behind > clockOff && pair:
+		d.problem(checkClock, command, "this machine's clock is %s behind the only other one that it was compared with; set both", behind.Round(time.Second))
+	case behind > clockOff:
+		d.problem(checkClock, command, "this machine's clock is %s behind others'", behind.Round(time.Second))
+	case f.ahead > clockOff && pair:
 		d.problem(checkClock, command, "this machine's clock is %s ahead of the only other one that it was compared with; set both", f.ahead.Round(time.Second))
-	default:
+	case f.ahead > clockOff:
 		d.problem(checkClock, command, "this machine's clock is %s ahead of others' (%d were compared): what it writes may be put off or refused", f.ahead.Round(time.Second), f.clocks)
 	}
 }

@@ -1,18 +1,17 @@
 package node_test
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/folkmoot/folkmoot/api/client"
 	v1 "github.com/folkmoot/folkmoot/api/v1"
+	"github.com/folkmoot/folkmoot/internal/logtest"
 	"github.com/folkmoot/folkmoot/internal/tracing/otlp/otlptest"
 	"github.com/folkmoot/folkmoot/ledger"
 	"github.com/folkmoot/folkmoot/node"
@@ -53,28 +52,10 @@ func above(spans []otlptest.Span, s otlptest.Span) (names []string) {
 	}
 }
 
-// writing is a log that may be read while it is written.
-type writing struct {
-	mu   sync.Mutex
-	text bytes.Buffer // guarded by mu
-}
-
-func (w *writing) Write(p []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.text.Write(p)
-}
-
-func (w *writing) lines() []string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return strings.Split(w.text.String(), "\n")
-}
-
 // TestOneTraceOfAWrite: a write at one of three nodes is one trace with the work of all of them, and so is a read; a node that takes no part in traces keeps its copy all the same.
 func TestOneTraceOfAWrite(t *testing.T) {
 	got, traces := collect(t)
-	var log writing
+	var log logtest.Buffer
 	cfg := func(n ...*node.Node) node.Config {
 		c := loopback(t.TempDir())
 		for _, one := range n {
@@ -127,7 +108,7 @@ func TestOneTraceOfAWrite(t *testing.T) {
 	if strings.Contains(strings.Join(attributes(trace), " "), "greeting") {
 		t.Errorf("the key is told: %q", attributes(trace))
 	}
-	wantLogged(t, log.lines(), trace[0].Trace)
+	wantLogged(t, strings.Split(log.String(), "\n"), trace[0].Trace)
 
 	if _, err := c.GetRecord(ctx, "greeting", client.GetOptions{}); err != nil {
 		t.Fatal(err)

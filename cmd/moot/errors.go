@@ -15,35 +15,21 @@ import (
 
 // Exit codes.
 const (
-	exitDone       = 0
-	exitFailed     = 1
-	exitUsage      = 2
-	exitNotFound   = 3
-	exitIncomplete = 4 // no quorum, incomplete, or timed out
-	exitConflict   = 5
+	exitDone       = fault.ExitDone
+	exitFailed     = fault.ExitFailed
+	exitUsage      = fault.ExitUsage
+	exitNotFound   = fault.ExitNotFound
+	exitIncomplete = fault.ExitIncomplete
+	exitConflict   = fault.ExitConflict
 	exitSignal     = 128 // plus the signal's number
 )
 
-// exitCode returns the exit code for err: the one table from kinds of errors to exit codes.
+// exitCode is fault.ExitCode that knows of signals, too.
 func exitCode(err error) int {
-	if err == nil {
-		return exitDone
-	}
 	if stop, ok := errors.AsType[interruption](err); ok {
 		return exitSignal + stop.number()
 	}
-	switch fault.KindOf(err) {
-	case fault.Invalid, fault.TooLarge:
-		return exitUsage
-	case fault.NotFound:
-		return exitNotFound
-	case fault.Unavailable:
-		return exitIncomplete
-	case fault.Conflict:
-		return exitConflict
-	default:
-		return exitFailed
-	}
+	return fault.ExitCode(err)
 }
 
 // interruption is the error of a command that a signal stopped.

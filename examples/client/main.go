@@ -41,7 +41,7 @@ func main() {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "client:", err)
 	}
-	os.Exit(exitCode(err))
+	os.Exit(fault.ExitCode(err))
 }
 
 // parse reads options and the environment. Without --key nothing is paid.
@@ -86,23 +86,4 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 		return nil
 	}
 	return pay(ctx, c, s.payment, out)
-}
-
-// exitCode returns moot's exit code for an error.
-func exitCode(err error) int {
-	if err == nil {
-		return 0
-	}
-	switch fault.KindOf(err) {
-	case fault.Invalid, fault.TooLarge:
-		return 2
-	case fault.NotFound:
-		return 3
-	case fault.Unavailable:
-		return 4
-	case fault.Conflict:
-		return 5
-	default:
-		return 1
-	}
 }

@@ -33,7 +33,7 @@ func main() {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "embed:", err)
 	}
-	os.Exit(exitCode(err))
+	os.Exit(fault.ExitCode(err))
 }
 
 // run runs a node for as long as use needs it.
@@ -98,23 +98,4 @@ func use(ctx context.Context, n *node.Node, out io.Writer) error {
 		return err
 	}
 	return pay(ctx, n.Ledger(), out)
-}
-
-// exitCode returns moot's exit code for an error.
-func exitCode(err error) int {
-	if err == nil {
-		return 0
-	}
-	switch fault.KindOf(err) {
-	case fault.Invalid, fault.TooLarge:
-		return 2
-	case fault.NotFound:
-		return 3
-	case fault.Unavailable:
-		return 4
-	case fault.Conflict:
-		return 5
-	default:
-		return 1
-	}
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/folkmoot/folkmoot/internal/goldentest"
 	"github.com/folkmoot/folkmoot/ledger"
 	"github.com/folkmoot/folkmoot/ledger/consensus/light"
 	"github.com/folkmoot/folkmoot/ledger/receipt"
@@ -84,17 +85,7 @@ func TestTypeScriptReceipts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want = append(want, '\n')
-	path := filepath.Join(typescriptData, "receipt-cases.json")
-	if *updateCases {
-		if err := os.WriteFile(path, want, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := os.ReadFile(path)
-	if err != nil || !bytes.Equal(got, want) {
-		t.Errorf("%s is not what this package says (%v): go test ./ledger/receipt -run TypeScript -update-typescript", path, err)
-	}
+	goldentest.Check(t, filepath.Join(typescriptData, "receipt-cases.json"), append(want, '\n'), *updateCases, "go test ./ledger/receipt -run TypeScript -update-typescript")
 }
 
 func verifies(text string, genesis *ledger.Genesis) bool {

@@ -1,38 +1,19 @@
 package otlp
 
 import (
-	"bytes"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/internal/logtest"
 	"github.com/folkmoot/folkmoot/internal/tracing"
 	"github.com/folkmoot/folkmoot/internal/tracing/otlp/otlptest"
 )
-
-// log is a log that may be read while it is written.
-type log struct {
-	mu   sync.Mutex
-	text bytes.Buffer // guarded by mu
-}
-
-func (l *log) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *log) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
 
 func open(t *testing.T, cfg Config) *Exporter {
 	t.Helper()
@@ -112,7 +93,7 @@ func TestFailuresAreToldOnce(t *testing.T) {
 		got.ServeHTTP(w, r)
 	}))
 	defer server.Close()
-	var text log
+	var text logtest.Buffer
 	e := open(t, Config{To: server.URL, Logger: slog.New(slog.NewTextHandler(&text, nil))})
 	for range 3 {
 		record(t, e, "")
@@ -147,7 +128,7 @@ func TestNobodyWaitsForTheCollector(t *testing.T) {
 	}))
 	defer server.Close()
 	defer close(over)
-	var text log
+	var text logtest.Buffer
 	e := open(t, Config{To: server.URL, Logger: slog.New(slog.NewTextHandler(&text, nil))})
 	e.flush = 20 * time.Millisecond
 	for range 1000 {
