@@ -64,7 +64,7 @@ func (n *Node) openLedger(crypto.PrivKey) error {
 	}
 	n.ledger, err = replica.Open(replica.Config{
 		Dir: filepath.Join(n.cfg.Home, ledgerDir), Host: n.host, Genesis: n.home.Genesis, Signer: s, Peers: ledgerPeers{n}, OthersExpected: func() bool { return n.expectsPeers() || len(n.cached) > 0 },
-		Sync: n.cfg.Ledger.Sync, KeepBlocks: n.cfg.Ledger.KeepBlocks, SnapshotEvery: n.cfg.Ledger.SnapshotEvery, Registerer: n.metrics, Logger: n.cfg.Logger.With("part", "ledger"),
+		Sync: n.cfg.Ledger.Sync, KeepBlocks: n.cfg.Ledger.KeepBlocks, SnapshotEvery: n.cfg.Ledger.SnapshotEvery, Tracer: n.tracer, Registerer: n.metrics, Logger: n.cfg.Logger.With("part", "ledger"),
 	})
 	if err != nil {
 		return err

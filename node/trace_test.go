@@ -144,7 +144,7 @@ func wantLogged(t *testing.T, lines []string, trace string) {
 	}
 }
 
-// TestOneTraceOfATransaction follows one from the request to the block that it came into.
+// TestOneTraceOfATransaction follows one from the request to the block that it came into, and in a trace that has its id over both nodes.
 func TestOneTraceOfATransaction(t *testing.T) {
 	got, traces := collect(t)
 	operator, ann := newSignatory(t), newSignatory(t)
@@ -152,12 +152,18 @@ func TestOneTraceOfATransaction(t *testing.T) {
 	founder.Network, founder.Trace = "", traces
 	genesis := found(t, founder.Home, operator.id)
 	first, _ := start(t, founder)
+	follower := loopback(t.TempDir(), first.Addrs()...)
+	follower.Network, follower.Trace = "", traces
+	if _, err := node.JoinHome(follower.Home, genesis); err != nil {
+		t.Fatal(err)
+	}
+	second, _ := start(t, follower)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
-	c := clientOf(t, first)
-	eventuallyLedger(ctx, t, "blocks come", func() bool {
+	c := clientOf(t, second)
+	eventuallyLedger(ctx, t, "the follower keeps the ledger with the founder", func() bool {
 		l, err := c.Ledger(ctx)
-		return err == nil && l.Height > 0
+		return err == nil && l.Peers == 1 && l.Height > 0
 	})
 	eur := ledger.AssetID{Code: "EUR", Issuer: ann.id}
 	done, err := c.SubmitTransaction(ctx, ann.sign(t, genesis.ID(), &ledger.DefineAsset{Asset: eur, Scale: 2}), v1.SubmitOptions{})
@@ -183,5 +189,30 @@ func TestOneTraceOfATransaction(t *testing.T) {
 	}
 	if of := named(trace, "submit")[0].Attributes["moot.ledger.transaction"]; of != done.ID {
 		t.Errorf("of the transaction %s, want %s", of, done.ID)
+	}
+	wantSeen(ctx, t, got, done.ID, done.Height, first, second)
+}
+
+// wantSeen fails the test unless nodes tell, in the trace of a transaction's id, that they checked it, and that it came into a block.
+func wantSeen(ctx context.Context, t *testing.T, got *otlptest.Collector, id string, height int64, nodes ...*node.Node) {
+	t.Helper()
+	const name = "transaction"
+	spans, ok := got.Await(ctx, func(s []otlptest.Span) bool { return len(named(s, name)) >= len(nodes) })
+	trace := traceOf(spans, name)
+	if !ok || len(trace) != 2*len(nodes) {
+		t.Fatalf("the spans of %s: %+v", id, trace)
+	}
+	for _, n := range nodes {
+		i := slices.IndexFunc(trace, func(s otlptest.Span) bool { return s.Name == name && s.Service == n.ID().String() })
+		if i < 0 {
+			t.Fatalf("%s tells nothing of %s: %+v", n.ID(), id, trace)
+		}
+		s := trace[i]
+		if s.Trace != id[:32] || s.Parent != "" || s.Failed || s.Attributes["moot.ledger.transaction"] != id || !strings.Contains(s.Attributes["moot.ledger.height"], strconv.FormatInt(height, 10)) {
+			t.Errorf("%+v, want trace %s and height %d", s, id[:32], height)
+		}
+		if !slices.ContainsFunc(trace, func(c otlptest.Span) bool { return c.Name == "check" && c.Parent == s.ID }) {
+			t.Errorf("%s tells of no check", n.ID())
+		}
 	}
 }

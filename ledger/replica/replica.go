@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/folkmoot/folkmoot/fault"
+	"github.com/folkmoot/folkmoot/internal/tracing"
 	"github.com/folkmoot/folkmoot/ledger"
 	"github.com/folkmoot/folkmoot/ledger/consensus"
 	"github.com/folkmoot/folkmoot/ledger/consensus/application"
@@ -47,6 +48,8 @@ type Config struct {
 	SnapshotEvery int64
 	// KeepBlocks is how many of the newest blocks are kept, application.MinKept or more; 0: all are.
 	KeepBlocks int64
+	// Tracer records what this node sees of transactions; nil: nothing is recorded.
+	Tracer *tracing.Tracer
 	// Registerer gets the metrics; nil: there are none.
 	Registerer prometheus.Registerer
 	// Logger may be nil.
@@ -64,6 +67,7 @@ type Replica struct {
 	app     *application.Application
 	engine  *consensus.Engine
 	metrics *metrics
+	witness *witness      // nil: nothing is recorded
 	wake    chan struct{} // tells the gatherer that something waits
 	paused  chan struct{} // tells resume that something pauses
 
@@ -107,7 +111,11 @@ func Open(cfg Config) (*Replica, error) {
 		}
 	}
 	r.metrics = newMetrics(r)
-	r.app = application.New(application.Config{Store: r.store, Genesis: cfg.Genesis, Keeper: r.keeper, Kept: cfg.KeepBlocks, Committed: r.committed, Checked: r.metrics.checked, Logger: cfg.Logger})
+	appConfig := application.Config{Store: r.store, Genesis: cfg.Genesis, Keeper: r.keeper, Kept: cfg.KeepBlocks, Committed: r.committed, Checked: r.metrics.checked, Logger: cfg.Logger}
+	if r.witness = newWitness(cfg.Tracer, r.network); r.witness != nil {
+		appConfig.Saw = r.witness.saw
+	}
+	r.app = application.New(appConfig)
 	r.engine, err = consensus.New(consensus.Config{
 		Dir: cfg.Dir, Host: cfg.Host, Network: consensus.NetworkID(cfg.Genesis), Genesis: consensus.GenesisDoc(cfg.Genesis), Application: r.app, Signer: cfg.Signer, Peers: cfg.Peers,
 		Snapshots: r.app, Sync: cfg.Sync, Changes: changesOf(r.store), OthersExpected: cfg.OthersExpected, Follows: r.app.Follows, Broken: r.store.Err, MaxTransaction: application.MaxEnvelope, Timing: cfg.Timing, Registerer: cfg.Registerer,
@@ -132,6 +140,7 @@ func (r *Replica) Run(ctx context.Context) error {
 	parts.Go(func() error { r.tidy(ctx); return nil })
 	err := parts.Wait()
 	r.abandon()
+	r.witness.end()
 	return err
 }
 

@@ -226,6 +226,7 @@ func (r *Replica) take(s *Submission, refused error) {
 // committed is told of each block.
 func (r *Replica) committed(b application.Block) {
 	r.metrics.carriedOut(b)
+	r.witness.committed(b)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	close(r.moved)

@@ -101,7 +101,7 @@ func Open(cfg Config) (*Exporter, error) {
 	e := &Exporter{sender: newSender(client, to, cfg.Logger), share: sdk.TraceIDRatioBased(cfg.Sample), flush: flushTime}
 	limits := sdk.NewSpanLimits()
 	limits.AttributeCountLimit, limits.EventCountLimit, limits.LinkCountLimit, limits.AttributeValueLengthLimit = maxAttributes, maxEvents, maxEvents, maxText
-	e.provider = sdk.NewTracerProvider(sdk.WithBatcher(e.sender), sdk.WithSampler(sdk.ParentBased(e.share)), sdk.WithResource(about), sdk.WithRawSpanLimits(limits))
+	e.provider = sdk.NewTracerProvider(sdk.WithBatcher(e.sender), sdk.WithSampler(sdk.ParentBased(e.share)), sdk.WithIDGenerator(tracing.IDs{}), sdk.WithResource(about), sdk.WithRawSpanLimits(limits))
 	return e, nil
 }
 

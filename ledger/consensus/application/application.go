@@ -35,6 +35,8 @@ type Config struct {
 	Committed func(Block)
 	// Checked is called with how many transactions' signatures were found good and wrong; nil: nobody.
 	Checked func(good, wrong int)
+	// Saw is called with the transactions of each envelope whose signatures are good, once, and when it was taken up, and must not block; nil: nobody.
+	Saw func(began time.Time, transactions []*ledger.Transaction)
 	// Logger may be nil.
 	Logger *slog.Logger
 }
@@ -79,7 +81,7 @@ func New(cfg Config) *Application {
 		cfg.Checked = func(int, int) {}
 	}
 	network := cfg.Genesis.ID()
-	return &Application{cfg: cfg, network: network, checked: newChecked(network, cfg.Checked)}
+	return &Application{cfg: cfg, network: network, checked: newChecked(network, cfg.Checked, cfg.Saw)}
 }
 
 // AddChecked tells the application of an envelope that was made on this node of transactions whose signatures are good, so that they are not checked once more.

@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"crypto/sha256"
 	"sync"
+	"time"
 
 	"github.com/folkmoot/folkmoot/ledger"
 )
@@ -16,6 +17,7 @@ const maxChecked = 64 << 20
 type checked struct {
 	network ledger.Hash
 	count   func(good, wrong int)
+	saw     func(began time.Time, transactions []*ledger.Transaction) // nil: nobody
 
 	mu    sync.Mutex
 	byKey map[[sha256.Size]byte]*list.Element // guarded by mu
@@ -29,8 +31,8 @@ type checkedEnvelope struct {
 	transactions []*ledger.Transaction
 }
 
-func newChecked(network ledger.Hash, count func(good, wrong int)) *checked {
-	return &checked{network: network, count: count, byKey: make(map[[sha256.Size]byte]*list.Element)}
+func newChecked(network ledger.Hash, count func(good, wrong int), saw func(time.Time, []*ledger.Transaction)) *checked {
+	return &checked{network: network, count: count, saw: saw, byKey: make(map[[sha256.Size]byte]*list.Element)}
 }
 
 // open returns the transactions of an envelope whose signatures are good. Errors are of kind fault.Invalid, or fault.TooLarge.
@@ -39,6 +41,7 @@ func (c *checked) open(envelope []byte) ([]*ledger.Transaction, error) {
 	if known, ok := c.known(key); ok {
 		return known, nil
 	}
+	began := time.Now()
 	transactions, err := ParseEnvelope(envelope)
 	if err != nil {
 		return nil, err
@@ -46,7 +49,7 @@ func (c *checked) open(envelope []byte) ([]*ledger.Transaction, error) {
 	if err := c.verify(transactions); err != nil {
 		return nil, err
 	}
-	c.remember(key, len(envelope), transactions)
+	c.remember(key, len(envelope), transactions, began)
 	return transactions, nil
 }
 
@@ -67,7 +70,7 @@ func (c *checked) verify(transactions []*ledger.Transaction) (first error) {
 
 // add remembers an envelope that was made here of transactions whose signatures are good.
 func (c *checked) add(envelope []byte, transactions []*ledger.Transaction) {
-	c.remember(sha256.Sum256(envelope), len(envelope), transactions)
+	c.remember(sha256.Sum256(envelope), len(envelope), transactions, time.Now())
 }
 
 func (c *checked) known(key [sha256.Size]byte) ([]*ledger.Transaction, bool) {
@@ -81,11 +84,18 @@ func (c *checked) known(key [sha256.Size]byte) ([]*ledger.Transaction, bool) {
 	return e.Value.(*checkedEnvelope).transactions, true
 }
 
-func (c *checked) remember(key [sha256.Size]byte, size int, transactions []*ledger.Transaction) {
+func (c *checked) remember(key [sha256.Size]byte, size int, transactions []*ledger.Transaction, began time.Time) {
+	if c.hold(key, size, transactions) && c.saw != nil {
+		c.saw(began, transactions)
+	}
+}
+
+// hold reports whether the envelope is a new one.
+func (c *checked) hold(key [sha256.Size]byte, size int, transactions []*ledger.Transaction) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.byKey[key] != nil {
-		return
+		return false
 	}
 	c.byKey[key] = c.order.PushFront(&checkedEnvelope{key, size, transactions})
 	for c.bytes += size; c.bytes > maxChecked; {
@@ -93,4 +103,5 @@ func (c *checked) remember(key [sha256.Size]byte, size int, transactions []*ledg
 		c.bytes -= last.size
 		delete(c.byKey, last.key)
 	}
+	return true
 }

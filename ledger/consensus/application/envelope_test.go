@@ -62,10 +62,10 @@ func FuzzEnvelope(f *testing.F) {
 
 // TestCheckedIsBounded: what is remembered is forgotten again, the oldest first.
 func TestCheckedIsBounded(t *testing.T) {
-	c := newChecked(ledger.Hash{}, func(int, int) {})
+	c := newChecked(ledger.Hash{}, func(int, int) {}, nil)
 	size := MaxEnvelope
 	for i := range 2 * maxChecked / size {
-		c.remember([32]byte{byte(i), byte(i >> 8)}, size, nil)
+		c.hold([32]byte{byte(i), byte(i >> 8)}, size, nil)
 		c.known([32]byte{}) // stays in use
 	}
 	if c.bytes > maxChecked || len(c.byKey) != maxChecked/size || c.order.Len() != len(c.byKey) {

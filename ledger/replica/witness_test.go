@@ -1,0 +1,71 @@
+package replica
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.opentelemetry.io/otel/codes"
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/folkmoot/folkmoot/internal/tracing"
+	"github.com/folkmoot/folkmoot/ledger"
+	"github.com/folkmoot/folkmoot/ledger/consensus/application"
+)
+
+// TestWitness: what comes into a block ends with it, what does not when it is given up or the node stops, and no more is followed than there may be.
+func TestWitness(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kept := tracetest.NewSpanRecorder()
+		provider := sdk.NewTracerProvider(sdk.WithSpanProcessor(kept), sdk.WithIDGenerator(tracing.IDs{}))
+		defer provider.Shutdown(context.Background())
+		w := newWitness(tracing.New(provider, func(trace.TraceID) bool { return true }), ledger.Hash{1})
+		made := uint64(0)
+		see := func(n int) (list []*ledger.Transaction) {
+			for range n {
+				made++
+				list = append(list, &ledger.Transaction{Body: ledger.Body{Salt: made, Operations: []ledger.Operation{&ledger.Anchor{}}}})
+			}
+			w.saw(time.Now(), list)
+			return list
+		}
+		list := see(3)
+		w.saw(time.Now(), list[:1]) // in another envelope, too
+		w.committed(application.Block{Height: 7, Results: []ledger.Result{{ID: list[0].ID(w.network)}, {ID: ledger.TransactionID{9}}}})
+		ended := transactionsOf(kept)
+		if len(ended) != 1 || ended[0].Status().Code == codes.Error || len(w.open) != 2 {
+			t.Fatalf("%d ended, %d are open", len(ended), len(w.open))
+		}
+		time.Sleep(witnessTime + time.Second)
+		see(1)
+		if ended = transactionsOf(kept); len(ended) != 3 || ended[2].Status().Code != codes.Error || len(w.open) != 1 {
+			t.Fatalf("%d ended, %d are open after %s", len(ended), len(w.open), witnessTime)
+		}
+		for range 2 * maxWitnessed / 100 {
+			see(100)
+			time.Sleep(time.Second)
+		}
+		if len(w.open) != maxWitnessed {
+			t.Errorf("%d are open, want %d", len(w.open), maxWitnessed)
+		}
+		w.end()
+		if ended = transactionsOf(kept); len(w.open) != 0 || len(ended) != maxWitnessed+3 {
+			t.Errorf("%d are open at the end, %d ended", len(w.open), len(ended))
+		}
+	})
+	var none *witness
+	none.committed(application.Block{})
+	none.end()
+}
+
+func transactionsOf(kept *tracetest.SpanRecorder) (list []sdk.ReadOnlySpan) {
+	for _, s := range kept.Ended() {
+		if s.Name() == "transaction" {
+			list = append(list, s)
+		}
+	}
+	return list
+}
