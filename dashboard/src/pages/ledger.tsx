@@ -107,7 +107,7 @@ function Validators() {
   const window = answer.value?.window ?? 0;
   const total = answer.value?.total_power || 1;
   return (
-    <Card title="Validators" id="validators-title" extra={<small>two thirds of the power decide</small>}>
+    <Card title="Validators" id="validators-title" extra={<small>more than two thirds of the power decide</small>}>
       <Trouble error={answer.error} />
       <ul class="validators">
         {answer.value?.validators.map((v) => (
