@@ -75,6 +75,8 @@ func TestWaysConform(t *testing.T) {
 
 // Who just fell silent and is still believed alive keeps nobody from an answer, and those who live are found all the same.
 func TestWaysAreNotHeldUpByTheDead(t *testing.T) {
+	// Where all whom a recursive question turns to in place of others are dead as well, it takes the whole 3 s that it has, and those whom it told of are asked after that.
+	const bound = 5 * time.Second
 	for _, method := range routing.Methods() {
 		t.Run(string(method), func(t *testing.T) {
 			withWays(t, 8, func(t *testing.T, l *lab, ways []*routing.Ways) {
@@ -89,7 +91,7 @@ func TestWaysAreNotHeldUpByTheDead(t *testing.T) {
 				l.setCut(func(from, to string) bool { return gone[from] || gone[to] })
 				start := time.Now()
 				got, err := way.ClosestPeers(t.Context(), []byte("key"), 8)
-				if took := time.Since(start); err != nil || took > 3*time.Second {
+				if took := time.Since(start); err != nil || took > bound {
 					t.Errorf("ClosestPeers: %v after %v", err, took)
 				}
 				for _, n := range l.nodes[:5] {
