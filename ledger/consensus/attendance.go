@@ -28,6 +28,8 @@ type Attendance struct {
 type Attended struct {
 	// Blocks are those in which it had power, and Signed those of them whose commit has its signature.
 	Blocks, Signed int
+	// Missed is how many of them have none since the last one that has.
+	Missed int
 }
 
 // roll remembers who signed which of the last blocks, so that each commit is read once.
@@ -77,6 +79,8 @@ func (r *roll) count(base, last int64, read func(height int64) ([]rollCall, erro
 			one.Blocks++
 			if c.signed {
 				one.Signed++
+			} else if one.Signed == 0 { // the newest come first
+				one.Missed++
 			}
 			a.Of[c.key] = one
 		}

@@ -29,9 +29,9 @@ func TestRoll(t *testing.T) {
 		{1, 5, 1, 5, Attended{}},
 		{1, 120, 21, 100, Attended{}},
 		{1, 120, 21, 0, Attended{}},
-		{1, 159, 60, 39, Attended{10, 5}},
-		{158, 160, 158, 1, Attended{3, 2}},
-		{158, 161, 158, 1, Attended{4, 2}},
+		{1, 159, 60, 39, Attended{10, 5, 1}},
+		{158, 160, 158, 1, Attended{3, 2, 0}},
+		{158, 161, 158, 1, Attended{4, 2, 1}},
 	} {
 		read = nil
 		a, err := r.count(c.base, c.last, source)
@@ -42,7 +42,7 @@ func TestRoll(t *testing.T) {
 		if c.first > 0 {
 			counted = int(c.last - c.first + 1)
 		}
-		if a.First != c.first || a.Of[always] != (Attended{counted, counted}) || a.Of[never] != (Attended{counted, 0}) || a.Of[late] != c.late {
+		if a.First != c.first || a.Of[always] != (Attended{counted, counted, 0}) || a.Of[never] != (Attended{counted, 0, counted}) || a.Of[late] != c.late {
 			t.Errorf("blocks %d to %d: %+v", c.base, c.last, a)
 		}
 		if len(read) != c.reads || len(r.calls) > MaxAttendance {
@@ -60,7 +60,7 @@ func TestRollStopsAtAGap(t *testing.T) {
 		}
 		return []rollCall{{ledger.PublicKey{1}, true}}, nil
 	})
-	if err != nil || a.First != 8 || a.Last != 10 || a.Of[ledger.PublicKey{1}] != (Attended{3, 3}) {
+	if err != nil || a.First != 8 || a.Last != 10 || a.Of[ledger.PublicKey{1}] != (Attended{3, 3, 0}) {
 		t.Errorf("%+v, %v", a, err)
 	}
 }
