@@ -39,7 +39,7 @@ func (m *idModel) tip() Tip {
 // block adds one, of which is taken note unless it comes otherwise, as with a snapshot.
 func (m *idModel) block(noted bool) {
 	before := m.tip()
-	m.now += m.rng.Int64N(10*time.Minute.Milliseconds())
+	m.now += m.rng.Int64N(10 * time.Minute.Milliseconds())
 	b := idBlock{tip: Tip{Height: before.Height + 1, Time: m.now}}
 	b.tip.Root[0] = byte(m.rng.Uint32())
 	results := make([]ledger.Result, m.rng.IntN(30))
