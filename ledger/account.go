@@ -3,6 +3,7 @@ package ledger
 import (
 	"bytes"
 	"crypto/ed25519"
+	"crypto/sha256"
 
 	"github.com/decred/dcrd/bech32"
 
@@ -40,7 +41,11 @@ func (k *KeySet) Validate() error {
 }
 
 // ID returns the id of the account whose first key set this is.
-func (k *KeySet) ID() AccountID { return AccountID(hashOf(domainAccount, appendKeySet(nil, k))) }
+func (k *KeySet) ID() AccountID {
+	var room [128]byte // most accounts have one key
+	data := append(append(room[:0], byte(len(domainAccount))), domainAccount...)
+	return AccountID(sha256.Sum256(appendKeySet(data, k)))
+}
 
 // Equal reports whether both name the same keys and threshold.
 func (k *KeySet) Equal(other *KeySet) bool {

@@ -11,7 +11,8 @@ const maxForgotten = 1000
 
 // Seen tells which transactions were in the blocks that have an entry among the recent ones.
 type Seen interface {
-	Seen(id TransactionID) (bool, error)
+	// Seen reports whether a transaction was, which no block before a time may hold, in milliseconds since 1970.
+	Seen(id TransactionID, from int64) (bool, error)
 }
 
 // Block takes transactions in, one after the other, and applies each to the state that those before it left. It is not safe for concurrent use. After an error of View or Seen it is of no use any
@@ -74,6 +75,27 @@ func load(view View, key []byte, entry interface{ Unmarshal([]byte) error }) err
 		return err
 	}
 	return entry.Unmarshal(value)
+}
+
+// Expect reads at once what many transactions that are to be included are going to ask the state for. It is not needed, and for one or a few it costs more than it saves.
+func (b *Block) Expect(transactions []*Transaction) error {
+	keys := make([][]byte, 0, 4*len(transactions))
+	for _, t := range transactions {
+		for i := range t.Authorizations {
+			keys = append(keys, AccountKey(t.Authorizations[i].Account))
+		}
+		for _, op := range t.Operations {
+			switch o := op.(type) {
+			case *Issue:
+				keys = append(keys, AssetKey(o.Asset), BalanceKey(o.To, o.Asset))
+			case *Transfer:
+				keys = append(keys, AssetKey(o.Asset), BalanceKey(o.From, o.Asset), BalanceKey(o.To, o.Asset))
+			case *Retire:
+				keys = append(keys, AssetKey(o.Asset), BalanceKey(o.From, o.Asset))
+			}
+		}
+	}
+	return b.state.expect(keys)
 }
 
 // Include applies a transaction, valid and with good signatures, if it may be in the block at this place; otherwise it returns the reason, and the block is as it was. The kinds of reasons:
@@ -156,7 +178,7 @@ func (b *Block) checkFresh(t *Transaction, id TransactionID) error {
 		return errSeen(id)
 	}
 	if t.Slot == nil {
-		seen, err := b.seen.Seen(id)
+		seen, err := b.seen.Seen(id, t.ValidFrom())
 		if err == nil && seen {
 			err = errSeen(id)
 		}

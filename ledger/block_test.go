@@ -28,7 +28,7 @@ func (m *memory) Ascend(prefix []byte, f func(key, value []byte) bool) error {
 	return nil
 }
 
-func (m *memory) Seen(id TransactionID) (bool, error) {
+func (m *memory) Seen(id TransactionID, _ int64) (bool, error) {
 	height, ok := m.ids[id]
 	return ok && m.entries[string(RecentKey(height))] != nil, nil
 }

@@ -15,6 +15,12 @@ type View interface {
 	Ascend(prefix []byte, f func(key, value []byte) bool) error
 }
 
+// Many is a View that reads many entries at once for less than one after the other.
+type Many interface {
+	// GetMany calls f with the value under each key, by its index, nil where there is none, in any order. Keys are sorted, each once. Nobody changes the values.
+	GetMany(keys [][]byte, f func(i int, value []byte)) error
+}
+
 // Change is what a block does to an entry. A nil Value removes it.
 type Change struct{ Key, Value []byte }
 
@@ -45,6 +51,17 @@ func (o *overlay) get(key []byte) ([]byte, error) {
 		o.read[string(key)] = v
 	}
 	return v, err
+}
+
+// expect reads what is going to be asked for, where that is cheaper at once.
+func (o *overlay) expect(keys [][]byte) error {
+	many, ok := o.view.(Many)
+	if !ok {
+		return nil
+	}
+	slices.SortFunc(keys, bytes.Compare)
+	keys = slices.CompactFunc(keys, bytes.Equal)
+	return many.GetMany(keys, func(i int, value []byte) { o.read[string(keys[i])] = value })
 }
 
 // set sets the value under a key in the present transaction; nil removes it.

@@ -69,7 +69,7 @@ func (r *replica) Ascend(prefix []byte, f func(key, value []byte) bool) error {
 	return nil
 }
 
-func (r *replica) Seen(id ledger.TransactionID) (bool, error) {
+func (r *replica) Seen(id ledger.TransactionID, _ int64) (bool, error) {
 	height, there := r.ids[id]
 	if !there {
 		return false, nil

@@ -24,11 +24,15 @@ type Block struct {
 // A block on disk: version uint8 = 1, time uint64, then to the end for each transaction: code uint8, operation uint16, transaction<24>.
 const blockVersion = 1
 
+// roomEach is what most transactions take of a block, in bytes: a transfer that one key has signed has 271.
+const roomEach = 320
+
 var errBlock = errDamaged("block")
 
 // marshal writes the block as it is kept.
 func (b *Block) marshal() []byte {
-	out := binary.BigEndian.AppendUint64([]byte{blockVersion}, uint64(b.Time))
+	out := append(make([]byte, 0, 16+roomEach*len(b.Transactions)), blockVersion)
+	out = binary.BigEndian.AppendUint64(out, uint64(b.Time))
 	for i, t := range b.Transactions {
 		out = append(out, byte(b.Results[i].Code))
 		out = binary.BigEndian.AppendUint16(out, b.Results[i].Operation)

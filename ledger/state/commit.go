@@ -71,6 +71,7 @@ func (s *Store) Commit(p *Pending) error {
 		return fmt.Errorf("commit block %d: %w", p.tip.Height, err)
 	}
 	s.entries.advance(p.on, p.tip, p.block.Changes)
+	s.ids.advance(p.on, p.tip, p.block.Results)
 	s.tip = p.tip
 	p.update.Keep()
 	if p.on.Height > 0 && s.fetched { // what was fetched is not dropped any more

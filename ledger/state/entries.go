@@ -29,20 +29,41 @@ func (e *entries) get(tip Tip, key []byte) (value []byte, ok bool) {
 	return value, ok
 }
 
+// getMany calls f with what is remembered of the state after a block, and returns the indexes of the other keys.
+func (e *entries) getMany(tip Tip, keys [][]byte, f func(i int, value []byte)) (missing []int) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	for i, key := range keys {
+		if value, ok := e.values[string(key)]; ok && e.tip == tip {
+			f(i, value)
+		} else {
+			missing = append(missing, i)
+		}
+	}
+	return missing
+}
+
 // add remembers what was read of the state after a block, unless there is another one by now.
 func (e *entries) add(tip Tip, key, value []byte) {
+	e.addMany(tip, []ledger.Change{{Key: key, Value: value}})
+}
+
+// addMany is add of several.
+func (e *entries) addMany(tip Tip, list []ledger.Change) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.tip != tip {
 		return
 	}
-	if len(e.values) >= maxEntries {
-		for other := range e.values { // any
-			delete(e.values, other)
-			break
+	for i := range list {
+		if len(e.values) >= maxEntries {
+			for other := range e.values { // any
+				delete(e.values, other)
+				break
+			}
 		}
+		e.values[string(list[i].Key)] = list[i].Value
 	}
-	e.values[string(key)] = value
 }
 
 // advance goes on to the state after the next block, which changes some entries of the one before.

@@ -67,6 +67,7 @@ func (s *Store) Reset() error {
 		return fmt.Errorf("drop the ledger's state: %w", err)
 	}
 	s.tip = tip
+	s.ids.reset(tip)
 	return nil
 }
 
@@ -85,6 +86,7 @@ func (s *Store) clear() error {
 func (s *Store) thaw(tip Tip) error {
 	before := s.frozen
 	s.tip, s.frozen = tip, nil
+	s.ids.reset(tip)
 	if before.over = true; before.views > 0 {
 		return nil
 	}

@@ -77,7 +77,7 @@ func TestSnapshots(t *testing.T) {
 	}
 	// It knows what was in the blocks that it does not have, and goes on like the other.
 	v := s.View()
-	if seen, err := v.Seen(old.ID(network)); !seen || err != nil {
+	if seen, err := v.Seen(old.ID(network), old.ValidFrom()); !seen || err != nil {
 		t.Errorf("a transaction from before the snapshot: %v, %v", seen, err)
 	}
 	if first, err := v.First(); first != tip.Height+1 || err != nil {

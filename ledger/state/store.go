@@ -16,6 +16,7 @@ import (
 
 	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/internal/guardfs"
+	"github.com/folkmoot/folkmoot/internal/machine"
 	"github.com/folkmoot/folkmoot/ledger"
 	"github.com/folkmoot/folkmoot/ledger/tree"
 )
@@ -23,12 +24,7 @@ import (
 const (
 	// formatVersion is that of what is on disk. A store of a higher one is refused.
 	formatVersion = 1
-	// defaultCache is the memory for pages of the tree, in bytes: the branches of a million entries take 20 MiB.
-	defaultCache = 64 << 20
-	// blockCache and memTable are pebble's. Large tables in memory halve what is written, as pages at the top of the tree change with every block.
-	blockCache = 32 << 20
-	memTable   = 32 << 20
-	bloomBits  = 10
+	bloomBits     = 10
 )
 
 // pebbleFormat is pinned so that a new version of pebble does not change the files before we decide so.
@@ -40,7 +36,7 @@ type Config struct {
 	Dir string
 	// Network is the id of the ledger's network. A store of another is refused.
 	Network ledger.Hash
-	// CacheBytes is the memory for pages of the tree; 0 means 64 MiB.
+	// CacheBytes is the memory for pages of the tree; 0 means sized from the machine.
 	CacheBytes int
 	// FS is the file system; nil: the system's.
 	FS vfs.FS
@@ -70,6 +66,7 @@ type Store struct {
 	blocks  *pebble.Cache
 	pages   *tree.Cache
 	entries *entries
+	ids     *recentIDs
 
 	mu      sync.RWMutex // held while the tip moves, and shared while a view of it is taken
 	tip     Tip          // guarded by mu
@@ -90,8 +87,9 @@ func Open(cfg Config) (*Store, error) {
 }
 
 func open(cfg Config) (*Store, error) {
+	room := roomIn(machine.Memory())
 	if cfg.CacheBytes == 0 {
-		cfg.CacheBytes = defaultCache
+		cfg.CacheBytes = room.pages
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -99,7 +97,7 @@ func open(cfg Config) (*Store, error) {
 	if cfg.FS == nil {
 		cfg.FS = vfs.Default
 	}
-	s := &Store{network: cfg.Network, dir: cfg.Dir, log: cfg.Logger, pages: tree.NewCache(cfg.CacheBytes), entries: newEntries(Tip{})}
+	s := &Store{network: cfg.Network, dir: cfg.Dir, log: cfg.Logger, pages: tree.NewCache(cfg.CacheBytes), entries: newEntries(Tip{}), ids: newRecentIDs(idsEach, maxFilters)}
 	if err := cfg.FS.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -113,8 +111,8 @@ func open(cfg Config) (*Store, error) {
 	if cfg.NoWait {
 		s.fs.NoWait()
 	}
-	s.blocks = pebble.NewCache(blockCache)
-	if s.db, err = pebble.Open(cfg.Dir, s.options(&cfg)); err != nil {
+	s.blocks = pebble.NewCache(int64(room.blocks))
+	if s.db, err = pebble.Open(cfg.Dir, s.options(&cfg, room.table)); err != nil {
 		s.blocks.Unref()
 		return nil, errors.Join(err, s.lock.Close())
 	}
@@ -148,9 +146,9 @@ func (s *Store) Err() error {
 	return nil
 }
 
-func (s *Store) options(cfg *Config) *pebble.Options {
+func (s *Store) options(cfg *Config, table int) *pebble.Options {
 	o := &pebble.Options{
-		FS: s.fs, Lock: s.lock, Logger: logger{s, cfg.Logger}, FormatMajorVersion: pebbleFormat, Cache: s.blocks, MemTableSize: memTable,
+		FS: s.fs, Lock: s.lock, Logger: logger{s, cfg.Logger}, FormatMajorVersion: pebbleFormat, Cache: s.blocks, MemTableSize: uint64(table),
 	}
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(bloomBits)
@@ -193,6 +191,7 @@ func (s *Store) load() error {
 		return err
 	}
 	s.entries, s.fetched = newEntries(s.tip), s.hasFirst()
+	s.ids.reset(s.tip)
 	return s.mendProof()
 }
 

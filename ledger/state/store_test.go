@@ -198,10 +198,10 @@ func TestBlocksAreFound(t *testing.T) {
 	if b, err := v.Block(tip.Height + 3); b != nil || err != nil {
 		t.Errorf("a block without transactions is %v, %v", b, err)
 	}
-	if seen, err := v.Seen(id); !seen || err != nil {
+	if seen, err := v.Seen(id, one.ValidFrom()); !seen || err != nil {
 		t.Errorf("seen: %v, %v", seen, err)
 	}
-	if seen, err := v.Seen(ledger.TransactionID{}); seen || err != nil {
+	if seen, err := v.Seen(ledger.TransactionID{}, 0); seen || err != nil {
 		t.Errorf("what never was is seen: %v, %v", seen, err)
 	}
 }

@@ -19,6 +19,7 @@ type View struct {
 	snap    *pebble.Snapshot
 	tree    *tree.Tree
 	entries *entries
+	ids     *recentIDs
 	store   *Store
 	frozen  *frozen // whose snap is, nil: the view's own
 }
@@ -42,13 +43,13 @@ func (s *Store) view() *View {
 		return s.viewOf(s.tip)
 	}
 	s.frozen.views++
-	return &View{Tip: s.frozen.tip, network: s.network, snap: s.frozen.snap, tree: tree.At(pages{s.frozen.snap}, s.frozen.tip.Root, s.pages), entries: s.entries, store: s, frozen: s.frozen}
+	return &View{Tip: s.frozen.tip, network: s.network, snap: s.frozen.snap, tree: tree.At(pages{s.frozen.snap}, s.frozen.tip.Root, s.pages), entries: s.entries, ids: s.ids, store: s, frozen: s.frozen}
 }
 
 // viewOf returns a view of what is on disk, which is the state of a tip.
 func (s *Store) viewOf(tip Tip) *View {
 	snap := s.db.NewSnapshot()
-	return &View{Tip: tip, network: s.network, snap: snap, tree: tree.At(pages{snap}, tip.Root, s.pages), entries: s.entries, store: s}
+	return &View{Tip: tip, network: s.network, snap: snap, tree: tree.At(pages{snap}, tip.Root, s.pages), entries: s.entries, ids: s.ids, store: s}
 }
 
 // Close ends the view.
@@ -103,8 +104,11 @@ func (v *View) Find(id ledger.TransactionID) (at Position, ok bool, err error) {
 	return positionFrom(data), true, nil
 }
 
-// Seen reports whether a transaction is in a block that has an entry among the recent ones.
-func (v *View) Seen(id ledger.TransactionID) (bool, error) {
+// Seen reports whether a transaction that no block before a time may hold, in milliseconds since 1970, is in a block that has an entry among the recent ones.
+func (v *View) Seen(id ledger.TransactionID, from int64) (bool, error) {
+	if v.ids.absent(v.Tip, &id, from) {
+		return false, nil
+	}
 	at, ok, err := v.Find(id)
 	if err != nil || !ok {
 		return false, err
@@ -204,6 +208,7 @@ func ascend(r pebble.Reader, prefix, first []byte, f func(key, value []byte) (bo
 var (
 	_ ledger.View = (*View)(nil)
 	_ ledger.Seen = (*View)(nil)
+	_ ledger.Many = (*View)(nil)
 )
 
 // pages are those of the tree in pebble.

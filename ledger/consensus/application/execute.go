@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 
 	abci "github.com/cometbft/cometbft/abci/types"
 	cmtcrypto "github.com/cometbft/cometbft/proto/tendermint/crypto"
@@ -54,6 +55,9 @@ func (a *Application) executeOn(v *state.View, r request) (*execution, error) {
 	}
 	block := &state.Block{Height: r.height, Time: r.time}
 	x := &execution{height: r.height, hash: r.hash, block: Block{Height: r.height, Time: r.time}}
+	if err := b.Expect(slices.Concat(r.envelopes...)); err != nil {
+		return nil, err
+	}
 	for _, transactions := range r.envelopes {
 		for _, t := range transactions {
 			switch _, err := b.Include(t); {
