@@ -332,7 +332,7 @@ func TestShardSet(t *testing.T) {
 }
 
 func BenchmarkApply(b *testing.B) {
-	for _, n := range []int{5, 32, 512} {
+	for _, n := range []int{5, 32, 512, 1000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			w := newTableWorld(newRNG(b), n)
 			for i := range b.N {
