@@ -38,7 +38,7 @@ func (r *repairer) startRounds(ctx context.Context, t *topology, now time.Time, 
 		m, known := t.view.Member(id)
 		at, set := r.rounds[id]
 		round := set && !now.Before(at)
-		if !set || round {
+		if !set {
 			r.rounds[id] = r.nextRound(id, now)
 		}
 		called := both.open != (shardSet{}) || both.unmet
@@ -46,8 +46,11 @@ func (r *repairer) startRounds(ctx context.Context, t *topology, now time.Time, 
 			continue
 		}
 		if skip(id) || *room == 0 {
-			left = true
+			left = true // a round that is due stays so: the next turn may be minutes away
 			continue
+		}
+		if round {
+			r.rounds[id] = r.nextRound(id, now)
 		}
 		*room--
 		shards := &both.shared
