@@ -108,13 +108,18 @@ func (l enrolLedger) State() (enrol.State, error) {
 
 // Submit signs an operation for the operator, hands it in, and waits until it is in a block.
 func (l enrolLedger) Submit(ctx context.Context, op ledger.Operation) error {
+	return l.submit(ctx, op)
+}
+
+// submit is Submit for operations that all happen or none.
+func (l enrolLedger) submit(ctx context.Context, ops ...ledger.Operation) error {
 	var salt [8]byte
 	if _, err := rand.Read(salt[:]); err != nil {
 		return fmt.Errorf("make a transaction: %w", err)
 	}
 	keys := operatorOf(l.operator)
 	account := keys.ID()
-	t := &ledger.Transaction{Body: ledger.Body{ValidUntil: time.Now().Add(voteWindow).UnixMilli(), Salt: binary.BigEndian.Uint64(salt[:]), Operations: []ledger.Operation{op}}}
+	t := &ledger.Transaction{Body: ledger.Body{ValidUntil: time.Now().Add(voteWindow).UnixMilli(), Salt: binary.BigEndian.Uint64(salt[:]), Operations: ops}}
 	if err := t.Sign(l.Network(), account, &keys, l.operator); err != nil {
 		return fmt.Errorf("sign for the operator: %w", err)
 	}

@@ -15,6 +15,8 @@ const (
 	standingInterval = 2 * time.Second
 	// standingTime is for how long it is good: as long as the network.
 	standingTime = 100 * 365 * 24 * time.Hour
+	// standingReserve is the part of its uses, one in so many, at which the standing invite is replaced by a new one.
+	standingReserve = 10
 	// standingNote tells people what the invite is.
 	standingNote = "who has the members' secret"
 )
@@ -27,10 +29,9 @@ func (n *Node) keepInvite(ctx context.Context) error {
 	tick := time.NewTicker(standingInterval)
 	defer tick.Stop()
 	for {
-		if _, there, err := chain.Invite(invited.ID()); err == nil && !there && chain.speaks(by.ID()) {
-			op := &ledger.Invite{By: by.ID(), Account: invited.ID(), Uses: ledger.MaxUses, Until: time.Now().Add(standingTime).UnixMilli(), Note: standingNote}
+		if ops := chain.standingInvite(by.ID(), invited.ID()); len(ops) > 0 && chain.speaks(by.ID()) {
 			once, cancel := context.WithTimeout(ctx, voteWindow)
-			err := chain.Submit(once, op)
+			err := chain.submit(once, ops...)
 			cancel()
 			if err != nil && ctx.Err() == nil {
 				n.cfg.Logger.Debug("the invite for those who have the members' secret was not made", "error", err)
@@ -42,6 +43,18 @@ func (n *Node) keepInvite(ctx context.Context) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// standingInvite returns what makes the standing invite, or replaces one that is nearly used up; nothing where neither is needed, or the ledger can't be read.
+func (l enrolLedger) standingInvite(by, invited ledger.AccountID) (ops []ledger.Operation) {
+	open, there, err := l.Invite(invited)
+	if err != nil || there && open.Left > open.Uses/standingReserve {
+		return nil
+	}
+	if there {
+		ops = append(ops, &ledger.Revoke{By: by, Account: invited})
+	}
+	return append(ops, &ledger.Invite{By: by, Account: invited, Uses: ledger.MaxUses, Until: time.Now().Add(standingTime).UnixMilli(), Note: standingNote})
 }
 
 // speaks reports whether an account is the operator of a validator.

@@ -15,7 +15,7 @@ import (
 	"github.com/folkmoot/folkmoot/node"
 )
 
-// TestMembersSecret: who has the members' secret becomes a member by itself, also after an operator has revoked the invite that the validators keep open; who has another gets nowhere.
+// TestMembersSecret: who has the members' secret becomes a member by itself, also after an operator has revoked the invite that the validators keep open, and when it is used up; who has another gets nowhere.
 func TestMembersSecret(t *testing.T) {
 	operator, secret := newSignatory(t), []byte("what all pods of the release know")
 	home := t.TempDir()
@@ -27,7 +27,13 @@ func TestMembersSecret(t *testing.T) {
 	}
 	cfg.Validator.Brisk()
 	founder, _ := start(t, cfg)
-	for i := range 2 {
+	keys := admission.KeySetOf(admission.SecretOf(secret).Key(g.ID()))
+	decide := func(ops ...ledger.Operation) {
+		if code, err := founder.Ledger().Decide(t.Context(), operator.sign(t, g.ID(), ops...)); code != ledger.Applied || err != nil {
+			t.Fatalf("%v, %v", code, err)
+		}
+	}
+	for i := range 4 {
 		guest := t.TempDir()
 		enterBySecret(t, g, founder, guest, secret)
 		if member, err := node.IsMember(guest); !member || err != nil {
@@ -36,19 +42,26 @@ func TestMembersSecret(t *testing.T) {
 		if _, err := visitBySecret(t, g, founder, t.TempDir(), []byte("another secret")).Ask(t.Context()); fault.KindOf(err) != fault.NotFound || err == nil {
 			t.Errorf("another secret: %v", err)
 		}
-		if i > 0 {
+		revoke := &ledger.Revoke{By: operator.id, Account: keys.ID()}
+		switch i {
+		case 0:
+			open, ok, err := founder.Ledger().Invite(keys.ID())
+			if !ok || err != nil || open.Left != ledger.MaxUses-1 || open.Note == "" {
+				t.Errorf("the invite is %+v, %t, %v", open, ok, err)
+			}
+			decide(revoke)
+		case 1: // the next one uses it up
+			decide(revoke, &ledger.Invite{By: operator.id, Account: keys.ID(), Uses: 1, Until: time.Now().Add(time.Hour).UnixMilli()})
+		case 2:
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			eventuallyLedger(ctx, t, "another invite in place of the one that is used up", func() bool {
+				open, ok, err := founder.Ledger().Invite(keys.ID())
+				return ok && err == nil && open.Left == ledger.MaxUses
+			})
+		case 3:
 			clubNode(t, guest, founder)
 			untilAlive(t, founder, 2)
-			continue
-		}
-		keys := admission.KeySetOf(admission.SecretOf(secret).Key(g.ID()))
-		open, ok, err := founder.Ledger().Invite(keys.ID())
-		if !ok || err != nil || open.Left != ledger.MaxUses-1 || open.Note == "" {
-			t.Errorf("the invite is %+v, %t, %v", open, ok, err)
-		}
-		revoke := operator.sign(t, g.ID(), &ledger.Revoke{By: operator.id, Account: keys.ID()})
-		if code, err := founder.Ledger().Decide(t.Context(), revoke); code != ledger.Applied || err != nil {
-			t.Fatalf("revoke: %v, %v", code, err)
 		}
 	}
 }

@@ -94,7 +94,7 @@ func (s *Store) locate(ctx context.Context, shard disk.Shard) (placement, error)
 	}
 	slices.SortFunc(members, func(a, b routing.Member) int { return strings.Compare(string(a.ID), string(b.ID)) })
 	view := &routing.View{Self: s.self, Members: members, Partial: true}
-	l := newLayout(view, s.cfg.Copies)
+	l := newLayout(view, s.cfg.Copies, nil)
 	p := placement{&topology{view, l}, l.newPlace(shard)}
 	s.located.add(shard, p)
 	return p, nil

@@ -93,7 +93,11 @@ func newTopology(view *routing.View, copies int, before *topology) *topology {
 	if before != nil && before.fits(view) {
 		return &topology{view, before.layout}
 	}
-	l := newLayout(view, copies)
+	var known *layout
+	if before != nil {
+		known = before.layout
+	}
+	l := newLayout(view, copies, known)
 	l.places = new([disk.Shards]atomic.Pointer[place])
 	return &topology{view, l}
 }
@@ -102,19 +106,19 @@ func (l *layout) fits(view *routing.View) bool {
 	return l.near == view.Near && l.some == view.Partial && slices.EqualFunc(l.members, view.Members, func(r resident, m routing.Member) bool { return r == residentOf(&m) })
 }
 
-// newLayout prepares the members of a view. Wanted counts every member, those known to be dead included, until they are forgotten: half a network never takes itself
+// newLayout prepares the members of a view; what takes time to compute of members that are in the layout before is taken from there, which may be nil. Wanted counts every member, those known to be dead included, until they are forgotten: half a network never takes itself
 // for the whole. Those that leave for good do not count.
-func newLayout(view *routing.View, copies int) *layout {
+func newLayout(view *routing.View, copies int, before *layout) *layout {
 	n := len(view.Members)
 	l := &layout{
-		members: make([]resident, n), hashes: make([][sha256.Size]byte, n), zones: make([]int, n),
+		members: make([]resident, n), zones: make([]int, n),
 		near: view.Near, self: view.Self, selfHash: sha256.Sum256([]byte(view.Self)), some: view.Partial,
 	}
 	numbers := map[string]int{}
 	placed, alive := map[int]bool{}, map[int]bool{}
 	for i := range view.Members {
 		r := residentOf(&view.Members[i])
-		l.members[i], l.hashes[i] = r, sha256.Sum256([]byte(r.id))
+		l.members[i] = r
 		zone, ok := numbers[r.zone]
 		if !ok {
 			zone = len(numbers)
@@ -128,16 +132,56 @@ func newLayout(view *routing.View, copies int) *layout {
 		alive[zone] = alive[zone] || r.places() && r.state == routing.Alive
 		l.absent = l.absent || r.state == routing.Dead || r.state == routing.Away
 	}
-	for i := range n {
-		l.sorted = append(l.sorted, i)
-	}
-	slices.SortFunc(l.sorted, func(a, b int) int { return bytes.Compare(l.hashes[a][:], l.hashes[b][:]) })
+	l.sort(before)
 	l.wanted = min(copies, l.wanted)
 	l.quorum = l.wanted/2 + 1
 	l.zoneCount, l.aliveZones = len(numbers), count(alive)
 	l.perZone = l.shareOf(count(placed))
 	l.compete()
 	return l
+}
+
+// sort hashes the members' ids and brings the members in the order of the hashes. Most members mostly are in the layout before, which may be nil, and in the same order there.
+func (l *layout) sort(before *layout) {
+	l.hashes, l.sorted = make([][sha256.Size]byte, len(l.members)), make([]int, 0, len(l.members))
+	var now []int // for each member before: which it is now, or -1
+	if before != nil {
+		now = make([]int, len(before.members))
+	}
+	var came []int
+	was := 0 // members are sorted by their ids
+	for i := range l.members {
+		id := l.members[i].id
+		for was < len(now) && before.members[was].id < id {
+			now[was] = -1
+			was++
+		}
+		if was < len(now) && before.members[was].id == id {
+			l.hashes[i], now[was] = before.hashes[was], i
+			was++
+			continue
+		}
+		l.hashes[i] = sha256.Sum256([]byte(id))
+		came = append(came, i)
+	}
+	for ; was < len(now); was++ {
+		now[was] = -1
+	}
+	compare := func(a, b int) int { return bytes.Compare(l.hashes[a][:], l.hashes[b][:]) }
+	slices.SortFunc(came, compare)
+	if before != nil {
+		for _, was := range before.sorted {
+			i := now[was]
+			if i < 0 {
+				continue
+			}
+			for len(came) > 0 && compare(came[0], i) < 0 {
+				l.sorted, came = append(l.sorted, came[0]), came[1:]
+			}
+			l.sorted = append(l.sorted, i)
+		}
+	}
+	l.sorted = append(l.sorted, came...)
 }
 
 // compete finds out which shards this peer can't hold. A shard with n leading bits in common with the hash of this peer's id is nearer to all members that have more in common with it, which are those
@@ -165,9 +209,17 @@ func (l *layout) compete() {
 
 // mayHold reports whether this peer may be one of a shard's holders; if not, it is none.
 func (l *layout) mayHold(s disk.Shard) bool {
-	first := s.First()
-	bits := sharedBits(&first, &l.selfHash)
+	bits := l.bitsInCommon(s)
 	return bits >= len(l.outdone) || !l.outdone[bits]
+}
+
+// bitsInCommon returns how many leading bits a shard's first hash has in common with the hash of this peer's id.
+func (l *layout) bitsInCommon(s disk.Shard) int {
+	if own := disk.ShardOf(l.selfHash); s != own {
+		return bits.LeadingZeros16(uint16(s^own)) - (16 - disk.ShardBits)
+	}
+	first := s.First()
+	return sharedBits(&first, &l.selfHash)
 }
 
 // shareOf returns the most holders in one of so many zones.
@@ -181,8 +233,7 @@ func (l *layout) shareOf(zones int) int {
 
 // knows reports whether all members near a shard are in view.
 func (l *layout) knows(s disk.Shard) bool {
-	first := s.First()
-	return sharedBits(&first, &l.selfHash) >= l.near
+	return l.bitsInCommon(s) >= l.near
 }
 
 // isNear reports whether a member is one of those that nobody of is left out.

@@ -175,10 +175,42 @@ func TestPlacementIsTheSameFromEveryMember(t *testing.T) {
 	}
 }
 
+// What is taken over of the layout before is what would be computed anew.
+func TestLayoutsGoOnFromOneAnother(t *testing.T) {
+	rng := newRNG(t)
+	view := randomView(rng, 40, 3)
+	var l *layout
+	for range 100 {
+		l = newLayout(view, DefaultCopies, l)
+		anew := newLayout(view, DefaultCopies, nil)
+		if !slices.Equal(l.hashes, anew.hashes) || !slices.Equal(l.sorted, anew.sorted) {
+			t.Fatalf("of %d members, %v are in this order, want %v", len(view.Members), l.sorted, anew.sorted)
+		}
+		next := &routing.View{Self: view.Self, Members: randomView(rng, 1+rng.IntN(10), 3).Members}
+		for _, m := range view.Members {
+			if m.ID == view.Self || rng.IntN(5) > 0 {
+				next.Members = append(next.Members, m)
+			}
+		}
+		sortMembers(next.Members)
+		view = next
+	}
+}
+
+func TestBitsThatShardsHaveInCommonWithThisPeer(t *testing.T) {
+	l := newLayout(randomView(newRNG(t), 5, 1), DefaultCopies, nil)
+	for i := range disk.Shards {
+		first := disk.Shard(i).First()
+		if got, want := l.bitsInCommon(disk.Shard(i)), sharedBits(&first, &l.selfHash); got != want {
+			t.Fatalf("%d bits in common with shard %d, want %d", got, i, want)
+		}
+	}
+}
+
 func BenchmarkPlacement(b *testing.B) {
 	for _, n := range []int{5, 32, 128, 1000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			layout := newLayout(randomView(newRNG(b), n, 3), DefaultCopies)
+			layout := newLayout(randomView(newRNG(b), n, 3), DefaultCopies, nil)
 			b.ReportAllocs()
 			for i := range b.N {
 				layout.newPlace(disk.Shard(i % disk.Shards))

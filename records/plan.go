@@ -103,7 +103,7 @@ func (t *table) planPull(s disk.Shard, state *shardState, now time.Time, skip fu
 	}
 	p := t.topology.place(s)
 	next := t.unasked(state, &p, skip)
-	if next == "" {
+	if next == "" || !p.holds(next) && t.early(state, now) {
 		t.judge(s, state, now)
 		if state.level == LevelSynced {
 			return

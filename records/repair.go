@@ -37,7 +37,7 @@ type repairer struct {
 	s        *Store
 	busy     map[peer.ID]bool      // compared with at the moment
 	after    map[peer.ID]time.Time // not to be asked before
-	rounds   map[peer.ID]time.Time // when the pair is compared again, whatever happens
+	rounds   map[peer.ID]time.Time // of those with whom this peer holds shards: when the pair is compared again, whatever happens
 	seen     int                   // changes of the table when the pairs were looked at last
 	lookedAt time.Time             // when that was
 	savedAt  time.Time
@@ -173,10 +173,10 @@ func (r *repairer) launch(ctx context.Context, now time.Time) time.Duration {
 		r.start(ctx, id, j, func(ctx context.Context) (idle bool, err error) { return r.work(ctx, &m, j) })
 	}
 	r.s.table.reopen(now)
-	if r.roundsDue(topology, now) {
+	if r.roundsDue(now) {
 		r.startRounds(ctx, topology, now, skip, &room)
 	}
-	r.forget(topology, now)
+	r.forget(now)
 	if _, unmet := r.s.table.state(); todo.waiting || unmet {
 		return retryPause
 	}
@@ -212,13 +212,8 @@ func (r *repairer) start(ctx context.Context, id peer.ID, j *job, work func(cont
 	})
 }
 
-// forget drops what is noted of peers that are members no more.
-func (r *repairer) forget(t *topology, now time.Time) {
-	for id := range r.rounds {
-		if _, known := t.view.Member(id); !known {
-			delete(r.rounds, id)
-		}
-	}
+// forget drops the pauses that are over.
+func (r *repairer) forget(now time.Time) {
 	for id, until := range r.after {
 		if now.After(until) {
 			delete(r.after, id)

@@ -12,20 +12,14 @@ import (
 )
 
 // roundsDue reports whether pairs of holders are to be looked at.
-func (r *repairer) roundsDue(t *topology, now time.Time) (due bool) {
-	for i := range t.view.Members {
-		m := &t.view.Members[i]
-		if m.State != routing.Alive || m.ID == r.s.self {
-			continue
-		}
-		if at, set := r.rounds[m.ID]; !set {
-			r.rounds[m.ID] = r.nextRound(m.ID, now)
-		} else {
-			due = due || !now.Before(at)
+func (r *repairer) roundsDue(now time.Time) bool {
+	for _, at := range r.rounds {
+		if !now.Before(at) {
+			return true
 		}
 	}
 	changes, unmet := r.s.table.state()
-	return due || unmet || r.s.table.reviewDue(now) || changes != r.seen && now.Sub(r.lookedAt) >= pairsEvery
+	return unmet || r.s.table.reviewDue(now) || changes != r.seen && now.Sub(r.lookedAt) >= pairsEvery
 }
 
 // nextRound returns when this peer compares itself with another in any case: of the two, the one with the smaller id begins.
@@ -44,7 +38,7 @@ func (r *repairer) startRounds(ctx context.Context, t *topology, now time.Time, 
 		m, known := t.view.Member(id)
 		at, set := r.rounds[id]
 		round := set && !now.Before(at)
-		if set && !now.Before(at) {
+		if !set {
 			r.rounds[id] = r.nextRound(id, now)
 		}
 		called := both.open != (shardSet{}) || both.unmet
@@ -52,8 +46,11 @@ func (r *repairer) startRounds(ctx context.Context, t *topology, now time.Time, 
 			continue
 		}
 		if skip(id) || *room == 0 {
-			left = true
+			left = true // a round that is due stays so: the next turn may be minutes away
 			continue
+		}
+		if round {
+			r.rounds[id] = r.nextRound(id, now)
 		}
 		*room--
 		shards := &both.shared
@@ -61,6 +58,11 @@ func (r *repairer) startRounds(ctx context.Context, t *topology, now time.Time, 
 			shards = &both.open
 		}
 		r.start(ctx, id, nil, func(ctx context.Context) (bool, error) { return r.round(ctx, &m, shards, called) })
+	}
+	for id, at := range r.rounds {
+		if pairs[id] == nil && !now.Before(at) { // it shares nothing with this peer any more, or is not there
+			delete(r.rounds, id)
+		}
 	}
 	r.lookedAt = now
 	if r.seen = changes; left {

@@ -63,7 +63,7 @@ func (w wait) next(now time.Time) wait {
 
 type shardState struct {
 	standpoint
-	// evidence is what the members said that the shard was compared with since it began to catch up, and walked how far all of them were asked.
+	// evidence is what the members said that the shard was compared with since it began to catch up, sorted by peer, and walked how far all of them were asked.
 	evidence []evidence
 	walked   walked
 	// strangers are the other holders that came, or came back, since this peer has the shard, and were not compared with yet.
@@ -170,11 +170,15 @@ func (t *table) apply(topology *topology, now time.Time) {
 		t.topology = topology
 		return
 	}
-	came := topology.cameSince(t.topology)
-	if t.topology == nil || len(came) > 0 {
+	var came []peer.ID
+	first := t.topology == nil
+	gone := first
+	if !first {
+		came, gone = topology.changedSince(t.topology.layout)
+	}
+	if first || len(came) > 0 {
 		t.gained = now
 	}
-	gone := topology.lostSince(t.topology)
 	t.topology = topology
 	t.changes++
 	clear(t.waits)
@@ -183,23 +187,28 @@ func (t *table) apply(topology *topology, now time.Time) {
 	}
 }
 
-// lostSince reports whether somebody was here and is not.
-func (t *topology) lostSince(before *topology) bool {
-	return before == nil || slices.ContainsFunc(before.members, func(r resident) bool { return r.here() && !t.isHere(r.id) })
-}
-
-// cameSince returns who is here and was not, of those who are near.
-func (t *topology) cameSince(before *topology) (came []peer.ID) {
-	if before == nil {
-		return nil
-	}
-	for i := range t.members {
-		r := &t.members[i]
-		if m, known := before.view.Member(r.id); r.here() && (!known || m.State == routing.Dead) && t.isNear(i) {
+// changedSince returns who is here and was not, of those who are near, and whether somebody was here and is not.
+func (l *layout) changedSince(before *layout) (came []peer.ID, gone bool) {
+	was := before.members // sorted by id, like those of l
+	for i := range l.members {
+		r := &l.members[i]
+		for len(was) > 0 && was[0].id < r.id {
+			gone = gone || was[0].here()
+			was = was[1:]
+		}
+		wasHere := false
+		if len(was) > 0 && was[0].id == r.id {
+			wasHere = was[0].here()
+			was = was[1:]
+		}
+		switch {
+		case r.here() && !wasHere && l.isNear(i):
 			came = append(came, r.id)
+		case !r.here() && wasHere:
+			gone = true
 		}
 	}
-	return came
+	return came, gone || slices.ContainsFunc(was, func(r resident) bool { return r.here() })
 }
 
 // applyShard takes over who holds a shard now. came are those who came, and gone says that somebody is not here any more.
@@ -294,10 +303,10 @@ func (t *table) learn(s disk.Shard, from peer.ID, said standpoint, now time.Time
 	if state == nil || t.topology == nil || state.level == LevelSynced || state.level == LevelLeaving || !t.topology.isHere(from) {
 		return
 	}
-	if i := slices.IndexFunc(state.evidence, func(e evidence) bool { return e.peer == from }); i >= 0 {
+	if i, known := state.find(from); known {
 		state.evidence[i] = evidence{from, said, now}
 	} else {
-		state.evidence = append(state.evidence, evidence{from, said, now})
+		state.evidence = slices.Insert(state.evidence, i, evidence{from, said, now})
 	}
 	if said.certain() {
 		delete(t.waits, from)

@@ -1,12 +1,26 @@
 package records
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/folkmoot/folkmoot/routing"
 )
+
+const (
+	// crowd is a number of members beyond which those who are no holders of a shard are asked about it only once no member has come for settleTime, or crowdPatience after the shard came to be held. Before, nothing is
+	// concluded from what they say unless they have records, and in a network of a thousand that forms the nearest 64 to a shard are hundreds in turn, each with a connection of its own.
+	crowd         = 2 * maxWalk
+	crowdPatience = 10 * time.Second
+)
+
+// early reports whether it is too early to ask others than the holders of a shard about it.
+func (t *table) early(state *shardState, now time.Time) bool {
+	return len(t.topology.members) > crowd && now.Sub(t.gained) < settleTime && now.Sub(state.since) < crowdPatience
+}
 
 // walked says that of the members of a place, in the order in which they are asked, so many need not be asked any more. A peer that catches up looks at all its shards at each step, and all members of
 // each would be most of its work.
@@ -21,14 +35,13 @@ func (t *table) unasked(state *shardState, p *placement, skip func(peer.ID) bool
 	if state.walked.place != p.place {
 		state.walked = walked{place: p.place}
 	}
-	said := 0
 	for n := state.walked.n; ; n++ {
 		i, ok := p.inTurn(n)
 		if !ok {
 			return ""
 		}
 		r := &p.members[i]
-		done := r.id == t.self || !r.here() || r.state == routing.Away || state.saidAfter(&said, r.id)
+		done := r.id == t.self || !r.here() || r.state == routing.Away || state.asked(r.id)
 		if done && n == state.walked.n {
 			state.walked.n++
 		}
@@ -52,34 +65,28 @@ func (p *placement) inTurn(n int) (member int, ok bool) {
 
 // asked reports whether a member said how it stands in the shard.
 func (state *shardState) asked(id peer.ID) bool {
-	from := 0
-	return state.saidAfter(&from, id)
+	_, asked := state.find(id)
+	return asked
 }
 
-// saidAfter reports whether a member said how it stands in the shard. It looks from the given place in the evidence on, all round, and moves that behind what it found: members are asked in nearly the order in which they
-// are looked for.
-func (state *shardState) saidAfter(from *int, id peer.ID) bool {
-	for k := range state.evidence {
-		at := (*from + k) % len(state.evidence)
-		if state.evidence[at].peer == id {
-			*from = at + 1
-			return true
-		}
-	}
-	return false
+// find returns where in the evidence the words of a member are, or belong. A peer that catches up asks for them more often than for anything else, and where it has many shards to catch up in, hundreds have spoken of each.
+func (state *shardState) find(id peer.ID) (i int, found bool) {
+	return slices.BinarySearchFunc(state.evidence, id, func(e evidence, id peer.ID) int { return strings.Compare(string(e.peer), string(id)) })
 }
 
-// again returns a member that did not count when it was asked, a while ago, and may by now. Who was no holder and is none is asked rarely: in a network that begins with nothing that is nearly everybody, and to ask them
-// all again and again would be most of what it takes to form.
-func (t *table) again(state *shardState, p *placement, now time.Time, skip func(peer.ID) bool) peer.ID {
-	for _, e := range state.evidence {
-		pause := askAgain
-		if e.standpoint == (standpoint{}) && !p.holds(e.peer) {
-			pause = askAgainLimit
-		}
-		if !e.certain() && now.Sub(e.at) >= pause && !now.Before(t.waits[e.peer].until) && !skip(e.peer) {
-			return e.peer
+// again returns a member that did not count when it was asked, a while ago, and may by now: the one that was asked longest ago. Who was no holder and is none is asked rarely: in a network that begins with
+// nothing that is nearly everybody, and to ask them all again and again would be most of what it takes to form.
+func (t *table) again(state *shardState, p *placement, now time.Time, skip func(peer.ID) bool) (longest peer.ID) {
+	var at time.Time
+	for i := range state.evidence {
+		e := &state.evidence[i]
+		age := now.Sub(e.at)
+		switch {
+		case age < askAgain || e.certain() || longest != "" && !e.at.Before(at):
+		case age < askAgainLimit && e.standpoint == (standpoint{}) && !p.holds(e.peer):
+		case !now.Before(t.waits[e.peer].until) && !skip(e.peer):
+			longest, at = e.peer, e.at
 		}
 	}
-	return ""
+	return longest
 }

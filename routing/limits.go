@@ -64,20 +64,12 @@ type limits struct {
 }
 
 type allowance struct {
-	limiters [numLimits]*rate.Limiter
+	limiters [numLimits]*rate.Limiter // nil: not used yet. Most of a large network's peers never use most of them
 	used     time.Time
 }
 
 func newLimits() *limits {
-	return &limits{peers: make(map[peer.ID]*allowance), others: newAllowance()}
-}
-
-func newAllowance() *allowance {
-	a := &allowance{}
-	for l, r := range rates {
-		a.limiters[l] = rate.NewLimiter(r.perSecond, r.burst)
-	}
-	return a
+	return &limits{peers: make(map[peer.ID]*allowance), others: &allowance{}}
 }
 
 // allow reports whether p may have one more of l now, and counts it.
@@ -92,6 +84,9 @@ func (ls *limits) allow(p peer.ID, l limit) bool {
 		}
 	}
 	a.used = now
+	if a.limiters[l] == nil {
+		a.limiters[l] = rate.NewLimiter(rates[l].perSecond, rates[l].burst)
+	}
 	return a.limiters[l].AllowN(now, 1)
 }
 
@@ -108,7 +103,7 @@ func (ls *limits) add(p peer.ID, now time.Time) *allowance {
 	if len(ls.peers) >= maxLimited {
 		return nil
 	}
-	a := newAllowance()
+	a := &allowance{}
 	ls.peers[p] = a
 	return a
 }

@@ -31,9 +31,9 @@ const (
 	// refreshInterval is how often times and round trips are brought up to date in a view that has not changed otherwise.
 	refreshInterval = time.Second
 	// To make a view takes time in proportion to its members, and in a network that forms there are as many changes: views of more than crowdedView members are made at most once per
-	// crowdedPause for each of them, which is a tenth of a second for a thousand. A change after a pause is seen at once.
+	// crowdedPause for each of them, which is a quarter of a second for a thousand. A change after a pause is seen at once.
 	crowdedView  = 128
-	crowdedPause = 100 * time.Microsecond
+	crowdedPause = 250 * time.Microsecond
 )
 
 // Bounds on Config.MaxView, and its default.

@@ -14,8 +14,11 @@ const retransmit = 3
 // queue holds the news that this node passes on: at most one claim and one rumour for each peer.
 type queue struct {
 	claims  []*claimNews
+	byID    map[peer.ID]*claimNews // the claims by whom they are of: there are as many as members while a network forms
 	rumours []*rumourNews
 }
+
+func newQueue() queue { return queue{byID: make(map[peer.ID]*claimNews)} }
 
 type claimNews struct {
 	claim *Claim
@@ -28,17 +31,23 @@ type rumourNews struct {
 }
 
 func (q *queue) claim(c *Claim) {
-	q.claims = slices.DeleteFunc(q.claims, func(n *claimNews) bool { return n.claim.ID == c.ID })
-	q.claims = append(q.claims, &claimNews{claim: c})
+	q.dropClaim(c.ID)
+	n := &claimNews{claim: c}
+	q.claims, q.byID[c.ID] = append(q.claims, n), n
+}
+
+func (q *queue) dropClaim(id peer.ID) {
+	if gone := q.byID[id]; gone != nil {
+		q.claims = slices.DeleteFunc(q.claims, func(n *claimNews) bool { return n == gone })
+		delete(q.byID, id)
+	}
 }
 
 // tire counts that another peer passed the same claim on. Who hears often enough what it says itself concludes that everybody knows (Demers et al., "Epidemic
 // Algorithms for Replicated Database Maintenance", PODC 1987, section 1.4: feedback and counter).
 func (q *queue) tire(e Entry, limit int) {
-	for _, n := range q.claims {
-		if n.claim.ID == e.ID && n.claim.Incarnation == e.Incarnation {
-			n.sent += (limit + tiredAfter - 1) / tiredAfter
-		}
+	if n := q.byID[e.ID]; n != nil && n.claim.Incarnation == e.Incarnation {
+		n.sent += (limit + tiredAfter - 1) / tiredAfter
 	}
 }
 
@@ -47,7 +56,8 @@ const tiredAfter = 4
 
 // has says whether c waits to be passed on.
 func (q *queue) has(c *Claim) bool {
-	return slices.ContainsFunc(q.claims, func(n *claimNews) bool { return n.claim == c })
+	n := q.byID[c.ID]
+	return n != nil && n.claim == c
 }
 
 func (q *queue) rumour(r Rumour) {
@@ -56,7 +66,7 @@ func (q *queue) rumour(r Rumour) {
 }
 
 func (q *queue) forget(id peer.ID) {
-	q.claims = slices.DeleteFunc(q.claims, func(n *claimNews) bool { return n.claim.ID == id })
+	q.dropClaim(id)
 	q.rumours = slices.DeleteFunc(q.rumours, func(n *rumourNews) bool { return n.rumour.Subject == id })
 }
 
@@ -78,7 +88,13 @@ func (q *queue) takeClaims(to peer.ID, limit int) []*Claim {
 			out = append(out, n.claim)
 		}
 	}
-	q.claims = slices.DeleteFunc(q.claims, func(n *claimNews) bool { return n.sent >= limit })
+	q.claims = slices.DeleteFunc(q.claims, func(n *claimNews) bool {
+		if n.sent < limit {
+			return false
+		}
+		delete(q.byID, n.claim.ID)
+		return true
+	})
 	return out
 }
 

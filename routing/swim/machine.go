@@ -106,7 +106,7 @@ func New(cfg Config, now time.Time) (*Machine, error) {
 	m := &Machine{
 		t: cfg.Timing, rand: cfg.Rand, now: now, lastTick: now, self: cfg.Self, selfKey: sha256.Sum256([]byte(cfg.Self.ID)),
 		members: make(map[peer.ID]*member), departures: departures{byID: make(map[peer.ID]departure)}, hints: newBucket(hintBurst, hintRate, now),
-		candidates: newCandidates(), late: lateness{seen: now},
+		candidates: newCandidates(), gossip: newQueue(), late: lateness{seen: now},
 		nextLive: now, nextAbsent: now.Add(cfg.Timing.Absent), nextSync: now.Add(cfg.Timing.Sync),
 	}
 	if m.cut.limit = cfg.MaxView; m.cut.limit == 0 {

@@ -115,4 +115,10 @@ func (m *Machine) Sought(now time.Time, by, through peer.ID) {
 }
 
 // pairRank orders pairs of peers at random. Everybody computes the same.
-func pairRank(a, b peer.ID) key { return sha256.Sum256([]byte(min(a, b) + max(a, b))) }
+func pairRank(a, b peer.ID) key {
+	var pair [2 * usualIDSize]byte // where longer ids do not fit, append makes room
+	return sha256.Sum256(append(append(pair[:0], min(a, b)...), max(a, b)...))
+}
+
+// usualIDSize is the size in bytes of the id of a peer whose key is an Ed25519 one.
+const usualIDSize = 38
