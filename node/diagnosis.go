@@ -2,13 +2,17 @@ package node
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
+	ma "github.com/multiformats/go-multiaddr"
+
 	v1 "github.com/folkmoot/folkmoot/api/v1"
+	"github.com/folkmoot/folkmoot/fault"
 )
 
 // Bounds beyond which something is found.
@@ -51,9 +55,14 @@ const (
 	entranceOpen    entrance = "open"
 	entranceRefused entrance = "refused"
 	entranceSilent  entrance = "silent"
+	entranceUnheard entrance = "unheard" // over UDP, which tells no closed port from a firewall
 	entranceForeign entrance = "foreign"
+	entranceSelf    entrance = "self"
 	entranceFailed  entrance = "failed"
 )
+
+// errOnlySelf says that a name leads to this node and to nobody else.
+var errOnlySelf = errors.New("it is this node")
 
 // facts are what a diagnosis is made of.
 type facts struct {
@@ -63,10 +72,10 @@ type facts struct {
 	suspect       []string // some of them
 	kubernetes    bool
 	mdns          bool
-	multicast     error            // why mDNS can't work, of a node that is alone
-	names         map[string]error // of --dns, of a node that is alone: nil where there are addresses
-	bootstrap     map[string]entrance
-	failures      map[string]error // of entranceFailed
+	multicast     error               // why mDNS can't work, of a node that is alone
+	names         map[string]error    // of --dns, of a node that is alone: nil where there are addresses
+	bootstrap     map[string]entrance // by what the address is called, of --bootstrap and of the names
+	failures      map[string]error    // of entranceFailed
 	reachability  *v1.Reachability
 	behind        time.Duration // the clock behind others', by what they wrote and proposed
 	ahead         time.Duration // the clock ahead of those of half of the others; negative: behind
@@ -123,15 +132,7 @@ func (d *diagnosis) peers(f *facts) {
 	}
 	told := len(d.findings)
 	d.entrances(f)
-	for _, name := range slices.Sorted(maps.Keys(f.names)) {
-		if err := f.names[name]; err != nil {
-			command := "dig +short " + name
-			if f.kubernetes {
-				command = "kubectl get endpointslices"
-			}
-			d.problem(checkPeers, command, "no peers: the name %s has no addresses: %v", name, err)
-		}
-	}
+	d.names(f)
 	if f.mdns && f.multicast != nil {
 		d.warning(checkPeers, "moot run --bootstrap /ip4/ADDRESS/tcp/4242", "no peers: mDNS can't find any, as multicast does not work on this machine: %v; name a peer", f.multicast)
 	}
@@ -143,6 +144,25 @@ func (d *diagnosis) peers(f *facts) {
 		return
 	}
 	d.warning(checkPeers, "moot run --bootstrap /ip4/ADDRESS/tcp/4242", "no peers: no address of another was named, and nobody is on this link; if there are others, name one")
+}
+
+// names tells which names lead to nobody.
+func (d *diagnosis) names(f *facts) {
+	for _, name := range slices.Sorted(maps.Keys(f.names)) {
+		host, _, _ := strings.Cut(name, ":")
+		command := "dig +short " + host
+		if f.kubernetes {
+			command = "kubectl get endpointslices"
+		}
+		switch err := f.names[name]; {
+		case errors.Is(err, errOnlySelf): // as with the first pod of many, and with one alone
+			d.warning(checkPeers, command, "no peers: the name %s leads to this node alone", name)
+		case fault.KindOf(err) == fault.NotFound:
+			d.problem(checkPeers, command, "no peers: the name %s has no addresses: nobody is there yet, or it is another name", name)
+		case err != nil:
+			d.problem(checkPeers, command, "no peers: the name %s can't be looked up: %v", name, err)
+		}
+	}
 }
 
 // some lists names, and says where there are more than those.
@@ -170,6 +190,12 @@ func (d *diagnosis) entrances(f *facts) {
 				why = "a NetworkPolicy drops the packets, or the pod is gone"
 			}
 			d.problem(checkPeers, silent, "no peers: %s does not answer: %s", address, why)
+		case entranceUnheard:
+			d.problem(checkPeers, silent, "no peers: %s does not answer: nobody listens there, a firewall drops the packets, or the machine is off", address)
+		case entranceSelf:
+			if _, err := ma.NewMultiaddr(address); err == nil { // of a name, it is one of the addresses that are wanted there
+				d.problem(checkPeers, "moot run --bootstrap /ip4/ADDRESS/tcp/4242", "no peers: %s is this node itself: name another", address)
+			}
 		case entranceForeign:
 			d.problem(checkPeers, "moot status", "no peers: the node at %s is of another network than this; compare both networks", address)
 		case entranceFailed:
