@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	ma "github.com/multiformats/go-multiaddr"
@@ -70,6 +71,7 @@ type facts struct {
 	alive         int // others
 	suspects      int
 	suspect       []string // some of them
+	dead          []string // others that died in the last minutes
 	kubernetes    bool
 	mdns          bool
 	multicast     error               // why mDNS can't work, of a node that is alone
@@ -125,7 +127,10 @@ func diagnose(f *facts) v1.Diagnosis {
 
 func (d *diagnosis) peers(f *facts) {
 	if len(f.suspect) > 0 {
-		d.warning(checkPeers, "moot ping "+f.suspect[0], "%d peers have not answered lately: %s", f.suspects, some(f.suspect, f.suspects))
+		d.warning(checkPeers, "moot ping "+f.suspect[0], "%s not answered lately: %s", many(f.suspects, "peer has", "peers have"), some(f.suspect, f.suspects))
+	}
+	if len(f.dead) > 0 {
+		d.warning(checkPeers, "moot peers", "%s died: %s; start what is to come back, and others copy what it held", many(len(f.dead), "peer has", "peers have"), some(f.dead, len(f.dead)))
 	}
 	if f.alive > 0 {
 		return
@@ -165,8 +170,17 @@ func (d *diagnosis) names(f *facts) {
 	}
 }
 
-// some lists names, and says where there are more than those.
+// many writes a number of things, of which one has another name.
+func many[N int | int64](n N, one, several string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, several)
+}
+
+// some lists names, maxSuspects at most, and says where there are more than those.
 func some(names []string, all int) string {
+	names = names[:min(len(names), maxSuspects)]
 	list := strings.Join(names, ", ")
 	if all > len(names) {
 		list += ", …"
@@ -210,7 +224,7 @@ func (d *diagnosis) reach(f *facts) {
 		return
 	}
 	if len(r.Relays) > 0 {
-		d.warning(checkReachability, "moot run --announce /ip4/ADDRESS/tcp/4242", "others can't dial this node, and reach it through %d relays; a port that is forwarded to it, and told, would do without", len(r.Relays))
+		d.warning(checkReachability, "moot run --announce /ip4/ADDRESS/tcp/4242", "others can't dial this node, and reach it through %s; a port that is forwarded to it, and told, would do without", many(len(r.Relays), "relay", "relays"))
 		return
 	}
 	d.problem(checkReachability, "moot run --announce /ip4/ADDRESS/tcp/4242", "others can't dial this node, and no relay is found: forward a port to it, and tell the address")
@@ -234,6 +248,8 @@ func (d *diagnosis) clock(f *facts) {
 
 func (d *diagnosis) disk(f *facts) {
 	switch {
+	case errors.Is(f.syncErr, syscall.ENOSPC) && f.free >= fullDisk:
+		d.problem(checkDisk, "df -i", "the disk has room and takes no more files: its inodes are used up; remove files that are not needed")
 	case f.syncErr != nil:
 		d.problem(checkDisk, "df -h", "the disk can't be written to: %v", f.syncErr)
 	case f.sync > slowSync:
@@ -268,14 +284,14 @@ func (d *diagnosis) records(f *facts) {
 		return
 	}
 	if n := f.standing.Unreachable; n > 0 {
-		d.problem(checkRecords, "moot peers", "%d records can't be read: too few of their holders are there; bring those back that are dead or away", n)
+		d.problem(checkRecords, "moot peers", "%s: too few of the holders are there; bring those back that are dead or away", many(n, "record can't be read", "records can't be read"))
 	}
 	if n := f.standing.Below; n > 0 {
-		d.warning(checkRecords, "moot status", "%d records have fewer copies than wanted; they are being made", n)
+		d.warning(checkRecords, "moot status", "%s fewer copies than wanted; they are being made", many(n, "record has", "records have"))
 	}
 	// In a network that is larger than a node's view the answer is incomplete though nobody is silent.
-	if missing := f.standing.Missing; len(missing) > 0 {
-		d.warning(checkRecords, "moot peers", "%d peers did not say how their records fare: %s", len(missing), some(missing[:min(len(missing), maxSuspects)], len(missing)))
+	if silent := slices.DeleteFunc(slices.Clone(f.standing.Missing), func(id string) bool { return slices.Contains(f.dead, id) }); len(silent) > 0 {
+		d.warning(checkRecords, "moot peers", "%s did not say how their records fare: %s", many(len(silent), "peer", "peers"), some(silent, len(silent)))
 	}
 }
 

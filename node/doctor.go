@@ -60,6 +60,8 @@ func (n *Node) facts(ctx context.Context) *facts {
 		case routing.Alive:
 			f.alive++
 			f.versions[m.Version]++
+		case routing.Dead:
+			f.dead = append(f.dead, m.ID.String())
 		case routing.Suspect:
 			if f.suspects++; len(f.suspect) < maxSuspects {
 				f.suspect = append(f.suspect, m.ID.String())

@@ -3,23 +3,20 @@
 package e2e
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"net/netip"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	v1 "github.com/folkmoot/folkmoot/api/v1"
-	"github.com/folkmoot/folkmoot/test/moottest"
 	"github.com/folkmoot/folkmoot/test/netns"
 )
 
 // doctorPatience bounds the time until a finding is there. A look takes up to 5 s.
-const doctorPatience = 60 * time.Second
+const doctorPatience = 25 * time.Second
 
 // found is a finding that is wanted, with a part of its summary and of the command.
 type found struct{ check, severity, summary, command string }
@@ -173,18 +170,4 @@ func interfaces(t *testing.T, h *netns.Host) map[string]net.Interface {
 		return err
 	}))
 	return list
-}
-
-// under is a machine on which the node, though not the commands that ask it, is started by another program.
-type under struct {
-	moottest.Machine
-	starter []string
-}
-
-// Command implements moottest.Machine.
-func (u under) Command(ctx context.Context, name string, args ...string) *exec.Cmd {
-	if args[0] == "run" {
-		return u.Machine.Command(ctx, u.starter[0], slices.Concat(u.starter[1:], []string{name}, args)...)
-	}
-	return u.Machine.Command(ctx, name, args...)
 }
