@@ -79,7 +79,8 @@ type facts struct {
 	bootstrap     map[string]entrance // by what the address is called, of --bootstrap and of the names
 	failures      map[string]error    // of entranceFailed
 	reachability  *v1.Reachability
-	behind        time.Duration // the clock behind others', by what they wrote and proposed
+	behind        time.Duration // the clock behind most validators', by what they proposed
+	written       time.Duration // the clock behind that of somebody who wrote
 	ahead         time.Duration // the clock ahead of those of half of the others; negative: behind
 	clocks        int           // how many others that was compared with
 	sync          time.Duration
@@ -94,6 +95,7 @@ type facts struct {
 	ledgerProblem string
 	absent        []string // keys of validators
 	power, voted  int64
+	stands        bool // the ledger waits for the votes of those
 	version       string
 	versions      map[string]int // how many peers run each
 }
@@ -243,6 +245,10 @@ func (d *diagnosis) clock(f *facts) {
 		d.problem(checkClock, command, "this machine's clock is %s ahead of the only other one that it was compared with; set both", f.ahead.Round(time.Second))
 	case f.ahead > clockOff:
 		d.problem(checkClock, command, "this machine's clock is %s ahead of others' (%d were compared): what it writes may be put off or refused", f.ahead.Round(time.Second), f.clocks)
+	case f.written > clockOff && f.clocks > 1: // this one is right by most
+		d.warning(checkClock, "moot peers", "somebody wrote a record with a clock that is %s ahead of this machine's, which goes like most of the %d others: look at the clocks of the others", f.written.Round(time.Second), f.clocks)
+	case f.written > clockOff:
+		d.problem(checkClock, command, "this machine's clock is %s behind that of a peer that wrote a record, and others' are not known yet; set both", f.written.Round(time.Second))
 	}
 }
 
@@ -287,7 +293,7 @@ func (d *diagnosis) records(f *facts) {
 		d.problem(checkRecords, "moot peers", "%s: too few of the holders are there; bring those back that are dead or away", many(n, "record can't be read", "records can't be read"))
 	}
 	if n := f.standing.Below; n > 0 {
-		d.warning(checkRecords, "moot status", "%s fewer copies than wanted; they are being made", many(n, "record has", "records have"))
+		d.warning(checkRecords, "moot status", "%s fewer copies than wanted; they are being made, as far as there are peers for them", many(n, "record has", "records have"))
 	}
 	// In a network that is larger than a node's view the answer is incomplete though nobody is silent.
 	if silent := slices.DeleteFunc(slices.Clone(f.standing.Missing), func(id string) bool { return slices.Contains(f.dead, id) }); len(silent) > 0 {
@@ -304,8 +310,8 @@ func (d *diagnosis) ledger(f *facts) {
 	}
 	const text = "validators with %d of %d of the voting power did not vote for the last block: %s"
 	missing := f.power - f.voted
-	if 3*missing >= f.power {
-		d.problem(checkLedger, "moot ledger validators", text, missing, f.power, strings.Join(f.absent, ", "))
+	if f.stands {
+		d.problem(checkLedger, "moot ledger validators", "the ledger stands still: validators with %d of %d of the voting power don't vote, and more than two thirds are needed: bring some of them back: %s", missing, f.power, strings.Join(f.absent, ", "))
 		return
 	}
 	d.warning(checkLedger, "moot ledger validators", text, missing, f.power, strings.Join(f.absent, ", "))

@@ -22,6 +22,8 @@ import (
 	"github.com/folkmoot/folkmoot/discovery/mdns"
 	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/internal/machine"
+	"github.com/folkmoot/folkmoot/internal/pause"
+	"github.com/folkmoot/folkmoot/ledger/consensus"
 	"github.com/folkmoot/folkmoot/routing"
 	"github.com/folkmoot/folkmoot/swarm"
 )
@@ -32,6 +34,8 @@ const (
 	// maxEntrances is how many addresses are tried, and maxSuspects how many peers that are late are named.
 	maxEntrances = 8
 	maxSuspects  = 8
+	// voteTime is how long validators may take to vote, far more than a round takes.
+	voteTime = 2 * time.Second
 	// syncs is how often the disk is tried; the middle one counts.
 	syncs = 5
 )
@@ -76,7 +80,7 @@ func (n *Node) facts(ctx context.Context) *facts {
 	f.sync, f.syncErr = syncTime(n.cfg.Home)
 	f.free, f.total, _ = machine.Disk(n.cfg.Home)
 	stats := n.store.Stats()
-	f.quota, f.used, f.behind = stats.Quota, stats.DiskBytes, n.store.ClockBehind()
+	f.quota, f.used, f.written = stats.Quota, stats.DiskBytes, n.store.ClockBehind()
 	f.ahead, f.clocks = n.store.ClockAhead()
 	f.files, f.limit = n.descriptors()
 	f.quic = slices.ContainsFunc(n.host.Network().ListenAddresses(), func(a ma.Multiaddr) bool { return strings.Contains(a.String(), "/quic-v1") })
@@ -94,13 +98,28 @@ func (n *Node) ledgerFacts(ctx context.Context, f *facts) {
 	if f.ledgerProblem = l.Problem; err != nil {
 		f.ledgerProblem = err.Error()
 	}
-	f.behind = max(f.behind, n.ledger.Engine().Behind)
-	if t, err := n.ledger.Turnout(); err == nil {
-		f.power, f.voted = t.Power, t.Voted
-		for _, key := range t.Absent {
-			f.absent = append(f.absent, key.String())
-		}
+	f.behind = n.ledger.Engine().Behind
+	t, err := n.ledger.Turnout()
+	if missing, stands := n.standsStill(ctx); stands {
+		t, err, f.stands = missing, nil, true
 	}
+	if err != nil { // nobody has voted yet
+		return
+	}
+	f.power, f.voted = t.Power, t.Voted
+	for _, key := range t.Absent {
+		f.absent = append(f.absent, key.String())
+	}
+}
+
+// standsStill tells whose votes the ledger waits for, where it has waited for more than voteTime: its last block says nothing of those who left after it.
+func (n *Node) standsStill(ctx context.Context) (consensus.Turnout, bool) {
+	before, round, lacking := n.ledger.Lacking()
+	if !lacking || pause.For(ctx, voteTime) != nil {
+		return consensus.Turnout{}, false
+	}
+	now, again, lacking := n.ledger.Lacking()
+	return now, lacking && now.Height == before.Height && again == round
 }
 
 // descriptors returns how many files the process has open, and how many it may.

@@ -91,7 +91,9 @@ func TestFindings(t *testing.T) {
 		{"many that tell nothing", "records", "warning", "20 peers did not say how their records fare: x, x, x, x, x, x, x, x, …", "moot peers", func(f *facts) { f.standing.Missing = slices.Repeat([]string{"x"}, 20) }},
 		{"the ledger", "ledger", "problem", "no block for 9s", "moot ledger status", func(f *facts) { f.ledgerProblem = "no block for 9s" }},
 		{"an absent validator", "ledger", "warning", "1 of 4 of the voting power", "moot ledger validators", func(f *facts) { f.voted, f.absent = 3, []string{"v"} }},
-		{"many absent validators", "ledger", "problem", "2 of 4 of the voting power", "moot ledger validators", func(f *facts) { f.voted, f.absent = 2, []string{"v", "w"} }},
+		{"many absent validators", "ledger", "problem", "stands still: validators with 2 of 4 of the voting power", "moot ledger validators", func(f *facts) { f.voted, f.absent, f.stands = 2, []string{"v", "w"}, true }},
+		{"a record from ahead", "clock", "problem", "1m0s behind that of a peer that wrote", "timedatectl", func(f *facts) { f.written = time.Minute }},
+		{"a record from ahead, where clocks are known", "clock", "warning", "with a clock that is 1m0s ahead of this machine's", "moot peers", func(f *facts) { f.written, f.clocks = time.Minute, 3 }},
 		{"other versions", "versions", "warning", "2 with 1.1.0", "moot peers", func(f *facts) { f.versions["1.1.0"] = 2 }},
 	} {
 		f := healthy()

@@ -16,7 +16,7 @@ import (
 )
 
 // doctorPatience bounds the time until a finding is there. A look takes up to 5 s.
-const doctorPatience = 25 * time.Second
+const doctorPatience = 60 * time.Second
 
 // found is a finding that is wanted, with a part of its summary and of the command.
 type found struct{ check, severity, summary, command string }
@@ -35,9 +35,15 @@ func (p *peer) look() (d v1.Diagnosis, code int) {
 // suffers waits until the doctor finds what is wanted and nothing else, and wants the exit code to fit. What the machine that the tests run on lacks is left out, unless it is wanted.
 func (p *peer) suffers(want ...found) {
 	p.t.Helper()
+	p.suffersWithin(doctorPatience, want...)
+}
+
+// suffersWithin is suffers with another bound than doctorPatience.
+func (p *peer) suffersWithin(patience time.Duration, want ...found) {
+	p.t.Helper()
 	began := time.Now()
 	var last v1.Diagnosis
-	eventually(p.t, doctorPatience, func() error {
+	eventually(p.t, patience, func() error {
 		d, code := p.look()
 		last = d
 		if d.Healthy != (code == 0) || code > 1 || d.Healthy == slices.ContainsFunc(d.Findings, func(f v1.Finding) bool { return f.Severity == v1.SeverityProblem }) {
