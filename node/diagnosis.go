@@ -2,13 +2,18 @@ package node
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
+	ma "github.com/multiformats/go-multiaddr"
+
 	v1 "github.com/folkmoot/folkmoot/api/v1"
+	"github.com/folkmoot/folkmoot/fault"
 )
 
 // Bounds beyond which something is found.
@@ -51,9 +56,14 @@ const (
 	entranceOpen    entrance = "open"
 	entranceRefused entrance = "refused"
 	entranceSilent  entrance = "silent"
+	entranceUnheard entrance = "unheard" // over UDP, which tells no closed port from a firewall
 	entranceForeign entrance = "foreign"
+	entranceSelf    entrance = "self"
 	entranceFailed  entrance = "failed"
 )
+
+// errOnlySelf says that a name leads to this node and to nobody else.
+var errOnlySelf = errors.New("it is this node")
 
 // facts are what a diagnosis is made of.
 type facts struct {
@@ -61,14 +71,16 @@ type facts struct {
 	alive         int // others
 	suspects      int
 	suspect       []string // some of them
+	dead          []string // others that died in the last minutes
 	kubernetes    bool
 	mdns          bool
-	multicast     error            // why mDNS can't work, of a node that is alone
-	names         map[string]error // of --dns, of a node that is alone: nil where there are addresses
-	bootstrap     map[string]entrance
-	failures      map[string]error // of entranceFailed
+	multicast     error               // why mDNS can't work, of a node that is alone
+	names         map[string]error    // of --dns, of a node that is alone: nil where there are addresses
+	bootstrap     map[string]entrance // by what the address is called, of --bootstrap and of the names
+	failures      map[string]error    // of entranceFailed
 	reachability  *v1.Reachability
-	behind        time.Duration // the clock behind others', by what they wrote and proposed
+	behind        time.Duration // the clock behind most validators', by what they proposed
+	written       time.Duration // the clock behind that of somebody who wrote
 	ahead         time.Duration // the clock ahead of those of half of the others; negative: behind
 	clocks        int           // how many others that was compared with
 	sync          time.Duration
@@ -83,6 +95,7 @@ type facts struct {
 	ledgerProblem string
 	absent        []string // keys of validators
 	power, voted  int64
+	stands        bool // the ledger waits for the votes of those
 	version       string
 	versions      map[string]int // how many peers run each
 }
@@ -116,22 +129,17 @@ func diagnose(f *facts) v1.Diagnosis {
 
 func (d *diagnosis) peers(f *facts) {
 	if len(f.suspect) > 0 {
-		d.warning(checkPeers, "moot ping "+f.suspect[0], "%d peers have not answered lately: %s", f.suspects, some(f.suspect, f.suspects))
+		d.warning(checkPeers, "moot ping "+f.suspect[0], "%s not answered lately: %s", many(f.suspects, "peer has", "peers have"), some(f.suspect, f.suspects))
+	}
+	if len(f.dead) > 0 {
+		d.warning(checkPeers, "moot peers", "%s died: %s; start what is to come back, and others copy what it held", many(len(f.dead), "peer has", "peers have"), some(f.dead, len(f.dead)))
 	}
 	if f.alive > 0 {
 		return
 	}
 	told := len(d.findings)
 	d.entrances(f)
-	for _, name := range slices.Sorted(maps.Keys(f.names)) {
-		if err := f.names[name]; err != nil {
-			command := "dig +short " + name
-			if f.kubernetes {
-				command = "kubectl get endpointslices"
-			}
-			d.problem(checkPeers, command, "no peers: the name %s has no addresses: %v", name, err)
-		}
-	}
+	d.names(f)
 	if f.mdns && f.multicast != nil {
 		d.warning(checkPeers, "moot run --bootstrap /ip4/ADDRESS/tcp/4242", "no peers: mDNS can't find any, as multicast does not work on this machine: %v; name a peer", f.multicast)
 	}
@@ -145,8 +153,36 @@ func (d *diagnosis) peers(f *facts) {
 	d.warning(checkPeers, "moot run --bootstrap /ip4/ADDRESS/tcp/4242", "no peers: no address of another was named, and nobody is on this link; if there are others, name one")
 }
 
-// some lists names, and says where there are more than those.
+// names tells which names lead to nobody.
+func (d *diagnosis) names(f *facts) {
+	for _, name := range slices.Sorted(maps.Keys(f.names)) {
+		host, _, _ := strings.Cut(name, ":")
+		command := "dig +short " + host
+		if f.kubernetes {
+			command = "kubectl get endpointslices"
+		}
+		switch err := f.names[name]; {
+		case errors.Is(err, errOnlySelf): // as with the first pod of many, and with one alone
+			d.warning(checkPeers, command, "no peers: the name %s leads to this node alone", name)
+		case fault.KindOf(err) == fault.NotFound:
+			d.problem(checkPeers, command, "no peers: the name %s has no addresses: nobody is there yet, or it is another name", name)
+		case err != nil:
+			d.problem(checkPeers, command, "no peers: the name %s can't be looked up: %v", name, err)
+		}
+	}
+}
+
+// many writes a number of things, of which one has another name.
+func many[N int | int64](n N, one, several string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, several)
+}
+
+// some lists names, maxSuspects at most, and says where there are more than those.
 func some(names []string, all int) string {
+	names = names[:min(len(names), maxSuspects)]
 	list := strings.Join(names, ", ")
 	if all > len(names) {
 		list += ", …"
@@ -170,6 +206,12 @@ func (d *diagnosis) entrances(f *facts) {
 				why = "a NetworkPolicy drops the packets, or the pod is gone"
 			}
 			d.problem(checkPeers, silent, "no peers: %s does not answer: %s", address, why)
+		case entranceUnheard:
+			d.problem(checkPeers, silent, "no peers: %s does not answer: nobody listens there, a firewall drops the packets, or the machine is off", address)
+		case entranceSelf:
+			if _, err := ma.NewMultiaddr(address); err == nil { // of a name, it is one of the addresses that are wanted there
+				d.problem(checkPeers, "moot run --bootstrap /ip4/ADDRESS/tcp/4242", "no peers: %s is this node itself: name another", address)
+			}
 		case entranceForeign:
 			d.problem(checkPeers, "moot status", "no peers: the node at %s is of another network than this; compare both networks", address)
 		case entranceFailed:
@@ -184,7 +226,7 @@ func (d *diagnosis) reach(f *facts) {
 		return
 	}
 	if len(r.Relays) > 0 {
-		d.warning(checkReachability, "moot run --announce /ip4/ADDRESS/tcp/4242", "others can't dial this node, and reach it through %d relays; a port that is forwarded to it, and told, would do without", len(r.Relays))
+		d.warning(checkReachability, "moot run --announce /ip4/ADDRESS/tcp/4242", "others can't dial this node, and reach it through %s; a port that is forwarded to it, and told, would do without", many(len(r.Relays), "relay", "relays"))
 		return
 	}
 	d.problem(checkReachability, "moot run --announce /ip4/ADDRESS/tcp/4242", "others can't dial this node, and no relay is found: forward a port to it, and tell the address")
@@ -203,11 +245,17 @@ func (d *diagnosis) clock(f *facts) {
 		d.problem(checkClock, command, "this machine's clock is %s ahead of the only other one that it was compared with; set both", f.ahead.Round(time.Second))
 	case f.ahead > clockOff:
 		d.problem(checkClock, command, "this machine's clock is %s ahead of others' (%d were compared): what it writes may be put off or refused", f.ahead.Round(time.Second), f.clocks)
+	case f.written > clockOff && f.clocks > 1: // this one is right by most
+		d.warning(checkClock, "moot peers", "somebody wrote a record with a clock that is %s ahead of this machine's, which goes like most of the %d others: look at the clocks of the others", f.written.Round(time.Second), f.clocks)
+	case f.written > clockOff:
+		d.problem(checkClock, command, "this machine's clock is %s behind that of a peer that wrote a record, and others' are not known yet; set both", f.written.Round(time.Second))
 	}
 }
 
 func (d *diagnosis) disk(f *facts) {
 	switch {
+	case errors.Is(f.syncErr, syscall.ENOSPC) && f.free >= fullDisk:
+		d.problem(checkDisk, "df -i", "the disk has room and takes no more files: its inodes are used up; remove files that are not needed")
 	case f.syncErr != nil:
 		d.problem(checkDisk, "df -h", "the disk can't be written to: %v", f.syncErr)
 	case f.sync > slowSync:
@@ -242,14 +290,14 @@ func (d *diagnosis) records(f *facts) {
 		return
 	}
 	if n := f.standing.Unreachable; n > 0 {
-		d.problem(checkRecords, "moot peers", "%d records can't be read: too few of their holders are there; bring those back that are dead or away", n)
+		d.problem(checkRecords, "moot peers", "%s: too few of the holders are there; bring those back that are dead or away", many(n, "record can't be read", "records can't be read"))
 	}
 	if n := f.standing.Below; n > 0 {
-		d.warning(checkRecords, "moot status", "%d records have fewer copies than wanted; they are being made", n)
+		d.warning(checkRecords, "moot status", "%s fewer copies than wanted; they are being made, as far as there are peers for them", many(n, "record has", "records have"))
 	}
 	// In a network that is larger than a node's view the answer is incomplete though nobody is silent.
-	if missing := f.standing.Missing; len(missing) > 0 {
-		d.warning(checkRecords, "moot peers", "%d peers did not say how their records fare: %s", len(missing), some(missing[:min(len(missing), maxSuspects)], len(missing)))
+	if silent := slices.DeleteFunc(slices.Clone(f.standing.Missing), func(id string) bool { return slices.Contains(f.dead, id) }); len(silent) > 0 {
+		d.warning(checkRecords, "moot peers", "%s did not say how their records fare: %s", many(len(silent), "peer", "peers"), some(silent, len(silent)))
 	}
 }
 
@@ -262,8 +310,8 @@ func (d *diagnosis) ledger(f *facts) {
 	}
 	const text = "validators with %d of %d of the voting power did not vote for the last block: %s"
 	missing := f.power - f.voted
-	if 3*missing >= f.power {
-		d.problem(checkLedger, "moot ledger validators", text, missing, f.power, strings.Join(f.absent, ", "))
+	if f.stands {
+		d.problem(checkLedger, "moot ledger validators", "the ledger stands still: validators with %d of %d of the voting power don't vote, and more than two thirds are needed: bring some of them back: %s", missing, f.power, strings.Join(f.absent, ", "))
 		return
 	}
 	d.warning(checkLedger, "moot ledger validators", text, missing, f.power, strings.Join(f.absent, ", "))

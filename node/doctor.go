@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -17,8 +18,12 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 
 	v1 "github.com/folkmoot/folkmoot/api/v1"
+	"github.com/folkmoot/folkmoot/discovery/dns"
+	"github.com/folkmoot/folkmoot/discovery/mdns"
 	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/internal/machine"
+	"github.com/folkmoot/folkmoot/internal/pause"
+	"github.com/folkmoot/folkmoot/ledger/consensus"
 	"github.com/folkmoot/folkmoot/routing"
 	"github.com/folkmoot/folkmoot/swarm"
 )
@@ -29,6 +34,8 @@ const (
 	// maxEntrances is how many addresses are tried, and maxSuspects how many peers that are late are named.
 	maxEntrances = 8
 	maxSuspects  = 8
+	// voteTime is how long validators may take to vote, far more than a round takes.
+	voteTime = 2 * time.Second
 	// syncs is how often the disk is tried; the middle one counts.
 	syncs = 5
 )
@@ -57,6 +64,8 @@ func (n *Node) facts(ctx context.Context) *facts {
 		case routing.Alive:
 			f.alive++
 			f.versions[m.Version]++
+		case routing.Dead:
+			f.dead = append(f.dead, m.ID.String())
 		case routing.Suspect:
 			if f.suspects++; len(f.suspect) < maxSuspects {
 				f.suspect = append(f.suspect, m.ID.String())
@@ -71,7 +80,7 @@ func (n *Node) facts(ctx context.Context) *facts {
 	f.sync, f.syncErr = syncTime(n.cfg.Home)
 	f.free, f.total, _ = machine.Disk(n.cfg.Home)
 	stats := n.store.Stats()
-	f.quota, f.used, f.behind = stats.Quota, stats.DiskBytes, n.store.ClockBehind()
+	f.quota, f.used, f.written = stats.Quota, stats.DiskBytes, n.store.ClockBehind()
 	f.ahead, f.clocks = n.store.ClockAhead()
 	f.files, f.limit = n.descriptors()
 	f.quic = slices.ContainsFunc(n.host.Network().ListenAddresses(), func(a ma.Multiaddr) bool { return strings.Contains(a.String(), "/quic-v1") })
@@ -89,13 +98,28 @@ func (n *Node) ledgerFacts(ctx context.Context, f *facts) {
 	if f.ledgerProblem = l.Problem; err != nil {
 		f.ledgerProblem = err.Error()
 	}
-	f.behind = max(f.behind, n.ledger.Engine().Behind)
-	if t, err := n.ledger.Turnout(); err == nil {
-		f.power, f.voted = t.Power, t.Voted
-		for _, key := range t.Absent {
-			f.absent = append(f.absent, key.String())
-		}
+	f.behind = n.ledger.Engine().Behind
+	t, err := n.ledger.Turnout()
+	if missing, stands := n.standsStill(ctx); stands {
+		t, err, f.stands = missing, nil, true
 	}
+	if err != nil { // nobody has voted yet
+		return
+	}
+	f.power, f.voted = t.Power, t.Voted
+	for _, key := range t.Absent {
+		f.absent = append(f.absent, key.String())
+	}
+}
+
+// standsStill tells whose votes the ledger waits for, where it has waited for more than voteTime: its last block says nothing of those who left after it.
+func (n *Node) standsStill(ctx context.Context) (consensus.Turnout, bool) {
+	before, round, lacking := n.ledger.Lacking()
+	if !lacking || pause.For(ctx, voteTime) != nil {
+		return consensus.Turnout{}, false
+	}
+	now, again, lacking := n.ledger.Lacking()
+	return now, lacking && now.Height == before.Height && again == round
 }
 
 // descriptors returns how many files the process has open, and how many it may.
@@ -117,28 +141,43 @@ func (n *Node) descriptors() (open, limit int) {
 
 // lookAround finds out why a node is alone.
 func (n *Node) lookAround(ctx context.Context, f *facts) {
-	if f.mdns = n.cfg.MDNS; f.mdns {
-		f.multicast = multicast(ctx)
-	}
 	f.names, f.bootstrap, f.failures = map[string]error{}, map[string]entrance{}, map[string]error{}
-	for _, name := range n.cfg.DNS {
-		host, _, err := net.SplitHostPort(name)
-		if err != nil {
-			host = name
-		}
-		_, f.names[name] = net.DefaultResolver.LookupHost(ctx, host)
-	}
 	var mu sync.Mutex
-	var trying sync.WaitGroup
+	var looking sync.WaitGroup
+	defer looking.Wait()
+	if f.mdns = n.cfg.MDNS; f.mdns {
+		looking.Go(func() { f.multicast = mdns.Works(ctx) })
+	}
+	try := func(address ma.Multiaddr, called string) entrance {
+		result, err := n.enter(ctx, address)
+		mu.Lock()
+		defer mu.Unlock()
+		f.bootstrap[called], f.failures[called] = result, err
+		return result
+	}
 	for _, address := range n.cfg.Bootstrap[:min(len(n.cfg.Bootstrap), maxEntrances)] {
-		trying.Go(func() {
-			result, err := n.enter(ctx, address)
+		looking.Go(func() { try(address, address.String()) })
+	}
+	for _, name := range n.cfg.DNS {
+		looking.Go(func() {
+			addresses, err := dns.Lookup(ctx, nil, name)
+			var others atomic.Int64
+			var trying sync.WaitGroup
+			for _, address := range addresses[:min(len(addresses), maxEntrances)] {
+				trying.Go(func() {
+					if try(address, fmt.Sprintf("%s (of %s)", address, name)) != entranceSelf {
+						others.Add(1)
+					}
+				})
+			}
+			trying.Wait()
 			mu.Lock()
 			defer mu.Unlock()
-			f.bootstrap[address.String()], f.failures[address.String()] = result, err
+			if f.names[name] = err; err == nil && others.Load() == 0 {
+				f.names[name] = errOnlySelf
+			}
 		})
 	}
-	trying.Wait()
 }
 
 // enter tries an address that others were said to be at.
@@ -151,7 +190,7 @@ func (n *Node) enter(ctx context.Context, address ma.Multiaddr) (entrance, error
 		switch {
 		case errors.Is(err, syscall.ECONNREFUSED):
 			return entranceRefused, nil
-		case err != nil && ctx.Err() != nil:
+		case err != nil && (ctx.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded)): // a dialler may be over a moment before its context
 			return entranceSilent, nil
 		case err != nil:
 			return entranceFailed, err
@@ -160,12 +199,14 @@ func (n *Node) enter(ctx context.Context, address ma.Multiaddr) (entrance, error
 	}
 	id, err := swarm.LearnPeerID(ctx, address)
 	switch {
+	case err != nil && ctx.Err() != nil && swarm.TransportOf(transport) == "quic-v1":
+		return entranceUnheard, nil
 	case err != nil && ctx.Err() != nil:
 		return entranceSilent, nil
 	case err != nil:
 		return entranceFailed, err
 	case id == n.ID():
-		return entranceFailed, fault.New(fault.Invalid, "that is this node itself: name another")
+		return entranceSelf, nil
 	}
 	if err := n.host.Connect(ctx, peer.AddrInfo{ID: id, Addrs: []ma.Multiaddr{transport}}); err != nil {
 		return entranceFailed, err
@@ -175,39 +216,6 @@ func (n *Node) enter(ctx context.Context, address ma.Multiaddr) (entrance, error
 		return entranceForeign, nil
 	}
 	return entranceOpen, err
-}
-
-// multicast returns why packets to the group of mDNS don't come back to this machine, which they do where multicast works.
-func multicast(ctx context.Context) error {
-	group := &net.UDPAddr{IP: net.IPv4(224, 0, 0, 251), Port: 5353}
-	conn, err := net.ListenMulticastUDP("udp4", nil, group)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	sender, err := (&net.Dialer{}).DialContext(ctx, "udp4", group.String())
-	if err != nil {
-		return err
-	}
-	defer sender.Close()
-	question := make([]byte, 12) // a DNS message that asks nothing (RFC 1035, section 4.1.1)
-	if _, err := sender.Write(question); err != nil {
-		return err
-	}
-	port := sender.LocalAddr().(*net.UDPAddr).Port
-	if err := conn.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
-		return err
-	}
-	buffer := make([]byte, 64)
-	for {
-		_, from, err := conn.ReadFromUDP(buffer)
-		if err != nil {
-			return fmt.Errorf("what is sent to %s is not delivered: %w", group, err)
-		}
-		if from.Port == port {
-			return nil
-		}
-	}
 }
 
 // syncTime returns how long the disk takes to sync a small file.

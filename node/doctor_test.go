@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -43,8 +44,10 @@ func TestFindings(t *testing.T) {
 		name, check, severity, summary, command string
 		change                                  func(*facts)
 	}{
-		{"a peer that is late", "peers", "warning", "1 peers have not answered lately: x", "moot ping x", func(f *facts) { f.suspects, f.suspect = 1, []string{"x"} }},
+		{"a peer that is late", "peers", "warning", "1 peer has not answered lately: x", "moot ping x", func(f *facts) { f.suspects, f.suspect = 1, []string{"x"} }},
 		{"many that are late", "peers", "warning", "20 peers have not answered lately: x, y, …", "moot ping x", func(f *facts) { f.suspects, f.suspect = 20, []string{"x", "y"} }},
+		{"a peer that died", "peers", "warning", "1 peer has died: x;", "moot peers", func(f *facts) { f.dead, f.standing.Missing = []string{"x"}, []string{"x"} }},
+		{"many that died", "peers", "warning", "20 peers have died: x, x, x, x, x, x, x, x, …", "moot peers", func(f *facts) { f.dead = slices.Repeat([]string{"x"}, 20) }},
 		{"nobody was named", "peers", "warning", "no address of another was named", "--bootstrap", func(f *facts) { f.alive = 0 }},
 		{"nobody is met", "peers", "problem", "are good, and nobody is known yet", "--log-level debug", at(entranceOpen)},
 		{"the port is closed", "peers", "problem", "nobody listens at " + address, "moot status", at(entranceRefused)},
@@ -55,10 +58,18 @@ func TestFindings(t *testing.T) {
 			at(entranceFailed)(f)
 			f.failures = map[string]error{address: errors.New("why")}
 		}},
-		{"a name without addresses", "peers", "problem", "the name x.invalid has no addresses", "dig +short x.invalid", func(f *facts) { f.alive, f.names = 0, map[string]error{"x.invalid": errors.New("none")} }},
+		{"a name without addresses", "peers", "problem", "the name x.invalid:4242 has no addresses", "dig +short x.invalid", func(f *facts) {
+			f.alive, f.names = 0, map[string]error{"x.invalid:4242": fault.New(fault.NotFound, "none")}
+		}},
+		{"a name that nobody tells of", "peers", "problem", "the name x.invalid can't be looked up: no answer", "dig +short x.invalid", func(f *facts) { f.alive, f.names = 0, map[string]error{"x.invalid": errors.New("no answer")} }},
+		{"a name of this node alone", "peers", "warning", "the name x.test leads to this node alone", "dig +short x.test", func(f *facts) {
+			f.alive, f.names, f.bootstrap = 0, map[string]error{"x.test": errOnlySelf}, map[string]entrance{address + " (of x.test)": entranceSelf}
+		}},
+		{"this node itself", "peers", "problem", address + " is this node itself", "--bootstrap", at(entranceSelf)},
+		{"no answer over UDP", "peers", "problem", "nobody listens there, a firewall", "port 4242", at(entranceUnheard)},
 		{"no multicast", "peers", "warning", "multicast does not work", "--bootstrap", func(f *facts) { f.alive, f.mdns, f.multicast = 0, true, errors.New("blocked") }},
 		{"not reachable", "reachability", "problem", "no relay is found", "--announce", func(f *facts) { f.reachability.State = "unreachable" }},
-		{"reached through a relay", "reachability", "warning", "through 1 relays", "--announce", func(f *facts) { f.reachability.State, f.reachability.Relays = "unreachable", []string{"r"} }},
+		{"reached through a relay", "reachability", "warning", "through 1 relay;", "--announce", func(f *facts) { f.reachability.State, f.reachability.Relays = "unreachable", []string{"r"} }},
 		{"the clock", "clock", "problem", "clock is 1m0s behind", "timedatectl", func(f *facts) { f.behind = time.Minute }},
 		{"the clock of a node that nobody writes to", "clock", "problem", "clock is 1m0s behind", "timedatectl", func(f *facts) { f.ahead, f.clocks = -time.Minute, 3 }},
 		{"a clock ahead", "clock", "problem", "clock is 1m0s ahead of others' (3 were compared)", "timedatectl", func(f *facts) { f.ahead, f.clocks = time.Minute, 3 }},
@@ -66,6 +77,7 @@ func TestFindings(t *testing.T) {
 		{"one of two clocks", "clock", "problem", "clock is 1m0s ahead of the only other one", "timedatectl", func(f *facts) { f.ahead, f.clocks = time.Minute, 1 }},
 		{"a slow disk", "disk", "warning", "takes 80ms to sync", "iostat", func(f *facts) { f.sync = 80 * time.Millisecond }},
 		{"a disk that fails", "disk", "problem", "can't be written to: read-only", "df -h", func(f *facts) { f.syncErr = errors.New("read-only") }},
+		{"a disk without inodes", "disk", "problem", "its inodes are used up", "df -i", func(f *facts) { f.syncErr = fmt.Errorf("create: %w", syscall.ENOSPC) }},
 		{"a disk that fills up", "disk", "warning", "filling up", "df -h", func(f *facts) { f.free = 9 << 30 }},
 		{"a full disk", "disk", "problem", "nearly full: 100 MiB", "df -h", func(f *facts) { f.free = 100 << 20 }},
 		{"a quota", "disk", "problem", "of a quota of 1024", "--quota", func(f *facts) { f.used = 1000 << 20 }},
@@ -75,11 +87,13 @@ func TestFindings(t *testing.T) {
 		{"nobody tells of records", "records", "problem", "can't be told: why", "moot status", func(f *facts) { f.standingErr = errors.New("why") }},
 		{"records below", "records", "warning", "7 records have fewer copies", "moot status", func(f *facts) { f.standing.Below = 7 }},
 		{"records out of reach", "records", "problem", "7 records can't be read", "moot peers", func(f *facts) { f.standing.Unreachable = 7 }},
-		{"a peer that tells nothing", "records", "warning", "1 peers did not say", "moot peers", func(f *facts) { f.standing.Complete, f.standing.Missing = false, []string{"x"} }},
+		{"a peer that tells nothing", "records", "warning", "1 peer did not say", "moot peers", func(f *facts) { f.standing.Complete, f.standing.Missing = false, []string{"x"} }},
 		{"many that tell nothing", "records", "warning", "20 peers did not say how their records fare: x, x, x, x, x, x, x, x, …", "moot peers", func(f *facts) { f.standing.Missing = slices.Repeat([]string{"x"}, 20) }},
 		{"the ledger", "ledger", "problem", "no block for 9s", "moot ledger status", func(f *facts) { f.ledgerProblem = "no block for 9s" }},
 		{"an absent validator", "ledger", "warning", "1 of 4 of the voting power", "moot ledger validators", func(f *facts) { f.voted, f.absent = 3, []string{"v"} }},
-		{"many absent validators", "ledger", "problem", "2 of 4 of the voting power", "moot ledger validators", func(f *facts) { f.voted, f.absent = 2, []string{"v", "w"} }},
+		{"many absent validators", "ledger", "problem", "stands still: validators with 2 of 4 of the voting power", "moot ledger validators", func(f *facts) { f.voted, f.absent, f.stands = 2, []string{"v", "w"}, true }},
+		{"a record from ahead", "clock", "problem", "1m0s behind that of a peer that wrote", "timedatectl", func(f *facts) { f.written = time.Minute }},
+		{"a record from ahead, where clocks are known", "clock", "warning", "with a clock that is 1m0s ahead of this machine's", "moot peers", func(f *facts) { f.written, f.clocks = time.Minute, 3 }},
 		{"other versions", "versions", "warning", "2 with 1.1.0", "moot peers", func(f *facts) { f.versions["1.1.0"] = 2 }},
 	} {
 		f := healthy()
@@ -133,7 +147,7 @@ func TestWhyNobodyIsThere(t *testing.T) {
 	if f.bootstrap[refused.String()] != entranceRefused || f.bootstrap[foreign.String()] != entranceForeign || f.names["nobody.invalid"] == nil {
 		t.Errorf("found %+v, failures %v, names %v", f.bootstrap, f.failures, f.names)
 	}
-	if result, err := n.enter(ctx, n.Addrs()[0]); result != entranceFailed || !strings.Contains(fmt.Sprint(err), "this node itself") {
+	if result, err := n.enter(ctx, n.Addrs()[0]); result != entranceSelf || err != nil {
 		t.Errorf("its own address: %s, %v", result, err)
 	}
 	if open, limit := n.descriptors(); open == 0 || limit < open {

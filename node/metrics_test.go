@@ -101,7 +101,7 @@ func foundForTest(t *testing.T) string {
 func validatorForMetrics(t *testing.T) *Node {
 	t.Helper()
 	home := foundForTest(t)
-	return runConfig(t, Config{Home: home, Listen: []ma.Multiaddr{ma.StringCast("/ip4/127.0.0.1/tcp/0")}, API: APIConfig{Listen: "127.0.0.1:0"}})
+	return runConfig(t, Config{Home: home, Listen: []ma.Multiaddr{ma.StringCast("/ip4/127.0.0.1/tcp/0")}, API: APIConfig{Listen: "127.0.0.1:0"}, Trace: TraceConfig{To: "http://127.0.0.1:1", Sample: -1}})
 }
 
 // TestMetricsPage holds docs/metrics.md to the code, and names to Prometheus' conventions. `go test ./node -run MetricsPage -update` writes it.

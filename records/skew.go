@@ -20,6 +20,9 @@ const (
 // skews are what other peers' clocks showed. A peer that compares copies says as of when, which is settledAgo by its clock: that tells the clock without a question of its own. Liars change nothing as long as they are fewer
 // than half.
 type skews struct {
+	// passed tells how long it is from one time of this node's to another by a clock that nobody sets; nil: the monotonic clock that the times hold.
+	passed func(from, to time.Time) time.Duration
+
 	mu    sync.Mutex
 	heard map[peer.ID]shown // guarded by mu
 }
@@ -46,10 +49,18 @@ func (s *skews) note(from peer.ID, asOf uint64, now time.Time) {
 	s.heard[from] = shown{Timestamp(asOf).Time().Add(settledAgo), now}
 }
 
+// since returns how long ago something was heard, whatever became of the wall clock.
+func (s *skews) since(at, now time.Time) time.Duration {
+	if s.passed != nil {
+		return s.passed(at, now)
+	}
+	return now.Sub(at)
+}
+
 // forget drops what is too old, and what was heard before the clock was set or the machine slept, which makes the two clocks part: of now nothing is known then. mu is held.
 func (s *skews) forget(now time.Time) {
 	for id, h := range s.heard {
-		age := now.Sub(h.at) // monotonic
+		age := s.since(h.at, now)
 		if parted := now.Round(0).Sub(h.at.Round(0)) - age; age > skewAge || parted.Abs() > maxParted {
 			delete(s.heard, id)
 		}
@@ -66,7 +77,7 @@ func (s *skews) ahead(now time.Time) (by time.Duration, peers int) {
 	}
 	list := make([]time.Duration, 0, len(s.heard))
 	for _, h := range s.heard {
-		shows := h.theirs.Add(now.Sub(h.at)) // by the monotonic clock
+		shows := h.theirs.Add(s.since(h.at, now))
 		list = append(list, now.Round(0).Sub(shows))
 	}
 	slices.Sort(list)

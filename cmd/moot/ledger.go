@@ -32,7 +32,7 @@ transaction may still happen until its time is over; "moot ledger tx ID" tells.`
   moot ledger transfer 12.50 EUR --from ann --to bob
   moot ledger tx ID --receipt > receipt.json`
 	addCommands(cmd, newLedgerStatus(a), newLedgerAccount(a), newLedgerBook(a), newLedgerAsset(a), newLedgerIssue(a), newLedgerTransfer(a), newLedgerRetire(a), newLedgerAnchor(a),
-		newLedgerTx(a), newLedgerBalances(a), newLedgerBlock(a), newLedgerValidators(a), newLedgerRules(a), newLedgerVerify(a), newLedgerGenesis(a),
+		newLedgerTx(a), newLedgerBalances(a), newLedgerBlock(a), newLedgerValidators(a), newLedgerRules(a), newLedgerSigners(a), newLedgerVerify(a), newLedgerGenesis(a),
 		newLedgerImport(a), newLedgerExport(a), newLedgerRecover(a))
 	return cmd
 }

@@ -25,23 +25,35 @@ func newLedgerIssue(a *app) *cobra.Command {
 
 func newLedgerTransfer(a *app) *cobra.Command {
 	var s sending
+	var b byNode
 	var from, to string
 	cmd := a.command("transfer AMOUNT ASSET --from ACCOUNT --to ACCOUNT", "Move an amount from one account to another", wants(2, 2), func(ctx context.Context, args []string) error {
-		return a.transfer(ctx, args, from, to, s)
+		return a.transfer(ctx, args, from, to, s, b)
 	})
-	cmd.Long = `Move an amount of an asset from one account to another. The one that pays signs. An amount is digits with at most as many places as the asset has; it is never rounded.`
+	cmd.Long = `Move an amount of an asset from one account to another. The one that pays signs. An amount is digits with at most as many places as the asset has; it is never rounded.
+
+With --by-node the node signs, with a key that it was told of ("moot run --sign-with NAME"; "moot ledger signers" lists them); --from may be the node's name for it. When the answer is lost, the command
+says how to ask again for the same payment, which happens once. A program that asks again by itself chooses --idempotency-key and --valid-until.`
 	cmd.Example = `  moot ledger transfer 12.50 EUR --from ann --to bob
-  moot ledger transfer 12.50 EUR@bank --from ann --to moot1… --memo "invoice 7"`
+  moot ledger transfer 12.50 EUR@bank --from ann --to moot1… --memo "invoice 7"
+  moot ledger transfer 12.50 EUR --from ann --to bob --by-node`
 	a.addAccountOption(cmd, &from, "from", "`ACCOUNT` that pays")
 	a.addAccountOption(cmd, &to, "to", "`ACCOUNT` that gets it")
 	addSending(cmd, &s)
+	addByNode(cmd, &b)
 	cmd.ValidArgsFunction = a.completeMovement
 	return cmd
 }
 
-func (a *app) transfer(ctx context.Context, args []string, from, to string, s sending) error {
+func (a *app) transfer(ctx context.Context, args []string, from, to string, s sending, b byNode) error {
 	if from == "" {
 		return errMissing("--from", "the account that pays")
+	}
+	if err := b.validate(); err != nil {
+		return err
+	}
+	if b.wanted {
+		return a.transferByNode(ctx, args, from, to, s, b)
 	}
 	return a.move(ctx, args, from, to, s)
 }

@@ -251,10 +251,17 @@ func (u *ledgerUser) submit(ctx context.Context, network ledger.Hash, t *ledger.
 
 // handIn hands in an encoded transaction, and again where the connection is lost before the answer: the same bytes happen once at most.
 func (u *ledgerUser) handIn(ctx context.Context, encoded []byte) (v1.TransactionStatus, error) {
+	return u.insist(ctx, func(ctx context.Context) (v1.TransactionStatus, error) {
+		return u.client.SubmitTransaction(ctx, encoded, v1.SubmitOptions{Wait: v1.WaitCommitted})
+	})
+}
+
+// insist asks for what happens once at most, and again where the connection is lost before the answer.
+func (u *ledgerUser) insist(ctx context.Context, ask func(context.Context) (v1.TransactionStatus, error)) (v1.TransactionStatus, error) {
 	ctx, cancel := context.WithTimeout(ctx, u.app.timeout)
 	defer cancel()
 	for first := true; ; first = false {
-		status, err := u.client.SubmitTransaction(ctx, encoded, v1.SubmitOptions{Wait: v1.WaitCommitted})
+		status, err := ask(ctx)
 		if err == nil || !lostConnection(err) || first && errors.Is(err, client.ErrNotRunning) {
 			return status, err
 		}

@@ -117,7 +117,8 @@ func (f *Finder) Find(ctx context.Context, found func(peer.AddrInfo)) error {
 func (f *Finder) poll(ctx context.Context, n Name, found func(peer.AddrInfo)) {
 	var answers seen
 	for ctx.Err() == nil {
-		for _, a := range answers.due(f.lookup(ctx, n), time.Now()) {
+		addrs, _ := f.lookup(ctx, n) // the log has why there are none
+		for _, a := range answers.due(addrs, time.Now()) {
 			if ctx.Err() == nil {
 				found(peer.AddrInfo{Addrs: []ma.Multiaddr{multiaddr(a)}})
 			}

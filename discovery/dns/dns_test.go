@@ -202,7 +202,8 @@ func TestLookup(t *testing.T) {
 	for _, tt := range tests {
 		f := newFinder(t, z, tt.name)
 		var got []string
-		for _, a := range f.lookup(t.Context(), f.names[0]) {
+		addrs, _ := f.lookup(t.Context(), f.names[0])
+		for _, a := range addrs {
 			got = append(got, a.String())
 		}
 		if strings.Join(got, " ") != tt.want {
@@ -210,9 +211,28 @@ func TestLookup(t *testing.T) {
 		}
 	}
 	f := newFinder(t, z, "many")
-	if n := len(f.lookup(t.Context(), f.names[0])); n != MaxAnswers {
-		t.Errorf("%d answers are used, want %d", n, MaxAnswers)
+	if addrs, _ := f.lookup(t.Context(), f.names[0]); len(addrs) != MaxAnswers {
+		t.Errorf("%d answers are used, want %d", len(addrs), MaxAnswers)
 	}
+}
+
+// TestLookupOnce tells names without addresses from servers that don't answer.
+func TestLookupOnce(t *testing.T) {
+	z := &zone{hosts: map[string][]string{"moot": {"10.0.0.1"}, "useless": {"224.0.0.1"}}}
+	got, err := Lookup(t.Context(), z, "moot")
+	if err != nil || fmt.Sprint(got) != "[/ip4/10.0.0.1/tcp/4242]" {
+		t.Errorf("found %v, %v", got, err)
+	}
+	for name, want := range map[string]fault.Kind{"absent": fault.NotFound, "_p2p._udp.x": fault.NotFound, "useless": fault.NotFound, "a b": fault.Invalid} {
+		if got, err := Lookup(t.Context(), z, name); fault.KindOf(err) != want || len(got) > 0 {
+			t.Errorf("%s: found %v, %v; want %v", name, got, err, want)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		if got, err := Lookup(t.Context(), &zone{delay: time.Hour}, "moot"); fault.KindOf(err) != fault.Unavailable {
+			t.Errorf("of a server that does not answer: %v, %v", got, err)
+		}
+	})
 }
 
 func TestSlowServerDoesNotStopPolling(t *testing.T) {
@@ -220,8 +240,8 @@ func TestSlowServerDoesNotStopPolling(t *testing.T) {
 		z := &zone{delay: time.Hour} // each lookup times out
 		start := time.Now()
 		f := newFinder(t, z, "moot")
-		if got := f.lookup(t.Context(), f.names[0]); len(got) != 0 {
-			t.Errorf("found %v", got)
+		if got, err := f.lookup(t.Context(), f.names[0]); len(got) != 0 || err == nil {
+			t.Errorf("found %v, %v", got, err)
 		}
 		if d := time.Since(start); d != LookupTimeout {
 			t.Errorf("a lookup without an answer took %v, want %v", d, LookupTimeout)

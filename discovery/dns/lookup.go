@@ -1,7 +1,9 @@
 package dns
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"slices"
@@ -9,28 +11,55 @@ import (
 	"sync"
 
 	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/folkmoot/folkmoot/fault"
 )
 
+// Lookup asks once for the addresses of peers under what ParseName reads, as a Finder does; resolver may be nil: net.DefaultResolver. Where there are none, the error is fault.NotFound if the servers say so, fault.Unavailable if they can't be asked or fail, and fault.Invalid for
+// what is no name.
+func Lookup(ctx context.Context, resolver Resolver, name string) ([]ma.Multiaddr, error) {
+	f, err := New(Config{Names: []string{name}, Resolver: resolver})
+	if err != nil {
+		return nil, err
+	}
+	addrs, err := f.lookup(ctx, f.names[0])
+	var list []ma.Multiaddr
+	for _, a := range addrs {
+		list = append(list, multiaddr(a))
+	}
+	if len(list) > 0 {
+		return list, nil
+	}
+	if failed, is := errors.AsType[*net.DNSError](err); err == nil || is && failed.IsNotFound {
+		return nil, fault.New(fault.NotFound, "the name %s has no addresses", name)
+	}
+	return nil, fault.New(fault.Unavailable, "%w", err) // which has the name
+}
+
 // lookup asks for everything under a name once. A name that has no answer is normal while pods start, and so is a server that is
-// not there yet: what can be had is returned.
-func (f *Finder) lookup(ctx context.Context, n Name) []netip.AddrPort {
+// not there yet: what can be had is returned, and the error of the addresses, or of an SRV name.
+func (f *Finder) lookup(ctx context.Context, n Name) ([]netip.AddrPort, error) {
 	ctx, cancel := context.WithTimeout(ctx, LookupTimeout)
 	defer cancel()
 	var (
 		wg           sync.WaitGroup
 		srv, address []netip.AddrPort
+		srvErr, err  error
 	)
 	if name := n.srv(); name != "" {
-		wg.Go(func() { srv = f.lookupSRV(ctx, name) })
+		wg.Go(func() { srv, srvErr = f.lookupSRV(ctx, name) })
 	}
 	if !n.isSRV() {
-		wg.Go(func() { address = f.lookupHost(ctx, n.Host, n.Port) })
+		wg.Go(func() { address, err = f.lookupHost(ctx, n.Host, n.Port) })
 	}
 	wg.Wait()
-	return merge(srv, address)
+	if n.isSRV() {
+		err = srvErr
+	}
+	return merge(srv, address), err
 }
 
-func (f *Finder) lookupSRV(ctx context.Context, name string) []netip.AddrPort {
+func (f *Finder) lookupSRV(ctx context.Context, name string) ([]netip.AddrPort, error) {
 	_, records, err := f.resolver.LookupSRV(ctx, "", "", name)
 	if err != nil {
 		f.log.Debug("no SRV answer", "name", name, "error", err)
@@ -38,13 +67,14 @@ func (f *Finder) lookupSRV(ctx context.Context, name string) []netip.AddrPort {
 	var found []netip.AddrPort
 	for _, srv := range records[:min(len(records), MaxTargets)] {
 		if srv.Port != 0 && validHost(srv.Target) && len(found) < MaxAnswers {
-			found = append(found, f.lookupHost(ctx, srv.Target, srv.Port)...)
+			hosts, failed := f.lookupHost(ctx, srv.Target, srv.Port)
+			found, err = append(found, hosts...), cmp.Or(err, failed)
 		}
 	}
-	return found
+	return found, err
 }
 
-func (f *Finder) lookupHost(ctx context.Context, host string, port uint16) []netip.AddrPort {
+func (f *Finder) lookupHost(ctx context.Context, host string, port uint16) ([]netip.AddrPort, error) {
 	ips, err := f.resolver.LookupNetIP(ctx, "ip", host)
 	if err != nil {
 		f.log.Debug("no address answer", "name", host, "error", err)
@@ -55,7 +85,7 @@ func (f *Finder) lookupHost(ctx context.Context, host string, port uint16) []net
 			found = append(found, netip.AddrPortFrom(ip, port))
 		}
 	}
-	return found
+	return found, err
 }
 
 // merge returns each address once, at most MaxAnswers of them, in the server's order. A host whose port an SRV answer

@@ -3,6 +3,7 @@ package consensus
 import (
 	"fmt"
 
+	cstypes "github.com/cometbft/cometbft/consensus/types"
 	sm "github.com/cometbft/cometbft/state"
 	"github.com/cometbft/cometbft/store"
 	"github.com/cometbft/cometbft/types"
@@ -39,10 +40,39 @@ func (e *Engine) Turnout() (t Turnout, err error) {
 	return t, err
 }
 
+// Lacking tells who has not voted, and false where no vote on the next block is under way or more than two thirds have voted. Votes take a moment: who wants to know whether the ledger stands still asks again, and compares height and round.
+func (e *Engine) Lacking() (t Turnout, round int32, lacking bool) {
+	_ = e.use(func(p *parts) error { // an engine that does not run says so elsewhere
+		now := p.state.GetRoundState()
+		if now.Step < cstypes.RoundStepPrevote || now.Validators == nil || now.Votes == nil {
+			return nil
+		}
+		votes := now.Votes.Prevotes(now.Round)
+		if now.Step >= cstypes.RoundStepPrecommit {
+			votes = now.Votes.Precommits(now.Round)
+		}
+		if votes == nil || votes.HasTwoThirdsAny() {
+			return nil
+		}
+		t.Height, round, lacking = now.Height, now.Round, true
+		cast := votes.BitArray()
+		t.sum(now.Validators, cast.GetIndex)
+		return nil
+	})
+	return t, round, lacking
+}
+
 func (t *Turnout) count(set *types.ValidatorSet, commit *types.Commit) {
+	t.sum(set, func(i int) bool {
+		return i < len(commit.Signatures) && commit.Signatures[i].BlockIDFlag == types.BlockIDFlagCommit
+	})
+}
+
+// sum adds up the validators, by whether they voted.
+func (t *Turnout) sum(set *types.ValidatorSet, voted func(i int) bool) {
 	for i, v := range set.Validators {
 		t.Power += v.VotingPower
-		if i < len(commit.Signatures) && commit.Signatures[i].BlockIDFlag == types.BlockIDFlagCommit {
+		if voted(i) {
 			t.Voted += v.VotingPower
 			continue
 		}

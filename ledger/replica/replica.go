@@ -198,6 +198,9 @@ func (r *Replica) Engine() consensus.Status { return r.engine.Status() }
 // Turnout tells who voted for the last block but one. It is fault.NotFound before there are two.
 func (r *Replica) Turnout() (consensus.Turnout, error) { return r.engine.Turnout() }
 
+// Lacking tells who has not voted in a vote that is under way: see consensus.Engine.Lacking.
+func (r *Replica) Lacking() (t consensus.Turnout, round int32, lacking bool) { return r.engine.Lacking() }
+
 // Attendance tells who signed the last blocks.
 func (r *Replica) Attendance() (consensus.Attendance, error) { return r.engine.Attendance() }
 

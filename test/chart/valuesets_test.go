@@ -50,6 +50,7 @@ serviceMonitor:
   relabelings: [{sourceLabels: [__meta_kubernetes_pod_name], targetLabel: peer}]
   metricRelabelings: [{sourceLabels: [__name__], regex: "go_.*", action: drop}]
 `,
+	"scraping":                    "{scrapeAnnotations: true, podAnnotations: {a: b}, validators: 4, extra: {replicas: 1}, api: {tls: {existingSecret: certificate}}}",
 	"monitoring with TLS":         "{serviceMonitor: {enabled: true}, api: {tls: {existingSecret: certificate, caKey: ca.pem}}}",
 	"validators":                  "validators: 4",
 	"members by a secret of ours": "{validators: 4, members: {existingSecret: ours, secretKey: the.secret}}",

@@ -26,6 +26,8 @@ const (
 	losses       capability = "random loss of packets"
 	clocks       capability = "clocks of single processes"
 	nats         capability = "translation of addresses"
+	diskFiles    capability = "disks that are files"
+	delays       capability = "delays of system calls"
 )
 
 var (
@@ -73,7 +75,7 @@ func missing() map[capability]error {
 	found := map[capability]error{}
 	for what, try := range map[capability]func() error{
 		namespaces: netns.Supported, mounts: tryMount, packageIndex: tryPackageIndex,
-		losses: netns.LossSupported, nats: netns.NATSupported, clocks: moottest.ClockSupported,
+		losses: netns.LossSupported, nats: netns.NATSupported, clocks: moottest.ClockSupported, diskFiles: tryDiskFile, delays: tryDelay,
 	} {
 		if err := try(); err != nil {
 			found[what] = err
@@ -92,6 +94,25 @@ func tryMount() error {
 		return fmt.Errorf("mount a tmpfs: %w", err)
 	}
 	return syscall.Unmount(dir, 0)
+}
+
+func tryDiskFile() error {
+	for _, program := range []string{"mkfs.ext4", "losetup", "setpriv"} {
+		if _, err := exec.LookPath(program); err != nil {
+			return fmt.Errorf("%w (Debian packages e2fsprogs, mount and util-linux)", err)
+		}
+	}
+	if out, err := exec.Command("losetup", "--find").CombinedOutput(); err != nil {
+		return fmt.Errorf("losetup --find: %w: %s", err, out)
+	}
+	return nil
+}
+
+func tryDelay() error {
+	if out, err := exec.Command("strace", "-D", "-f", "-qqq", "-o", "/dev/null", "true").CombinedOutput(); err != nil {
+		return fmt.Errorf("strace (Debian package strace): %w: %s", err, out)
+	}
+	return nil
 }
 
 func tryPackageIndex() error {

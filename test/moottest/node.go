@@ -29,8 +29,18 @@ const (
 
 // Build builds the program, with build tags if there are any, into dir and returns its path.
 func Build(ctx context.Context, dir string, tags ...string) (string, error) {
+	return build(ctx, dir, "-tags", strings.Join(tags, ","))
+}
+
+// BuildVersion is Build with a version that the program takes for its own.
+func BuildVersion(ctx context.Context, dir, version string) (string, error) {
+	return build(ctx, dir, "-ldflags", "-X main.version="+version)
+}
+
+func build(ctx context.Context, dir string, options ...string) (string, error) {
 	binary := filepath.Join(dir, "moot")
-	out, err := exec.CommandContext(ctx, "go", "build", "-tags", strings.Join(tags, ","), "-o", binary, program).CombinedOutput()
+	args := append([]string{"build", "-o", binary}, append(options, program)...)
+	out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("build %s: %w\n%s", program, err, out)
 	}

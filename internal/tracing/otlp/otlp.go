@@ -101,7 +101,9 @@ func Open(cfg Config) (*Exporter, error) {
 	e := &Exporter{sender: newSender(client, to, cfg.Logger), share: sdk.TraceIDRatioBased(cfg.Sample), flush: flushTime}
 	limits := sdk.NewSpanLimits()
 	limits.AttributeCountLimit, limits.EventCountLimit, limits.LinkCountLimit, limits.AttributeValueLengthLimit = maxAttributes, maxEvents, maxEvents, maxText
-	e.provider = sdk.NewTracerProvider(sdk.WithBatcher(e.sender), sdk.WithSampler(sdk.ParentBased(e.share)), sdk.WithIDGenerator(tracing.IDs{}), sdk.WithResource(about), sdk.WithRawSpanLimits(limits))
+	counters := e.sender.counters
+	queue := gatekeeper{sdk.NewBatchSpanProcessor(e.sender, sdk.WithMaxQueueSize(int(counters.room))), counters}
+	e.provider = sdk.NewTracerProvider(sdk.WithSpanProcessor(queue), sdk.WithSampler(sdk.ParentBased(e.share)), sdk.WithIDGenerator(tracing.IDs{}), sdk.WithResource(about), sdk.WithRawSpanLimits(limits))
 	return e, nil
 }
 
@@ -138,18 +140,19 @@ func (e *Exporter) Close() error {
 
 // A sender sends batches of spans, and tells the log when that begins to fail or to succeed, not each time.
 type sender struct {
-	next   sdk.SpanExporter
-	to     string
-	logger *slog.Logger
-	ctx    context.Context // ends when it gives up
-	giveUp context.CancelFunc
+	next     sdk.SpanExporter
+	counters *counters
+	to       string
+	logger   *slog.Logger
+	ctx      context.Context // ends when it gives up
+	giveUp   context.CancelFunc
 
 	mu      sync.Mutex
 	failing bool // guarded by mu
 }
 
 func newSender(next sdk.SpanExporter, to string, logger *slog.Logger) *sender {
-	s := &sender{next: next, to: to, logger: logger}
+	s := &sender{next: next, counters: newCounters(), to: to, logger: logger}
 	s.ctx, s.giveUp = context.WithCancel(context.Background())
 	return s
 }
@@ -159,7 +162,9 @@ func (s *sender) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) erro
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.ctx, cancel)()
-	s.note(s.next.ExportSpans(ctx, spans))
+	err := s.next.ExportSpans(ctx, spans)
+	s.counters.leave(len(spans), err)
+	s.note(err)
 	return nil
 }
 

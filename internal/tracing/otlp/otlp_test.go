@@ -112,6 +112,9 @@ func TestFailuresAreToldOnce(t *testing.T) {
 	if !strings.Contains(text.String(), "sent again") || len(got.Spans()) != 2 {
 		t.Errorf("%d spans, and:\n%s", len(got.Spans()), text.String())
 	}
+	if c := e.Counts(); c != (Counts{Sent: 2, Failed: 6}) {
+		t.Errorf("counted %+v", c)
+	}
 }
 
 // TestNobodyWaitsForTheCollector has one that never answers: requests go on when the queue is full, and the end comes when flushTime is over.
@@ -147,6 +150,21 @@ func TestNobodyWaitsForTheCollector(t *testing.T) {
 	}
 	if n := strings.Count(text.String(), "can't be sent"); n != 1 {
 		t.Errorf("told %d times:\n%s", n, text.String())
+	}
+	if c := e.Counts(); c.Sent != 0 || c.Failed < 1 || c.Failed > 8 || c.Failed+c.Dropped != 2000 {
+		t.Errorf("counted %+v of 2000 spans, with a queue for 8", c)
+	}
+}
+
+// TestSpansThatAreNotRecordedAreNotCounted: nothing is sent of them, and nothing is lost.
+func TestSpansThatAreNotRecordedAreNotCounted(t *testing.T) {
+	e := open(t, Config{To: "http://127.0.0.1:1", Sample: -1})
+	record(t, e, "")
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if c := e.Counts(); c != (Counts{}) {
+		t.Errorf("counted %+v", c)
 	}
 }
 

@@ -1,3 +1,11 @@
+{{/* What tells a Prometheus that finds pods by itself where their metrics are. */}}
+{{- define "folkmoot.scrapeAnnotations" -}}
+prometheus.io/scrape: "true"
+prometheus.io/port: {{ int .Values.api.port | quote }}
+prometheus.io/path: /metrics
+prometheus.io/scheme: {{ empty .Values.api.tls.existingSecret | ternary "http" "https" }}
+{{- end -}}
+
 {{/*
 The pod of a peer, for the StatefulSets and for the Deployment of extra peers. Called with a dict:
 root       the chart's context
@@ -25,7 +33,7 @@ metadata:
     {{- if $outside }}
     folkmoot/outside: {{ include "folkmoot.outsideDigest" $root }}
     {{- end }}
-    {{- with .podAnnotations }}
+    {{- with merge (dict) (default (dict) .podAnnotations) (.scrapeAnnotations | ternary (include "folkmoot.scrapeAnnotations" $root | fromYaml) (dict)) }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
 spec:
