@@ -308,7 +308,7 @@ func (d *diagnosis) ledger(f *facts) {
 	if len(f.absent) == 0 {
 		return
 	}
-	const text = "validators with %d of %d of the voting power did not vote for the last block: %s"
+	const text = "validators with %d of %d of the voting power did not vote for the last block: %s; one that is slow misses a vote now and then, and its share of the last 100 blocks tells which it is"
 	missing := f.power - f.voted
 	if f.stands {
 		d.problem(checkLedger, "moot ledger validators", "the ledger stands still: validators with %d of %d of the voting power don't vote, and more than two thirds are needed: bring some of them back: %s", missing, f.power, strings.Join(f.absent, ", "))

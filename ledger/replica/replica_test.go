@@ -261,6 +261,9 @@ func TestNoQuorum(t *testing.T) {
 	if _, err := s.Wait(ctx); fault.KindOf(err) != fault.Unavailable {
 		t.Fatalf("without a quorum: %v", err)
 	}
+	if missing, _, lacking := n.nodes[0].replica.Lacking(); !lacking || len(missing.Absent) != 2 || 2*missing.Voted != missing.Power {
+		t.Errorf("without half of the validators these votes are said to lack: %+v, %t", missing, lacking)
+	}
 	n.nodes[2].start()
 	long, stop := context.WithTimeout(t.Context(), patience)
 	defer stop()

@@ -67,6 +67,17 @@ func (p *peer) suffersWithin(patience time.Duration, want ...found) {
 	}
 }
 
+// shows waits until the doctor finds something, whatever else: of a ledger without load the validator that is slowest may have missed the last block.
+func (p *peer) shows(want found) {
+	p.t.Helper()
+	eventually(p.t, doctorPatience, func() error {
+		if d, _ := p.look(); !slices.ContainsFunc(d.Findings, want.in) {
+			return fmt.Errorf("%s: no finding like %+v in %+v", p.name, want, d.Findings)
+		}
+		return nil
+	})
+}
+
 // ailing is suffers as a test of its own, beside others.
 func ailing(t *testing.T, p *peer, want ...found) {
 	t.Run(p.name, func(t *testing.T) {
