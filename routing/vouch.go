@@ -135,7 +135,10 @@ func (m *Membership) handleAsk(ctx context.Context, from peer.ID, data []byte) (
 	if err := decode(data, &a); err != nil {
 		return nil, err
 	}
-	if _, known := m.View().Member(a.Target); !known || a.Target == m.host.ID() || !m.limits.allow(from, limitAsks) {
+	m.mu.Lock()
+	_, known := m.machine.Member(a.Target) // the view may be a little older, and who asks now may ask again only later
+	m.mu.Unlock()
+	if !known || a.Target == m.host.ID() || !m.limits.allow(from, limitAsks) {
 		return &proof{}, nil
 	}
 	select {
