@@ -30,6 +30,8 @@ const (
 	// minFiles is how many file descriptors a node should be allowed, and filesShare how many of them, in percent, it may use.
 	minFiles   = 1024
 	filesShare = 80
+	// missedInARow is for how many of the last blocks a validator has not voted that is said to be absent: one that is slow misses one now and then.
+	missedInARow = 3
 	// wantedUDPBuffer is the socket buffer, in bytes, that QUIC asks for; with much less it loses packets under load.
 	wantedUDPBuffer = 7 << 20
 )
@@ -308,13 +310,13 @@ func (d *diagnosis) ledger(f *facts) {
 	if len(f.absent) == 0 {
 		return
 	}
-	const text = "validators with %d of %d of the voting power did not vote for the last block: %s; one that is slow misses a vote now and then, and its share of the last 100 blocks tells which it is"
+	const text = "validators with %d of %d of the voting power have voted for none of the last %d blocks: %s"
 	missing := f.power - f.voted
 	if f.stands {
 		d.problem(checkLedger, "moot ledger validators", "the ledger stands still: validators with %d of %d of the voting power don't vote, and more than two thirds are needed: bring some of them back: %s", missing, f.power, strings.Join(f.absent, ", "))
 		return
 	}
-	d.warning(checkLedger, "moot ledger validators", text, missing, f.power, strings.Join(f.absent, ", "))
+	d.warning(checkLedger, "moot ledger validators", text, missing, f.power, missedInARow, strings.Join(f.absent, ", "))
 }
 
 func (d *diagnosis) version(f *facts) {

@@ -23,6 +23,7 @@ import (
 	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/internal/machine"
 	"github.com/folkmoot/folkmoot/internal/pause"
+	"github.com/folkmoot/folkmoot/ledger"
 	"github.com/folkmoot/folkmoot/ledger/consensus"
 	"github.com/folkmoot/folkmoot/routing"
 	"github.com/folkmoot/folkmoot/swarm"
@@ -99,16 +100,34 @@ func (n *Node) ledgerFacts(ctx context.Context, f *facts) {
 		f.ledgerProblem = err.Error()
 	}
 	f.behind = n.ledger.Engine().Behind
-	t, err := n.ledger.Turnout()
-	if missing, stands := n.standsStill(ctx); stands {
-		t, err, f.stands = missing, nil, true
-	}
-	if err != nil { // nobody has voted yet
+	t, stands := n.standsStill(ctx)
+	if !stands {
+		n.findAbsent(f)
 		return
 	}
-	f.power, f.voted = t.Power, t.Voted
+	f.power, f.voted, f.stands = t.Power, t.Voted, true
 	for _, key := range t.Absent {
 		f.absent = append(f.absent, key.String())
+	}
+}
+
+// findAbsent tells which validators have missed too many blocks in a row.
+func (n *Node) findAbsent(f *facts) {
+	validators, err := n.ledger.Validators()
+	if err != nil {
+		return // the ledger's own state says so
+	}
+	attendance, err := n.ledger.Attendance()
+	if err != nil {
+		return
+	}
+	for _, v := range validators {
+		f.power += int64(v.Power)
+		if attendance.Of[ledger.PublicKey(v.Key)].Missed < missedInARow {
+			f.voted += int64(v.Power)
+			continue
+		}
+		f.absent = append(f.absent, v.Key.String())
 	}
 }
 
