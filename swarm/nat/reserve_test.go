@@ -52,8 +52,9 @@ func TestARelayThatEndsItsService(t *testing.T) {
 func TestARelayThatIsMetAgain(t *testing.T) {
 	s, relays := unreachable(t)
 	places := func() int { return relays[0].Status().Relaying.Reservations }
+	before := directConn(s.Network(), relays[0].ID())
 	_ = relays[0].Network().ClosePeer(s.ID())
-	eventually(t, "the relay has forgotten", func() bool { return places() == 0 })
+	eventually(t, "both know that they have parted", func() bool { return places() == 0 && before.IsClosed() })
 	eventually(t, "they have met again", func() bool {
 		return s.Connect(t.Context(), relays[0].info()) == nil && directConn(s.Network(), relays[0].ID()) != nil
 	})
