@@ -78,7 +78,7 @@ func (n *Node) facts(ctx context.Context) *facts {
 		asking.Go(func() { n.lookAround(ctx, f) })
 	}
 	asking.Go(func() { f.standing, f.standingErr = backend{n}.Standing(ctx) })
-	f.sync, f.syncErr = syncTime(n.cfg.Home)
+	asking.Go(func() { f.sync, f.syncErr = syncTime(n.cfg.Home) }) // beside the look at the ledger, which takes seconds where that stands still
 	f.free, f.total, _ = machine.Disk(n.cfg.Home)
 	stats := n.store.Stats()
 	f.quota, f.used, f.written = stats.Quota, stats.DiskBytes, n.store.ClockBehind()

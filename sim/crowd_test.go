@@ -301,6 +301,19 @@ func (c *crowd) awaitMesh() {
 	c.await("not all peers see one another", func(p *crowdPeer) bool { return p.membership.View().Count(routing.Alive) == len(alive) })
 }
 
+// awaitViews waits until the views are as they are to be: full ones have everybody who lives, others as many as they may.
+func (c *crowd) awaitViews() {
+	c.t.Helper()
+	if c.maxView == 0 {
+		c.awaitMesh()
+		return
+	}
+	c.await("not all views are partial ones", func(p *crowdPeer) bool {
+		v := p.membership.View()
+		return v.Partial && v.Count(routing.Alive) <= c.maxView+1
+	})
+}
+
 // awaitSynced waits until every store that lives is in sync.
 func (c *crowd) awaitSynced() {
 	c.t.Helper()

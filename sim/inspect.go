@@ -11,6 +11,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/records"
 )
 
@@ -194,6 +195,42 @@ func (n *Network) AwaitCopies(ctx context.Context, key string, atLeast records.V
 			return took, fmt.Errorf("%s has %d copies after %s", key, copies, took)
 		}
 		time.Sleep(time.Millisecond)
+	}
+}
+
+// AwaitReadable waits until every record can be read through some running peer, in a version not older than the one given, and returns how long that took. That nobody can tell at the moment is waited for; that a record is not there, or
+// only an older one, is an error at once.
+func (n *Network) AwaitReadable(ctx context.Context, acknowledged map[string]records.Version, within time.Duration) (time.Duration, error) {
+	start := time.Now()
+	left := maps.Clone(acknowledged)
+	for {
+		var last error
+		peers := n.Peers()
+		if len(peers) == 0 {
+			return 0, errors.New("nobody runs")
+		}
+		for key, version := range left {
+			p := peers[n.IntN(len(peers))]
+			r, err := p.Get(ctx, key, records.GetOptions{})
+			switch {
+			case fault.KindOf(err) == fault.Unavailable:
+				last = fmt.Errorf("through %s: %w", p, err)
+				continue
+			case err != nil:
+				return 0, fmt.Errorf("through %s: %w", p, err)
+			case r.Version.Compare(version) < 0:
+				return 0, fmt.Errorf("%s is read as %s, acknowledged was %s", key, r.Version, version)
+			}
+			delete(left, key)
+		}
+		took := time.Since(start)
+		if len(left) == 0 {
+			return took, nil
+		}
+		if took >= within {
+			return 0, fmt.Errorf("%d of %d records can't be read after %s: %w", len(left), len(acknowledged), took, last)
+		}
+		time.Sleep(100 * time.Millisecond)
 	}
 }
 

@@ -19,9 +19,13 @@ type loss struct {
 	ledger  *ledger
 	choice  int
 	delays  []time.Duration // from each loss until everything was back at its full count
+	late    []time.Duration // from then until everything could be read: copies are there a moment before their holders know that they have all
 }
 
 const lossValue = 256
+
+// readableWithin is how soon after everything is back at its full count all of it can be read.
+const readableWithin = 10 * time.Second
 
 // losses runs a number of choices on each of several networks side by side. zones are those of a network's peers.
 func losses(t *testing.T, zones []string, networks, choices int, choose func(ctx context.Context, l *loss) (lost []*sim.Peer)) {
@@ -33,8 +37,8 @@ func losses(t *testing.T, zones []string, networks, choices int, choose func(ctx
 				for l.choice = range choices {
 					l.lose(t.Context(), choose)
 				}
-				t.Logf("%d choices, %d records acknowledged, %d writes of unknown outcome; from loss to full count: %s",
-					choices, len(l.ledger.acknowledged()), l.ledger.failed, quantiles(l.delays))
+				t.Logf("%d choices, %d records acknowledged, %d writes of unknown outcome; from loss to full count: %s; from there until all could be read: %s",
+					choices, len(l.ledger.acknowledged()), l.ledger.failed, quantiles(l.delays), quantiles(l.late))
 			})
 		})
 	}
@@ -51,6 +55,11 @@ func (l *loss) lose(ctx context.Context, choose func(ctx context.Context, l *los
 	}
 	l.delays = append(l.delays, took)
 	t.Logf("choice %d: without %v, back at full count after %s", l.choice, lost, took.Round(time.Millisecond))
+	late, err := n.AwaitReadable(ctx, l.ledger.acknowledged(), readableWithin)
+	if err != nil {
+		t.Fatalf("choice %d, without %v: %v", l.choice, lost, err)
+	}
+	l.late = append(l.late, late)
 	if err := l.ledger.checkValues(ctx, n, lossValue); err != nil {
 		t.Fatalf("choice %d, without %v: %v", l.choice, lost, err)
 	}

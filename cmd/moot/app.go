@@ -32,6 +32,7 @@ type app struct {
 	home      string // empty when there is none
 	homeGiven bool   // home is not the default
 	api       string
+	sameNode  string // the options of the command line by which another command asks the same node
 	tokenFile string
 	timeout   time.Duration
 	json      bool
@@ -92,6 +93,7 @@ func (a *app) loadSettings(cmd *cobra.Command) error {
 		return err
 	}
 	tokenFileGiven := cmd.Flags().Changed("token-file")
+	a.noteNode(cmd)
 	if err := settings.Apply(cmd.Flags(), a.lookupEnv, file); err != nil {
 		return err
 	}
@@ -99,6 +101,16 @@ func (a *app) loadSettings(cmd *cobra.Command) error {
 		a.tokenFile = "" // the token itself, in a variable, wins over a file named by a variable or the config file
 	}
 	return nil
+}
+
+// noteNode remembers what was said on the command line of the node to talk to.
+func (a *app) noteNode(cmd *cobra.Command) {
+	a.sameNode = ""
+	for _, name := range []string{"home", "api", "token-file"} {
+		if f := cmd.Flags().Lookup(name); f.Changed {
+			a.sameNode += " --" + name + " " + shellQuote(f.Value.String())
+		}
+	}
 }
 
 // readConfig reads the config file of the home, if there is a home.

@@ -133,7 +133,7 @@ func (a *app) notPaid(err error, again, memo, key string, until time.Time) error
 		again += " --memo " + shellQuote(memo)
 	}
 	again += " --by-node --idempotency-key " + shellQuote(key) + " --valid-until " + until.Format(time.RFC3339Nano)
-	return advise(fmt.Errorf("the payment may still come into a block until %s: %w", until.Local().Format("2006-01-02 15:04:05"), err), "ask again for the same, which happens once: %s", a.withHome(again))
+	return advise(fmt.Errorf("the payment may still come into a block until %s: %w", until.Local().Format("2006-01-02 15:04:05"), err), "ask again for the same, which happens once: %s", again+a.sameNode)
 }
 
 func newLedgerSigners(a *app) *cobra.Command {
@@ -167,4 +167,3 @@ func (a *app) listSigners(ctx context.Context) error {
 		table.Flush()
 	})
 }
-

@@ -262,8 +262,11 @@ func (u *ledgerUser) insist(ctx context.Context, ask func(context.Context) (v1.T
 	defer cancel()
 	for first := true; ; first = false {
 		status, err := ask(ctx)
-		if err == nil || !lostConnection(err) || first && errors.Is(err, client.ErrNotRunning) {
+		switch {
+		case err == nil || first && (!lostConnection(err) || errors.Is(err, client.ErrNotRunning)):
 			return status, err
+		case !lostConnection(err): // a no to the second try says nothing of the first
+			return status, fault.New(fault.Unavailable, "the connection was lost, and then: %s", err)
 		}
 		// From here on it may have been handed in, whoever answers now.
 		err = fault.New(fault.Unavailable, "the connection was lost: %s", err)

@@ -57,6 +57,22 @@ func (r *Replica) Find(id ledger.TransactionID) (place Place, err error) {
 	return place, err
 }
 
+// fresh tells which of some transactions, whose ids are given, are in no block yet, as far as the state can be read.
+func (r *Replica) fresh(transactions []*ledger.Transaction, ids []ledger.TransactionID) []bool {
+	list := make([]bool, len(ids))
+	_ = r.read(func(v *state.View) error { // what can't be read is told by whoever has to read it
+		for i, id := range ids {
+			seen, err := v.Seen(id, transactions[i].ValidFrom())
+			if err != nil {
+				return err
+			}
+			list[i] = !seen
+		}
+		return nil
+	})
+	return list
+}
+
 // Transaction returns a transaction with where it is. It is fault.NotFound when it is in no block that is kept.
 func (r *Replica) Transaction(id ledger.TransactionID) (t *ledger.Transaction, place Place, err error) {
 	err = r.read(func(v *state.View) error {

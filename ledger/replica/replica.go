@@ -112,7 +112,7 @@ func Open(cfg Config) (*Replica, error) {
 	}
 	r.metrics = newMetrics(r)
 	appConfig := application.Config{Store: r.store, Genesis: cfg.Genesis, Keeper: r.keeper, Kept: cfg.KeepBlocks, Committed: r.committed, Checked: r.metrics.checked, Logger: cfg.Logger}
-	if r.witness = newWitness(cfg.Tracer, r.network); r.witness != nil {
+	if r.witness = newWitness(cfg.Tracer, r.network, r.fresh); r.witness != nil {
 		appConfig.Saw = r.witness.saw
 	}
 	r.app = application.New(appConfig)
@@ -199,7 +199,9 @@ func (r *Replica) Engine() consensus.Status { return r.engine.Status() }
 func (r *Replica) Turnout() (consensus.Turnout, error) { return r.engine.Turnout() }
 
 // Lacking tells who has not voted in a vote that is under way: see consensus.Engine.Lacking.
-func (r *Replica) Lacking() (t consensus.Turnout, round int32, lacking bool) { return r.engine.Lacking() }
+func (r *Replica) Lacking() (t consensus.Turnout, round int32, lacking bool) {
+	return r.engine.Lacking()
+}
 
 // Attendance tells who signed the last blocks.
 func (r *Replica) Attendance() (consensus.Attendance, error) { return r.engine.Attendance() }

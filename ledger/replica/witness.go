@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/folkmoot/folkmoot/fault"
@@ -26,6 +25,7 @@ const (
 type witness struct {
 	tracer  *tracing.Tracer
 	network ledger.Hash
+	fresh   func([]*ledger.Transaction, []ledger.TransactionID) []bool // which of some transactions are in no block yet
 
 	mu    sync.Mutex
 	open  map[ledger.TransactionID]witnessed // guarded by mu
@@ -38,22 +38,26 @@ type witnessed struct {
 }
 
 // newWitness returns nil where nothing is recorded.
-func newWitness(tracer *tracing.Tracer, network ledger.Hash) *witness {
+func newWitness(tracer *tracing.Tracer, network ledger.Hash, fresh func([]*ledger.Transaction, []ledger.TransactionID) []bool) *witness {
 	if tracer == nil {
 		return nil
 	}
-	return &witness{tracer: tracer, network: network, open: make(map[ledger.TransactionID]witnessed)}
+	return &witness{tracer: tracer, network: network, fresh: fresh, open: make(map[ledger.TransactionID]witnessed)}
 }
 
-// saw is told of transactions that came in one envelope, which was taken up at a time and has been found good.
+// saw is told of transactions that came in one envelope, which was taken up at a time and has been found good. What is in a block already is passed over: another envelope has brought it.
 func (w *witness) saw(began time.Time, transactions []*ledger.Transaction) {
 	now := time.Now()
+	ids := make([]ledger.TransactionID, len(transactions))
+	for i, t := range transactions {
+		ids[i] = t.ID(w.network)
+	}
+	fresh := w.fresh(transactions, ids)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.sweep(now)
-	for _, t := range transactions {
-		id := t.ID(w.network)
-		if _, known := w.open[id]; known || len(w.open) == maxWitnessed {
+	for i, id := range ids {
+		if _, known := w.open[id]; known || len(w.open) == maxWitnessed || !fresh[i] {
 			continue
 		}
 		ctx, span := w.tracer.Common("transaction", id, began)
@@ -83,6 +87,12 @@ func (w *witness) committed(b application.Block) {
 			delete(w.open, result.ID)
 		}
 	}
+	for _, p := range b.PassedOver {
+		if seen, ok := w.open[p.ID]; ok && fault.KindOf(p.Reason) != fault.Full && p.Transaction.ValidFrom() <= b.Time { // it may not come into a later one either
+			w.lose(p.ID, seen, p.Reason)
+		}
+	}
+	w.sweep(time.Now())
 }
 
 // sweep ends what came into no block for long, while w.mu is held.
@@ -93,15 +103,17 @@ func (w *witness) sweep(now time.Time) {
 	w.swept = now
 	for id, seen := range w.open {
 		if now.Sub(seen.began) > witnessTime {
-			w.lose(id, seen)
+			w.lose(id, seen, errNoBlock)
 		}
 	}
 }
 
+// errNoBlock is why what came into no block is followed no longer.
+var errNoBlock = fault.New(fault.Unavailable, "in no block")
+
 // lose ends the span of what came into no block, while w.mu is held.
-func (w *witness) lose(id ledger.TransactionID, seen witnessed) {
-	seen.span.SetStatus(codes.Error, fault.Unavailable.String())
-	seen.span.End()
+func (w *witness) lose(id ledger.TransactionID, seen witnessed, why error) {
+	tracing.End(seen.span, &why)
 	delete(w.open, id)
 }
 
@@ -113,6 +125,6 @@ func (w *witness) end() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for id, seen := range w.open {
-		w.lose(id, seen)
+		w.lose(id, seen, errNoBlock)
 	}
 }

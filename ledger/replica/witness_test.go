@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/folkmoot/folkmoot/fault"
 	"github.com/folkmoot/folkmoot/internal/tracing"
 	"github.com/folkmoot/folkmoot/ledger"
 	"github.com/folkmoot/folkmoot/ledger/consensus/application"
@@ -22,7 +23,13 @@ func TestWitness(t *testing.T) {
 		kept := tracetest.NewSpanRecorder()
 		provider := sdk.NewTracerProvider(sdk.WithSpanProcessor(kept), sdk.WithIDGenerator(tracing.IDs{}))
 		defer provider.Shutdown(context.Background())
-		w := newWitness(tracing.New(provider, func(trace.TraceID) bool { return true }), ledger.Hash{1})
+		done := map[ledger.TransactionID]bool{}
+		w := newWitness(tracing.New(provider, func(trace.TraceID) bool { return true }), ledger.Hash{1}, func(_ []*ledger.Transaction, ids []ledger.TransactionID) (fresh []bool) {
+			for _, id := range ids {
+				fresh = append(fresh, !done[id])
+			}
+			return fresh
+		})
 		made := uint64(0)
 		see := func(n int) (list []*ledger.Transaction) {
 			for range n {
@@ -39,7 +46,17 @@ func TestWitness(t *testing.T) {
 		if len(ended) != 1 || ended[0].Status().Code == codes.Error || len(w.open) != 2 {
 			t.Fatalf("%d ended, %d are open", len(ended), len(w.open))
 		}
+		done[list[0].ID(w.network)] = true
+		w.saw(time.Now(), list[:1]) // in a second envelope, too late
+		w.committed(application.Block{Height: 8, PassedOver: []application.PassedOver{
+			{ID: list[1].ID(w.network), Transaction: list[1], Reason: fault.New(fault.Conflict, "it may not be")},
+			{ID: list[2].ID(w.network), Transaction: list[2], Reason: fault.New(fault.Full, "no room")},
+		}})
+		if ended = transactionsOf(kept); len(ended) != 2 || ended[1].Status().Description != "conflict" || len(w.open) != 1 {
+			t.Fatalf("%d ended, %d are open", len(ended), len(w.open))
+		}
 		time.Sleep(witnessTime + time.Second)
+		w.committed(application.Block{Height: 9})
 		see(1)
 		if ended = transactionsOf(kept); len(ended) != 3 || ended[2].Status().Code != codes.Error || len(w.open) != 1 {
 			t.Fatalf("%d ended, %d are open after %s", len(ended), len(w.open), witnessTime)
