@@ -75,7 +75,12 @@ func TestDoctorMachine(t *testing.T) {
 		connect(t, many, taken) // now, since the node closes connections without a request after a while
 		many.suffers(found{"files", "problem", fmt.Sprintf("of %d file descriptors are in use", files), "ulimit -n"})
 	})
-	ailing(t, plain, found{"udp", "warning", fmt.Sprintf("buffers of %d KiB, and QUIC wants 7168", bufferBound(t)>>10), "sysctl -w net.core.rmem_max="})
+	const wanted = 7 << 20
+	if bound := bufferBound(t); bound >= wanted { // the machine is as the doctor wants it
+		ailing(t, plain)
+	} else {
+		ailing(t, plain, found{"udp", "warning", fmt.Sprintf("buffers of %d KiB, and QUIC wants %d", bound>>10, wanted>>10), "sysctl -w net.core.rmem_max="})
+	}
 	ailing(t, mighty)
 	ailing(t, hub)
 }
