@@ -71,11 +71,11 @@ func TestCommonIsBounded(t *testing.T) {
 	if recorded(nil, idOf(0)) {
 		t.Error("a nil Tracer records")
 	}
-	tracer, kept := commonRecorder(t, nobody)
+	tracer, _ := commonRecorder(t, nobody)
 	if recorded(tracer, idOf(0)) {
 		t.Error("outside of the share")
 	}
-	tracer, kept = commonRecorder(t, all)
+	tracer, kept := commonRecorder(t, all)
 	if recorded(tracer, [32]byte{16: 1}) {
 		t.Error("without an id")
 	}
