@@ -61,6 +61,9 @@ func TestLose(t *testing.T) {
 	lab := newLab(t)
 	link := must(lab.Link("link"))(t)
 	a, b := newHost(t, lab, "a", link), newHost(t, lab, "b", link)
+	if !reaches(t, a, b, link) { // and they know one another's link addresses from here on: to ask for one is lost like everything else, and is asked again a second later only
+		t.Fatal("a whole link does not carry")
+	}
 	check(t, b.Lose(1))
 	if !cut(t, a, b, link) {
 		t.Error("something came through")
