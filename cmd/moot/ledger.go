@@ -147,6 +147,7 @@ func (a *app) ledgerFailed(what, on string, err error) error {
 
 // ledgerUser is somebody who uses the ledger: their keys and names, and the node that they ask.
 type ledgerUser struct {
+	mayEnd bool // the node ends when what is handed in is in a block: one that does not run is not waited for
 	app    *app
 	folder accounts.Folder
 	client *client.Client
@@ -162,7 +163,7 @@ func (a *app) ledgerUser() (*ledgerUser, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &ledgerUser{a, folder, c}, nil
+	return &ledgerUser{app: a, folder: folder, client: c}, nil
 }
 
 // accounts returns the folder of keys and of the address book.

@@ -265,6 +265,8 @@ func (u *ledgerUser) insist(ctx context.Context, ask func(context.Context) (v1.T
 		switch {
 		case err == nil || first && (!lostConnection(err) || errors.Is(err, client.ErrNotRunning)):
 			return status, err
+		case u.mayEnd && errors.Is(err, client.ErrNotRunning):
+			return status, fault.New(fault.Unavailable, "the connection was lost, and the node has ended: %s", err)
 		case !lostConnection(err): // a no to the second try says nothing of the first
 			return status, fault.New(fault.Unavailable, "the connection was lost, and then: %s", err)
 		}

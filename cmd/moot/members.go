@@ -271,6 +271,7 @@ func (a *app) submitReplacement(ctx context.Context, u *ledgerUser, s sending) (
 		}
 	}
 	peers := u.otherPeers(ctx)
+	u.mayEnd = true
 	_, err = u.submit(ctx, network, t)
 	if kind := fault.KindOf(err); err != nil && (kind == fault.Unavailable || kind == fault.Internal) {
 		// The others may have parted from this node before it had the block that replaces its key.
