@@ -45,10 +45,10 @@ func (n *Node) keepInvite(ctx context.Context) error {
 	}
 }
 
-// standingInvite returns what makes the standing invite, or replaces one that is nearly used up; nothing where neither is needed, or the ledger can't be read.
+// standingInvite returns what makes the standing invite, or replaces one that is nearly used up or over; nothing where neither is needed, or the ledger can't be read.
 func (l enrolLedger) standingInvite(by, invited ledger.AccountID) (ops []ledger.Operation) {
 	open, there, err := l.Invite(invited)
-	if err != nil || there && open.Left > open.Uses/standingReserve {
+	if err != nil || there && open.Left > open.Uses/standingReserve && open.Until > time.Now().UnixMilli() {
 		return nil
 	}
 	if there {

@@ -103,7 +103,7 @@ func (t *table) planPull(s disk.Shard, state *shardState, now time.Time, skip fu
 	}
 	p := t.topology.place(s)
 	next := t.unasked(state, &p, skip)
-	if next == "" || !p.holds(next) && t.early(state, now) {
+	if next == "" {
 		t.judge(s, state, now)
 		if state.level == LevelSynced {
 			return

@@ -126,51 +126,6 @@ func TestTableOfANewNetworkIsSyncedOnceItHasSettled(t *testing.T) {
 	}
 }
 
-// While a large network forms, only the other holders of a shard are asked about it: the others once nobody comes any more, or after a while all the same.
-func TestTableAsksACrowdOnceNobodyComes(t *testing.T) {
-	for name, comes := range map[string]bool{"nobody comes": false, "somebody comes all the time": true} {
-		t.Run(name, func(t *testing.T) {
-			w := newTableWorld(newRNG(t), crowd+40)
-			n := len(w.peers)
-			if comes {
-				n -= 20
-			}
-			w.show(w.peers[:n], nil)
-			s := w.shard(t, true)
-			for p := w.topology.place(s); p.id(p.holders[0]) != w.self; p = w.topology.place(s) { // nobody who comes takes its place
-				s++
-			}
-			began, asked := w.now, map[peer.ID]bool{}
-			for len(asked) < maxWalk {
-				w.compareAll(func(of disk.Shard, id peer.ID) standpoint {
-					if of == s {
-						asked[id] = true
-					}
-					return standpoint{}
-				})
-				p := w.topology.place(s)
-				others := len(asked)
-				for id := range asked {
-					if p.holds(id) {
-						others--
-					}
-				}
-				took, least := w.now.Sub(began), settleTime
-				if comes {
-					least = crowdPatience
-				}
-				if !comes && others > 0 != (took >= least) || others > n/20 && took < least || took > crowdPatience {
-					t.Fatalf("after %v %d were asked, %d of them no holders", took, len(asked), others)
-				}
-				if w.wait(time.Second); comes && n < len(w.peers) {
-					n++
-					w.show(w.peers[:n], nil)
-				}
-			}
-		})
-	}
-}
-
 func TestTableStaysPartialWhileTheDeadMayKnowMore(t *testing.T) {
 	w := newTableWorld(newRNG(t), 8)
 	w.show(w.peers, nil)

@@ -10,18 +10,6 @@ import (
 	"github.com/folkmoot/folkmoot/routing"
 )
 
-const (
-	// crowd is a number of members beyond which those who are no holders of a shard are asked about it only once no member has come for settleTime, or crowdPatience after the shard came to be held. Before, nothing is
-	// concluded from what they say unless they have records, and in a network of a thousand that forms the nearest 64 to a shard are hundreds in turn, each with a connection of its own.
-	crowd         = 2 * maxWalk
-	crowdPatience = 10 * time.Second
-)
-
-// early reports whether it is too early to ask others than the holders of a shard about it.
-func (t *table) early(state *shardState, now time.Time) bool {
-	return len(t.topology.members) > crowd && now.Sub(t.gained) < settleTime && now.Sub(state.since) < crowdPatience
-}
-
 // walked says that of the members of a place, in the order in which they are asked, so many need not be asked any more. A peer that catches up looks at all its shards at each step, and all members of
 // each would be most of its work.
 type walked struct {
