@@ -15,7 +15,7 @@ import (
 	"github.com/folkmoot/folkmoot/node"
 )
 
-// TestMembersSecret: who has the members' secret becomes a member by itself, also after an operator has revoked the invite that the validators keep open, and when it is used up; who has another gets nowhere.
+// TestMembersSecret: who has the members' secret becomes a member by itself, also after an operator has revoked the invite that the validators keep open, when it is used up, and when it is over; who has another gets nowhere.
 func TestMembersSecret(t *testing.T) {
 	operator, secret := newSignatory(t), []byte("what all pods of the release know")
 	home := t.TempDir()
@@ -55,10 +55,13 @@ func TestMembersSecret(t *testing.T) {
 		case 2:
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
-			eventuallyLedger(ctx, t, "another invite in place of the one that is used up", func() bool {
+			another := func() bool {
 				open, ok, err := founder.Ledger().Invite(keys.ID())
 				return ok && err == nil && open.Left == ledger.MaxUses
-			})
+			}
+			eventuallyLedger(ctx, t, "another invite in place of the one that is used up", another)
+			decide(revoke, &ledger.Invite{By: operator.id, Account: keys.ID(), Uses: ledger.MaxUses / 2, Until: time.Now().Add(2 * time.Second).UnixMilli()})
+			eventuallyLedger(ctx, t, "another invite in place of the one that is over", another)
 		case 3:
 			clubNode(t, guest, founder)
 			untilAlive(t, founder, 2)
