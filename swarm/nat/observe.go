@@ -96,15 +96,11 @@ func (o *observed) note(c network.Conn, addr ma.Multiaddr, own []ma.Multiaddr) b
 // noteOutside takes note of a peer that sees the node at an IP address which is none of its own, and returns whether nobody else does.
 func (o *observed) noteOutside(c network.Conn, addr ma.Multiaddr, own []ma.Multiaddr) (first bool) {
 	at, ok := ipOf(addr)
-	if !ok || len(own) == 0 {
+	if !ok || len(own) == 0 || slices.ContainsFunc(own, func(a ma.Multiaddr) bool { ip, ok := ipOf(a); return ok && ip == at }) {
 		return false
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if hasIP(own, at) { // it may have seen another one before
-		delete(o.outside, c)
-		return false
-	}
 	if c.IsClosed() {
 		return false
 	}
@@ -124,11 +120,6 @@ func ipOf(a ma.Multiaddr) (netip.Addr, bool) {
 	}
 	addr, ok := netip.AddrFromSlice(ip)
 	return addr.Unmap(), ok
-}
-
-// hasIP says whether one of some addresses is at an IP address.
-func hasIP(addrs []ma.Multiaddr, at netip.Addr) bool {
-	return slices.ContainsFunc(addrs, func(a ma.Multiaddr) bool { ip, ok := ipOf(a); return ok && ip == at })
 }
 
 // forget drops what was seen over a connection that is closed.
@@ -200,7 +191,7 @@ func (o *observed) addrs() []ma.Multiaddr {
 	return addrs
 }
 
-// outsiders returns the peers that see the node at an address that is not one of its own. Its own may have become others since they said what they see.
+// outsiders returns the peers that see the node at an address that is not one of its own.
 func (o *observed) outsiders(own []ma.Multiaddr) map[peer.ID]bool {
 	outside := make(map[peer.ID]bool)
 	o.mu.Lock()
@@ -211,9 +202,7 @@ func (o *observed) outsiders(own []ma.Multiaddr) map[peer.ID]bool {
 		}
 	}
 	for _, s := range o.outside {
-		if !hasIP(own, s.nat) {
-			outside[s.peer] = true
-		}
+		outside[s.peer] = true
 	}
 	return outside
 }
