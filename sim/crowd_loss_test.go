@@ -16,7 +16,10 @@ import (
 const crowdTrips = 10
 
 // TestLosingATenth: so many peers form one network, a tenth of which is lost at once while records are written.
-func TestLosingATenth(t *testing.T) { loseATenth(t, sized(20, 64), sized(60, 500), 0) }
+func TestLosingATenth(t *testing.T) {
+	t.Run("all in view", func(t *testing.T) { loseATenth(t, sized(20, 64), sized(60, 500), 0) })
+	t.Run("some in view", func(t *testing.T) { loseATenth(t, 64, 60, 48) })
+}
 
 // loseATenth puts so many records in a network of n peers whose views hold at most maxView, or 0 where they hold all.
 func loseATenth(t *testing.T, n, count, maxView int) {

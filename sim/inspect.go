@@ -210,18 +210,14 @@ func (n *Network) AwaitReadable(ctx context.Context, acknowledged map[string]rec
 			return 0, errors.New("nobody runs")
 		}
 		for key, version := range left {
-			p := peers[n.IntN(len(peers))]
-			r, err := p.Get(ctx, key, records.GetOptions{})
-			switch {
+			switch err := peers[n.IntN(len(peers))].readable(ctx, key, version); {
+			case err == nil:
+				delete(left, key)
 			case fault.KindOf(err) == fault.Unavailable:
-				last = fmt.Errorf("through %s: %w", p, err)
-				continue
-			case err != nil:
-				return 0, fmt.Errorf("through %s: %w", p, err)
-			case r.Version.Compare(version) < 0:
-				return 0, fmt.Errorf("%s is read as %s, acknowledged was %s", key, r.Version, version)
+				last = err
+			default:
+				return 0, err
 			}
-			delete(left, key)
 		}
 		took := time.Since(start)
 		if len(left) == 0 {
@@ -234,6 +230,18 @@ func (n *Network) AwaitReadable(ctx context.Context, acknowledged map[string]rec
 	}
 }
 
+// readable returns nil when a record can be read through a peer, in a version not older than the one given.
+func (p *Peer) readable(ctx context.Context, key string, atLeast records.Version) error {
+	r, err := p.Get(ctx, key, records.GetOptions{})
+	if err != nil {
+		return fmt.Errorf("through %s: %w", p, err)
+	}
+	if r.Version.Compare(atLeast) < 0 {
+		return fmt.Errorf("%s is read as %s, acknowledged was %s", key, r.Version, atLeast)
+	}
+	return nil
+}
+
 // CheckReadable returns nil when every record can be read through some running peer, in a version not older than the one given.
 func (n *Network) CheckReadable(ctx context.Context, acknowledged map[string]records.Version) error {
 	peers := n.Peers()
@@ -244,11 +252,8 @@ func (n *Network) CheckReadable(ctx context.Context, acknowledged map[string]rec
 	i := n.IntN(len(peers))
 	for key, version := range acknowledged {
 		i++
-		r, err := peers[i%len(peers)].Get(ctx, key, records.GetOptions{})
-		if err != nil {
-			wrong = append(wrong, fmt.Errorf("through %s: %w", peers[i%len(peers)], err))
-		} else if r.Version.Compare(version) < 0 {
-			wrong = append(wrong, fmt.Errorf("%s is read as %s, acknowledged was %s", key, r.Version, version))
+		if err := peers[i%len(peers)].readable(ctx, key, version); err != nil {
+			wrong = append(wrong, err)
 		}
 	}
 	if len(wrong) == 0 {

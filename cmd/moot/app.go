@@ -32,8 +32,8 @@ type app struct {
 	home      string // empty when there is none
 	homeGiven bool   // home is not the default
 	api       string
-	sameNode  string // the options of the command line by which another command asks the same node
 	tokenFile string
+	sameNode  string // api and tokenFile as the command line has them
 	timeout   time.Duration
 	json      bool
 
@@ -103,10 +103,10 @@ func (a *app) loadSettings(cmd *cobra.Command) error {
 	return nil
 }
 
-// noteNode remembers what was said on the command line of the node to talk to.
+// noteNode remembers what was said on the command line of the node to talk to, beside its home.
 func (a *app) noteNode(cmd *cobra.Command) {
 	a.sameNode = ""
-	for _, name := range []string{"home", "api", "token-file"} {
+	for _, name := range []string{"api", "token-file"} {
 		if f := cmd.Flags().Lookup(name); f.Changed {
 			a.sameNode += " --" + name + " " + shellQuote(f.Value.String())
 		}

@@ -296,6 +296,9 @@ func (a *app) withHome(command string) string {
 	return command
 }
 
+// withNode returns a command as it is to be typed for the same home and node.
+func (a *app) withNode(command string) string { return a.withHome(command) + a.sameNode }
+
 // mustSayOpen is the error for a network that is named where there is no node yet: founding one is not done by running.
 func mustSayOpen(what, network string) error {
 	return advise(fault.New(fault.Invalid, "%s: there is no node of network %s yet", what, quoteKey(network)),

@@ -147,10 +147,10 @@ func (a *app) ledgerFailed(what, on string, err error) error {
 
 // ledgerUser is somebody who uses the ledger: their keys and names, and the node that they ask.
 type ledgerUser struct {
-	mayEnd bool // the node ends when what is handed in is in a block: one that does not run is not waited for
 	app    *app
 	folder accounts.Folder
 	client *client.Client
+	mayEnd bool // the node ends when what is handed in is in a block: one that does not run is not waited for
 }
 
 // ledgerUser returns the one whose home it is.

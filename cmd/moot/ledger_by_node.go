@@ -133,7 +133,7 @@ func (a *app) notPaid(err error, again, memo, key string, until time.Time) error
 		again += " --memo " + shellQuote(memo)
 	}
 	again += " --by-node --idempotency-key " + shellQuote(key) + " --valid-until " + until.Format(time.RFC3339Nano)
-	return advise(fmt.Errorf("the payment may still come into a block until %s: %w", until.Local().Format("2006-01-02 15:04:05"), err), "ask again for the same, which happens once: %s", again+a.sameNode)
+	return advise(fmt.Errorf("the payment may still come into a block until %s: %w", until.Local().Format("2006-01-02 15:04:05"), err), "ask again for the same, which happens once: %s", a.withNode(again))
 }
 
 func newLedgerSigners(a *app) *cobra.Command {

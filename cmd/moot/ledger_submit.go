@@ -295,7 +295,7 @@ func (a *app) notCommitted(id ledger.TransactionID, validUntil int64, err error)
 		return a.ledgerFailed("submit", id.String(), err)
 	}
 	until := time.UnixMilli(validUntil).Local().Format("2006-01-02 15:04:05")
-	return advise(fmt.Errorf("transaction %s may still come into a block until %s: %w", id, until, err), "ask with: %s", a.withHome("moot ledger tx "+id.String()))
+	return advise(fmt.Errorf("transaction %s may still come into a block until %s: %w", id, until, err), "ask with: %s", a.withNode("moot ledger tx "+id.String()))
 }
 
 // notApplied is the error of a transaction that is in a block and did nothing.

@@ -25,10 +25,8 @@ func (t *Tracer) Common(name string, id [32]byte, began time.Time) (context.Cont
 
 // Past records beneath the span in ctx, if that is recorded, one that is over.
 func Past(ctx context.Context, name string, began, ended time.Time) {
-	if parent := trace.SpanFromContext(ctx); recorded(parent) {
-		_, span := parent.TracerProvider().Tracer(scope).Start(ctx, name, trace.WithTimestamp(began))
-		span.End(trace.WithTimestamp(ended))
-	}
+	_, span := start(ctx, name, trace.SpanKindInternal, trace.WithTimestamp(began))
+	span.End(trace.WithTimestamp(ended))
 }
 
 // IDs makes the ids of traces and spans: random ones, but for the traces of Common. It is the IDGenerator of OpenTelemetry's SDK, which a provider of New must have (sdk/trace.WithIDGenerator).

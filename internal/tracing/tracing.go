@@ -82,12 +82,12 @@ func Call(ctx context.Context, name string, to peer.ID) (context.Context, trace.
 	return ctx, span
 }
 
-func start(ctx context.Context, name string, kind trace.SpanKind) (context.Context, trace.Span) {
+func start(ctx context.Context, name string, kind trace.SpanKind, more ...trace.SpanStartOption) (context.Context, trace.Span) {
 	parent := trace.SpanFromContext(ctx)
 	if !recorded(parent) {
 		return ctx, none
 	}
-	return parent.TracerProvider().Tracer(scope).Start(ctx, name, trace.WithSpanKind(kind))
+	return parent.TracerProvider().Tracer(scope).Start(ctx, name, append(more, trace.WithSpanKind(kind))...)
 }
 
 // recorded tells whether a span of this node is recorded, or was until it ended: what began beneath it may go on.

@@ -195,9 +195,6 @@ func (r *Replica) Health() error { return r.engine.Health() }
 // Engine returns how agreement is doing.
 func (r *Replica) Engine() consensus.Status { return r.engine.Status() }
 
-// Turnout tells who voted for the last block but one. It is fault.NotFound before there are two.
-func (r *Replica) Turnout() (consensus.Turnout, error) { return r.engine.Turnout() }
-
 // Lacking tells who has not voted in a vote that is under way: see consensus.Engine.Lacking.
 func (r *Replica) Lacking() (t consensus.Turnout, round int32, lacking bool) {
 	return r.engine.Lacking()
